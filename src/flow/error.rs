@@ -1,0 +1,68 @@
+use std::time::Duration;
+
+use crate::oci::Repository;
+use crate::registry;
+use crate::store;
+
+/// Why an [`super::Ask`] was not served, by what the asker can do about it.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// No such upstream is configured; nobody was asked.
+    #[error("'{0}' is not a configured upstream")]
+    UnknownUpstream(String),
+    /// The configuration of the upstream denies this repository; nobody was asked.
+    #[error("{0} is not allowed here")]
+    Denied(Repository),
+    /// The upstream has no such manifest.
+    #[error("{0} has no manifest {1}")]
+    NoManifest(Repository, String),
+    /// The upstream has no such blob.
+    #[error("{0} has no blob {1}")]
+    NoBlob(Repository, String),
+    /// The upstream has no such repository, or no such list.
+    #[error("{0} is not known to its registry ({1})")]
+    NoRepository(Repository, String),
+    /// The range is beyond the content's end.
+    #[error("the range is beyond the end of {size} bytes")]
+    Unsatisfiable {
+        /// The content's length, in bytes.
+        size: u64,
+    },
+    /// The upstream did not give it.
+    #[error("{repository}: the upstream {error}")]
+    Upstream {
+        /// From where it was wanted.
+        repository: Repository,
+        /// What came instead.
+        error: registry::Error,
+    },
+    /// What the upstream gave is not what its digest says.
+    #[error("{repository}: {reference} came with other content than its digest says ({got})")]
+    Corrupt {
+        /// From where it was wanted.
+        repository: Repository,
+        /// What was wanted.
+        reference: String,
+        /// What came.
+        got: String,
+    },
+    /// The store failed.
+    #[error("the store failed: {0}")]
+    Store(#[from] store::Error),
+    /// The proxy is shutting down, or a fill was given up because everybody had left.
+    #[error("given up: {0}")]
+    GivenUp(&'static str),
+}
+
+impl Error {
+    /// How long the asker should wait before it asks again, where the upstream said so.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Upstream {
+                error: registry::Error::Throttled { retry_after },
+                ..
+            } => *retry_after,
+            _ => None,
+        }
+    }
+}

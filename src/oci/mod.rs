@@ -1,0 +1,17 @@
+//! The vocabulary of a registry: names, references, digests, media types.
+//!
+//! Each type is parsed once, at the edge, and an illegal value can't exist: code behind the edge
+//! never checks again.
+
+mod descriptor;
+mod digest;
+mod manifest;
+pub mod media;
+mod name;
+mod reference;
+
+pub use descriptor::Descriptor;
+pub use digest::{Algorithm, Digest, DigestError, Hasher};
+pub use manifest::Manifest;
+pub use name::{Name, NameError, Repository, UpstreamName};
+pub use reference::{Reference, ReferenceError, Tag};
