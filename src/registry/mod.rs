@@ -136,6 +136,8 @@ pub struct FetchedManifest {
 pub struct FetchedBlob {
     /// Where `body` starts within the blob, in bytes: 0 where the registry ignored the range.
     pub offset: u64,
+    /// Whether the registry honoured the range, with a 206.
+    pub partial: bool,
     /// The whole blob's size, in bytes, where the registry said it.
     pub total: Option<u64>,
     /// The bytes, as they come.
