@@ -99,7 +99,10 @@ mod tests {
             ("bytes=-7", Some(ByteRange::Suffix(7))),
             ("bytes=-0", Some(ByteRange::Suffix(0))),
             ("Bytes=1-2", Some(ByteRange::Within(1, 2))),
-            ("bytes=18446744073709551615-", Some(ByteRange::From(u64::MAX))),
+            (
+                "bytes=18446744073709551615-",
+                Some(ByteRange::From(u64::MAX)),
+            ),
             ("bytes=0-1,5-6", None),
             ("bytes=9-5", None),
             ("bytes=a-b", None),

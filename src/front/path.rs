@@ -70,10 +70,7 @@ mod tests {
                 "/v2/a/b/blobs/sha256:1",
                 Endpoint::Repository("a/b", Part::Blob("sha256:1")),
             ),
-            (
-                "/v2/a/tags/list",
-                Endpoint::Repository("a", Part::Tags),
-            ),
+            ("/v2/a/tags/list", Endpoint::Repository("a", Part::Tags)),
             (
                 "/v2/a/manifests/b/tags/list",
                 Endpoint::Repository("a/manifests/b", Part::Tags),

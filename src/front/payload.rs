@@ -78,7 +78,7 @@ impl Payload {
     pub(super) fn from_flow(body: flow::Body, length: u64, subject: Subject) -> Self {
         let source = match body {
             flow::Body::Empty => return Self::empty(),
-            flow::Body::Bytes(bytes) => return Self::of(bytes),
+            flow::Body::Bytes(bytes) => Source::Bytes { bytes },
             flow::Body::Tail(tail) => Source::Tail { tail },
             flow::Body::Upstream(body) => Source::Upstream { body },
         };
@@ -110,6 +110,7 @@ impl Body for Payload {
             return Poll::Ready(None);
         }
         let frame = match this.source.project() {
+            SourceProj::Bytes { bytes } if bytes.is_empty() => None,
             SourceProj::Bytes { bytes } => Some(Ok(Frame::data(std::mem::take(bytes)))),
             SourceProj::Tail { tail } => ready!(tail.poll_frame(cx)).map(|f| f.map_err(Into::into)),
             SourceProj::Upstream { body } => {

@@ -259,7 +259,9 @@ mod tests {
             "quay.io/a/b tags n=5&last=x%2By"
         );
         assert_eq!(
-            asked(&format!("/v2/a/b/referrers/sha256:{HEX}?artifactType=a/b&ns=")),
+            asked(&format!(
+                "/v2/a/b/referrers/sha256:{HEX}?artifactType=a/b&ns="
+            )),
             format!("docker.io/a/b referrers sha256:{HEX} artifactType=a/b")
         );
     }

@@ -49,10 +49,10 @@ impl<K: Fn(&UpstreamName) -> bool> Upstreams<'_, K> {
                 _ => Choice::of(upstream, clues.name),
             });
         }
-        if let Some((prefix, rest)) = first {
-            if let Some(upstream) = self.find(prefix) {
-                return Ok(Choice::of(upstream, rest).with_library());
-            }
+        if let Some((prefix, rest)) = first
+            && let Some(upstream) = self.find(prefix)
+        {
+            return Ok(Choice::of(upstream, rest).with_library());
         }
         if let Some(upstream) = clues.host.and_then(|host| self.at(host)) {
             return Ok(Choice::of(upstream, clues.name));
@@ -144,17 +144,30 @@ mod tests {
         assert_eq!(ns("quay.io", "a/b"), "quay.io a/b");
         assert_eq!(ns("quay.io", "quay.io/a/b"), "quay.io a/b");
         assert_eq!(ns("quay.io", "docker.io/a"), "quay.io docker.io/a");
-        assert_eq!(ns("quay.io", "openstack.kolla/a"), "quay.io openstack.kolla/a");
+        assert_eq!(
+            ns("quay.io", "openstack.kolla/a"),
+            "quay.io openstack.kolla/a"
+        );
         assert_eq!(ns("QUAY.io", "a"), "quay.io a");
         assert_eq!(ns("docker.io", "nginx"), "docker.io nginx");
-        assert_eq!(ns("docker.io", "docker.io/nginx"), "docker.io library/nginx");
+        assert_eq!(
+            ns("docker.io", "docker.io/nginx"),
+            "docker.io library/nginx"
+        );
         assert_eq!(ns("registry-1.docker.io", "a/b"), "docker.io a/b");
         assert_eq!(ns("localhost:5001", "a"), "localhost:5001 a");
     }
 
     #[test]
     fn an_unknown_ns_is_no_upstream() {
-        for ns in ["ghcr.io", "", "a/b", "quay.io:443", "..", "registry-2.docker.io"] {
+        for ns in [
+            "ghcr.io",
+            "",
+            "a/b",
+            "quay.io:443",
+            "..",
+            "registry-2.docker.io",
+        ] {
             let refused = choose(Some(ns), None, "docker.io/a/b", Some("docker.io"));
             assert_eq!(refused.unwrap_err(), 404, "{ns}");
         }

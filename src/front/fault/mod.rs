@@ -2,7 +2,6 @@
 //! and an OCI error code (distribution spec, "Error Codes").
 
 use std::fmt::Display;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderName;
@@ -13,12 +12,11 @@ use http::StatusCode;
 use http::header;
 use serde_json::json;
 
-use crate::flow;
 use crate::oci::Repository;
-use crate::registry;
-use crate::store;
 
 use super::payload::Payload;
+
+mod flow;
 
 /// An answer that is an error.
 #[derive(Debug)]
@@ -29,7 +27,7 @@ pub(super) struct Fault {
     pub(super) code: &'static str,
     message: String,
     detail: serde_json::Value,
-    header: Option<(HeaderName, HeaderValue)>,
+    header: Option<Box<(HeaderName, HeaderValue)>>,
 }
 
 impl Fault {
@@ -44,7 +42,7 @@ impl Fault {
     }
 
     fn with(mut self, name: HeaderName, value: impl Into<HeaderValue>) -> Self {
-        self.header = Some((name, value.into()));
+        self.header = Some(Box::new((name, value.into())));
         self
     }
 
@@ -126,11 +124,7 @@ impl Fault {
     /// A range beyond the end of `size` bytes.
     pub(super) fn unsatisfiable(size: u64) -> Self {
         let message = format!("the range is beyond the end of {size} bytes");
-        let fault = Self::new(
-            StatusCode::RANGE_NOT_SATISFIABLE,
-            "RANGE_INVALID",
-            message,
-        );
+        let fault = Self::new(StatusCode::RANGE_NOT_SATISFIABLE, "RANGE_INVALID", message);
         match HeaderValue::try_from(format!("bytes */{size}")) {
             Ok(value) => fault.with(header::CONTENT_RANGE, value),
             Err(_) => fault,
@@ -160,122 +154,9 @@ impl Fault {
             HeaderValue::from_static("application/json"),
         );
         headers.insert(header::CONTENT_LENGTH, length);
-        headers.extend(self.header);
+        headers.extend(self.header.map(|header| *header));
         response
     }
-}
-
-impl From<flow::Error> for Fault {
-    fn from(error: flow::Error) -> Self {
-        let text = error.to_string();
-        match &error {
-            flow::Error::UnknownUpstream(name) => Self::unknown_upstream(name),
-            flow::Error::Denied(_) => Self::new(
-                StatusCode::FORBIDDEN,
-                "DENIED",
-                format!("{text}: the upstream's allow and deny lists say so"),
-            ),
-            flow::Error::NoManifest(..) => {
-                Self::new(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", text)
-            }
-            flow::Error::NoBlob(..) => Self::new(StatusCode::NOT_FOUND, "BLOB_UNKNOWN", text),
-            flow::Error::NoRepository(..) => Self::new(StatusCode::NOT_FOUND, "NAME_UNKNOWN", text),
-            flow::Error::Unsatisfiable { size } => Self::unsatisfiable(*size),
-            flow::Error::Upstream { error, .. } => upstream(error, text),
-            flow::Error::Corrupt { .. } => Self::new(
-                StatusCode::BAD_GATEWAY,
-                "UNAVAILABLE",
-                format!("{text}; it was thrown away: ask again, or tell the upstream's owner"),
-            ),
-            flow::Error::Store(error) => store(error, text),
-            flow::Error::GivenUp(_) => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", text)
-                    .with(header::RETRY_AFTER, 1)
-            }
-        }
-    }
-}
-
-fn upstream(error: &registry::Error, text: String) -> Fault {
-    use registry::Error as E;
-    let bad_gateway = |advice: &str| {
-        Fault::new(
-            StatusCode::BAD_GATEWAY,
-            "UNAVAILABLE",
-            format!("{text}; {advice}"),
-        )
-    };
-    match error {
-        E::NotFound { code } => not_found(code, text),
-        E::Refused { status: 401, .. } => Fault::new(
-            StatusCode::UNAUTHORIZED,
-            "UNAUTHORIZED",
-            format!("{text}; check the credentials that are configured for this upstream"),
-        ),
-        E::Refused { .. } => Fault::new(
-            StatusCode::FORBIDDEN,
-            "DENIED",
-            format!("{text}; ask its owner for access, or configure other credentials"),
-        ),
-        E::Throttled { retry_after } => {
-            let fault = Fault::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                "TOOMANYREQUESTS",
-                format!("{text}; ask later, or configure credentials with a higher limit"),
-            );
-            match retry_after {
-                Some(pause) => fault.with(header::RETRY_AFTER, whole_seconds(*pause)),
-                None => fault,
-            }
-        }
-        E::Unsatisfiable => Fault::new(StatusCode::RANGE_NOT_SATISFIABLE, "RANGE_INVALID", text),
-        E::Status { .. } => bad_gateway("ask again later"),
-        E::Unreachable(_) => bad_gateway("check its url and the network, 'tidegate check' helps"),
-        E::Wrong(_) => bad_gateway("check that its url is a registry's"),
-        E::TimedOut(_) => Fault::new(
-            StatusCode::GATEWAY_TIMEOUT,
-            "UNAVAILABLE",
-            format!("{text}; ask again later"),
-        ),
-        E::Config(_) => Fault::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "UNKNOWN",
-            format!("{text}; correct the configuration of this upstream"),
-        ),
-    }
-}
-
-fn not_found(code: &str, text: String) -> Fault {
-    let code = match code {
-        "BLOB_UNKNOWN" => "BLOB_UNKNOWN",
-        "MANIFEST_UNKNOWN" => "MANIFEST_UNKNOWN",
-        _ => "NAME_UNKNOWN",
-    };
-    Fault::new(StatusCode::NOT_FOUND, code, text)
-}
-
-fn store(error: &store::Error, text: String) -> Fault {
-    use std::io::ErrorKind as Kind;
-    let full = match error {
-        store::Error::Io { source, .. } => matches!(
-            source.kind(),
-            Kind::StorageFull | Kind::QuotaExceeded | Kind::ReadOnlyFilesystem
-        ),
-        _ => false,
-    };
-    if full {
-        let message = format!("{text}; make room on the store's disk");
-        Fault::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", message)
-    } else {
-        let message = format!("{text}; check the store's disk, 'tidegate store verify' helps");
-        Fault::new(StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN", message)
-    }
-}
-
-/// For `Retry-After`: never earlier than asked for.
-fn whole_seconds(pause: Duration) -> u64 {
-    let part = u64::from(pause.subsec_nanos() > 0);
-    pause.as_secs().saturating_add(part).max(1)
 }
 
 fn shorten(text: &str) -> String {
