@@ -1,7 +1,15 @@
 //! tidegate: a transparent pull-through mirroring proxy for OCI registries.
 
+pub mod config;
+
+pub mod admin;
+pub mod front;
+
 pub mod flow;
-pub mod ledger;
-pub mod oci;
+
 pub mod registry;
 pub mod store;
+
+pub mod ledger;
+
+pub mod oci;
