@@ -205,4 +205,6 @@ fn loopback(port: u16) -> SocketAddr {
 }
 
 #[cfg(test)]
+mod documented;
+#[cfg(test)]
 mod tests;
