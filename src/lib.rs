@@ -1,5 +1,9 @@
 //! tidegate: a transparent pull-through mirroring proxy for OCI registries.
 
+pub mod cli;
+
+pub mod app;
+
 pub mod config;
 
 pub mod admin;

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::exit::Exit;
 use super::exit::Failure;
+use super::print;
 use super::probe;
 use crate::config::Config;
 use crate::config::Source;
@@ -66,11 +67,10 @@ pub(super) async fn run(args: &CheckArgs, source: &Source) -> Result<Exit, Failu
         store,
         upstreams,
     };
-    let mut out = std::io::stdout().lock();
     if args.json {
-        let json = serde_json::to_string_pretty(&report).map_err(Failure::nothing)?;
-        writeln!(out, "{json}")?;
+        print::json(&report)?;
     } else {
+        let mut out = std::io::stdout().lock();
         writeln!(out, "ok      configuration: {}", report.configuration)?;
         for finding in std::iter::once(&report.store).chain(&report.upstreams) {
             finding.write(&mut out)?;

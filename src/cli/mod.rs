@@ -15,7 +15,10 @@ mod client;
 mod completions;
 mod exit;
 mod log;
+mod print;
 mod probe;
+mod serve;
+mod store;
 
 pub use exit::Exit;
 use exit::Failure;
@@ -35,10 +38,18 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the proxy
+    ///
+    /// SIGTERM and SIGINT end it, once what is under way is through (a second one at once);
+    /// SIGHUP reads the configuration again.
+    Serve,
     /// Check the configuration, the store, and each upstream: whether it answers, and to whom
     Check(check::CheckArgs),
     /// Print, or write, the configuration that makes a client pull through this proxy
     Client(client::ClientArgs),
+    /// Look into the store, check it, and free room
+    #[command(subcommand)]
+    Store(store::StoreCommand),
     /// Print the completions of a shell
     Completions {
         /// The shell
@@ -56,8 +67,10 @@ impl Cli {
     pub async fn run(self) -> Exit {
         let source = Source::choose(self.config);
         let outcome = match &self.command {
+            Command::Serve => serve::run(&source).await,
             Command::Check(args) => check::run(args, &source).await,
             Command::Client(args) => client::run(args, &source),
+            Command::Store(command) => store::run(command, &source).await,
             Command::Completions { shell } => completions::run(*shell)
                 .map(|()| Exit::Done)
                 .map_err(Failure::from),
