@@ -1,4 +1,6 @@
 //! tidegate: a transparent pull-through mirroring proxy for OCI registries.
+//!
+//! The rooms, from the top floor to the ground: imports go down only.
 
 pub mod cli;
 
