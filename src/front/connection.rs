@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Request;
+use http::Version;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioExecutor;
@@ -20,7 +21,9 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use super::activity::Activity;
+use super::exchange::Asker;
 use super::exchange::Exchanges;
+use super::lane::Lane;
 use super::tls::Certificate;
 use super::wire::Wire;
 
@@ -115,21 +118,22 @@ impl Connections {
         }
         let wire = Wire::new(stream, self.idle_timeout);
         let Some(certificate) = &self.certificate else {
-            return self.converse(wire, peer, phase).await;
+            let lane = wire.lane();
+            return self.converse(wire, (peer, Some(lane)), phase).await;
         };
         let handshake = TlsAcceptor::from(certificate.current()).accept(wire);
         match tokio::time::timeout(HANDSHAKE.min(self.header_timeout), handshake).await {
-            Ok(Ok(stream)) => self.converse(stream, peer, phase).await,
+            Ok(Ok(stream)) => self.converse(stream, (peer, None), phase).await,
             Ok(Err(error)) => tracing::debug!(%peer, "no TLS handshake: {error}"),
             Err(_) => tracing::debug!(%peer, "no TLS handshake in time"),
         }
     }
 
-    /// HTTP, in the version that the client speaks.
+    /// HTTP, in the version that the client speaks. There is a lane in clear text only.
     async fn converse<S>(
         self: &Arc<Self>,
         stream: S,
-        peer: SocketAddr,
+        (peer, lane): (SocketAddr, Option<Arc<Lane>>),
         mut phase: watch::Receiver<Phase>,
     ) where
         S: AsyncRead + AsyncWrite + Unpin + 'static,
@@ -138,10 +142,17 @@ impl Connections {
         let client: Arc<str> = peer.ip().to_canonical().to_string().into();
         let service = service_fn(|request: Request<Incoming>| {
             let busy = activity.begin();
-            let (client, all) = (client.clone(), self.clone());
+            // HTTP/2 cuts bodies into frames, which hold bytes.
+            let lane = lane.clone().filter(|_| request.version() < Version::HTTP_2);
+            let asker = Asker {
+                client: client.clone(),
+                busy,
+                lane,
+            };
+            let all = self.clone();
             async move {
                 let (request, _) = request.into_parts();
-                Ok::<_, Infallible>(all.exchanges.answer(&request, client, busy).await)
+                Ok::<_, Infallible>(all.exchanges.answer(&request, asker).await)
             }
         });
         let connection = self.builder.serve_connection(TokioIo::new(stream), service);

@@ -28,6 +28,7 @@ use super::answer;
 use super::catalog::Page;
 use super::condition;
 use super::fault::Fault;
+use super::lane::Lane;
 use super::payload::Payload;
 use super::route;
 use super::route::Query;
@@ -40,6 +41,17 @@ pub(super) struct Exchanges {
     flow: Arc<PullThrough>,
     ledger: Ledger,
     default: Arc<ArcSwapOption<UpstreamName>>,
+}
+
+/// Who asks, by which connection.
+#[derive(Debug)]
+pub(super) struct Asker {
+    /// The client's address.
+    pub(super) client: Arc<str>,
+    /// Keeps the connection from being idle.
+    pub(super) busy: Busy,
+    /// The way for stored files, where the connection has one.
+    pub(super) lane: Option<Arc<Lane>>,
 }
 
 /// What of an answer its receipt needs, besides the status.
@@ -59,16 +71,11 @@ impl Exchanges {
         }
     }
 
-    /// Answers one request of `client`: exactly one receipt, sealed when the body ends.
-    pub(super) async fn answer(
-        &self,
-        request: &Parts,
-        client: Arc<str>,
-        busy: Busy,
-    ) -> Response<Meter<Payload>> {
+    /// Answers one request: exactly one receipt, sealed when the body ends.
+    pub(super) async fn answer(&self, request: &Parts, asker: Asker) -> Response<Meter<Payload>> {
         let flow = FlowId::next();
         let mut draft = Draft::begin(&self.ledger, Leg::Client, flow, request.method.clone());
-        draft.receipt.host = client;
+        draft.receipt.host = asker.client;
         draft.receipt.protocol = request.version.into();
         let route = self.route(request, flow);
         let mut upstream = None;
@@ -99,8 +106,12 @@ impl Exchanges {
         draft.receipt.origin = origin;
         response.map(|body| {
             let is_head = request.method == Method::HEAD;
-            let body = if is_head { Payload::empty() } else { body };
-            Meter::new(body.holding(busy), draft, End::Reset)
+            let body = if is_head {
+                Payload::empty()
+            } else {
+                body.by(asker.lane)
+            };
+            Meter::new(body.holding(asker.busy), draft, End::Reset)
         })
     }
 

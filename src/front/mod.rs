@@ -27,6 +27,7 @@ mod condition;
 mod connection;
 mod exchange;
 mod fault;
+mod lane;
 mod path;
 mod payload;
 mod route;

@@ -1,4 +1,5 @@
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -12,6 +13,8 @@ use crate::oci::Repository;
 use crate::registry;
 
 use super::activity::Busy;
+use super::lane::Lane;
+use super::lane::LaneBody;
 
 pin_project! {
     /// The body of an answer: exactly as long as its header promised, or it fails, which resets
@@ -34,6 +37,7 @@ pin_project! {
     enum Source {
         Bytes { bytes: Bytes },
         Tail { #[pin] tail: Tail },
+        Lane { #[pin] body: LaneBody },
         Upstream { #[pin] body: registry::Body },
     }
 }
@@ -90,6 +94,17 @@ impl Payload {
         }
     }
 
+    /// Lets a file take the lane of its connection, where it has one.
+    pub(super) fn by(mut self, lane: Option<Arc<Lane>>) -> Self {
+        self.source = match (self.source, lane) {
+            (Source::Tail { tail }, Some(lane)) => Source::Lane {
+                body: LaneBody::new(tail, lane),
+            },
+            (source, _) => source,
+        };
+        self
+    }
+
     /// Keeps its connection from being idle as long as it lives.
     pub(super) fn holding(mut self, busy: Busy) -> Self {
         self.busy = Some(busy);
@@ -113,6 +128,7 @@ impl Body for Payload {
             SourceProj::Bytes { bytes } if bytes.is_empty() => None,
             SourceProj::Bytes { bytes } => Some(Ok(Frame::data(std::mem::take(bytes)))),
             SourceProj::Tail { tail } => ready!(tail.poll_frame(cx)).map(|f| f.map_err(Into::into)),
+            SourceProj::Lane { body } => ready!(body.poll_frame(cx)).map(|f| f.map_err(Into::into)),
             SourceProj::Upstream { body } => {
                 ready!(body.poll_frame(cx)).map(|f| f.map_err(Into::into))
             }

@@ -1,6 +1,7 @@
 use std::io;
 use std::io::IoSlice;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -8,11 +9,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
+use super::lane::Lane;
+
 /// A client's socket. A write that makes no progress for `patience` fails: a client that vanished,
 /// or that reads no more, does not hold what it was being sent for ever.
 #[derive(Debug)]
 pub(super) struct Wire {
     stream: TcpStream,
+    lane: Arc<Lane>,
     patience: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
     is_stalled: bool,
@@ -22,10 +26,16 @@ impl Wire {
     pub(super) fn new(stream: TcpStream, patience: Duration) -> Self {
         Self {
             stream,
+            lane: Arc::default(),
             patience,
             stalled: None,
             is_stalled: false,
         }
+    }
+
+    /// The lane by which bodies may send files, where the socket is all there is to the connection.
+    pub(super) fn lane(&self) -> Arc<Lane> {
+        self.lane.clone()
     }
 
     fn watch<T>(
@@ -65,11 +75,11 @@ impl AsyncRead for Wire {
 
 impl AsyncWrite for Wire {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.watch(cx, |stream, cx| stream.poll_write(cx, bytes))
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -77,7 +87,8 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.watch(cx, |stream, cx| stream.poll_write_vectored(cx, slices))
+        let lane = self.lane.clone();
+        self.watch(cx, |stream, cx| lane.poll_write(stream, cx, slices))
     }
 
     fn is_write_vectored(&self) -> bool {
