@@ -164,3 +164,31 @@ impl Body for Payload {
         SizeHint::with_exact(self.remaining)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    /// `text` where `length` bytes were promised.
+    async fn read(text: &'static str, length: u64) -> Result<Bytes, Broken> {
+        let subject = Subject {
+            repository: Repository::new("docker.io".parse().unwrap(), "a/b".parse().unwrap()),
+            digest: Digest::of(b"x"),
+        };
+        let body = flow::Body::Bytes(Bytes::from_static(text.as_bytes()));
+        let payload = Payload::from_flow(body, length, subject);
+        assert_eq!(payload.size_hint().exact(), Some(length));
+        payload.collect().await.map(|body| body.to_bytes())
+    }
+
+    #[tokio::test]
+    async fn a_body_is_what_was_promised_or_breaks_off() {
+        assert_eq!(read("12345", 5).await.unwrap(), "12345");
+        assert!(matches!(read("12345", 6).await, Err(Broken::Short(1))));
+        assert!(matches!(read("12345", 4).await, Err(Broken::Long)));
+        assert!(matches!(read("", 1).await, Err(Broken::Short(1))));
+        assert_eq!(read("", 0).await.unwrap(), "");
+    }
+}
