@@ -62,13 +62,20 @@ async fn lists_tags_with_what_is_stored_of_them() {
             ("old", None, 0, 1),
         ]
     );
-    let json = serde_json::to_value(&listed[0].tags[0]).unwrap();
-    let confirmed: jiff::Timestamp = json["confirmed"].as_str().unwrap().parse().unwrap();
-    assert_eq!(
-        confirmed,
-        jiff::Timestamp::try_from(listed[0].tags[0].confirmed).unwrap()
-    );
-    assert_eq!(json["digest"], digest.as_str());
+}
+
+#[tokio::test]
+async fn a_listing_is_json_with_times_as_people_write_them() {
+    let fixture = Fixture::new(None).await;
+    let own = repository("docker.io/library/nginx");
+    let digest = fixture.image(&own, "1", &[]).await;
+    let listed = inspect::ls(&fixture.config).unwrap();
+    let json = serde_json::to_value(&listed).unwrap();
+    let tag = &json[0]["tags"][0];
+    assert_eq!(tag["digest"], digest.as_str());
+    let confirmed: jiff::Timestamp = tag["confirmed"].as_str().unwrap().parse().unwrap();
+    let expected = jiff::Timestamp::try_from(listed[0].tags[0].confirmed).unwrap();
+    assert_eq!(confirmed, expected);
 }
 
 #[tokio::test]

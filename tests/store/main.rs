@@ -1,4 +1,5 @@
 //! The embedded store on real files, held against a real registry that serves its folder.
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
