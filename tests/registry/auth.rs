@@ -105,13 +105,13 @@ async fn a_leaving_waiter_takes_no_token_from_others() {
 #[tokio::test]
 async fn a_token_is_renewed_before_it_ends() {
     let (tokens, upstream, registry) = public().await;
-    tokens.set_expires_in(Duration::from_secs(1));
+    tokens.set_expires_in(Duration::from_secs(3));
     let start = Instant::now();
-    while tokens.issued() < 3 {
+    while tokens.issued() < 2 {
         head(&registry).await.unwrap();
         assert!(start.elapsed() < Duration::from_secs(20), "never renewed");
     }
-    // A busy machine may be late once or twice; without renewal every token is refused.
+    // Only the first request, which had none.
     assert_eq!(refusals(&upstream), 1, "{}", lines(&upstream.log()));
 }
 
