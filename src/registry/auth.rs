@@ -37,6 +37,8 @@ pub(super) struct Auth {
     source: Arc<Source>,
     /// By repository.
     challenges: Cache<Arc<str>, Arc<Challenge>>,
+    /// The last of them that a repository not asked before may be expected to have too.
+    usual: Mutex<Option<Challenge>>,
     tokens: Mutex<HashMap<TokenKey, Detached<Arc<Token>>>>,
 }
 
@@ -77,12 +79,13 @@ impl Auth {
             fixed,
             source: Arc::new(Source::new(credentials, &host_of(base))),
             challenges: Cache::new(MOST_REPOSITORIES),
+            usual: Mutex::default(),
             tokens: Mutex::default(),
         })
     }
 
     /// What a request can be signed with before it is refused: the last challenge of its
-    /// repository is answered in advance.
+    /// repository, or the one that its host usually has, is answered in advance.
     pub(super) async fn known(
         &self,
         wire: &Arc<Wire>,
@@ -91,7 +94,9 @@ impl Auth {
         if let Some(fixed) = &self.fixed {
             return Ok(Some(Grant::Fixed(fixed.clone())));
         }
-        match self.challenges.get(&subject.repository) {
+        let repository = &subject.repository;
+        let challenge = self.challenges.get(repository);
+        match challenge.or_else(|| self.expected(repository)) {
             Some(challenge) => self.grant(wire, subject, &challenge).await.map(Some),
             None => Ok(None),
         }
@@ -111,6 +116,7 @@ impl Auth {
             return Ok(None);
         };
         self.check(&challenge)?;
+        self.learn(repository, &challenge);
         let earlier = self.challenges.get(repository);
         let challenge = Arc::new(challenge.joined(earlier.as_deref()));
         self.challenges
@@ -133,6 +139,34 @@ impl Auth {
             Some(Grant::Login(_, login)) => self.reread(&login).await,
             _ => None,
         }
+    }
+
+    /// A challenge of `repository` tells what others get, where it is as the spec has it.
+    fn learn(&self, repository: &str, challenge: &Challenge) {
+        let is_usual = match challenge {
+            Challenge::Basic => true,
+            Challenge::Bearer(key) => {
+                !repository.is_empty() && key.scopes == Scopes::pull(repository)
+            }
+        };
+        if is_usual {
+            *self.usual() = Some(challenge.clone());
+        }
+    }
+
+    fn expected(&self, repository: &str) -> Option<Arc<Challenge>> {
+        match self.usual().clone()? {
+            Challenge::Bearer(_) if repository.is_empty() => None,
+            Challenge::Bearer(mut key) => {
+                key.scopes = Scopes::pull(repository);
+                Some(Arc::new(Challenge::Bearer(key)))
+            }
+            Challenge::Basic => Some(Arc::new(Challenge::Basic)),
+        }
+    }
+
+    fn usual(&self) -> MutexGuard<'_, Option<Challenge>> {
+        self.usual.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn reread(&self, refused: &Login) -> Option<Grant> {

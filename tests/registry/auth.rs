@@ -13,18 +13,21 @@ use fake_registry::When;
 use fake_registry::lines;
 use tidegate::ledger::FlowId;
 use tidegate::ledger::Ledger;
+use tidegate::oci::media::OCI_MANIFEST;
 use tidegate::registry::Credentials;
 use tidegate::registry::Error;
 use tidegate::registry::Registry;
 use tidegate::registry::Secret;
 use tokio::task::JoinSet;
 
+use crate::setup::MANIFEST;
 use crate::setup::REPOSITORY;
 use crate::setup::basic;
 use crate::setup::blob;
 use crate::setup::config;
 use crate::setup::get;
 use crate::setup::head;
+use crate::setup::latest;
 use crate::setup::name;
 use crate::setup::open;
 use crate::setup::put;
@@ -170,6 +173,21 @@ async fn scopes_of_a_repository_are_joined_and_repositories_are_not() {
     let _ = registry.tag_list(flow, &other, "").await;
     let last = tokens.log().pop().unwrap().query;
     assert!(last.ends_with("scope=repository%3Aother%3Apull"), "{last}");
+}
+
+#[tokio::test]
+async fn a_second_repository_is_signed_in_at_once() {
+    let (tokens, upstream, registry) = public().await;
+    head(&registry).await.unwrap();
+    upstream.put_manifest("other", "latest", OCI_MANIFEST, MANIFEST);
+    let (other, latest) = ("other".parse().unwrap(), latest());
+    let flow = FlowId::next();
+    registry
+        .manifest_head(flow, &other, &latest, "")
+        .await
+        .unwrap();
+    assert_eq!(refusals(&upstream), 1, "only the first request was");
+    assert_eq!(tokens.issued(), 2);
 }
 
 #[tokio::test]
