@@ -3,27 +3,20 @@
 use fake_registry::Client;
 use fake_registry::DockerRegistry;
 use fake_registry::ImageBuilder;
+use fake_registry::PATIENCE;
 use fake_registry::Pki;
+use fake_registry::Process;
 use fake_registry::Push;
 use fake_registry::TokenServer;
 use fake_registry::Upstream;
 
-/// Whether the program is there. In CI it must be.
-fn missing(test: &str) -> bool {
-    if DockerRegistry::is_installed() {
-        return false;
-    }
-    assert!(
-        std::env::var_os("CI").is_none(),
-        "docker-registry is not installed"
-    );
-    eprintln!("SKIP {test}: no docker-registry");
-    true
-}
+use crate::missing;
+
+const PROGRAM: &str = "docker-registry";
 
 #[tokio::test]
 async fn it_takes_and_serves_images_across_a_restart() {
-    if missing("it_takes_and_serves_images_across_a_restart") {
+    if missing(PROGRAM, "it_takes_and_serves_images_across_a_restart") {
         return;
     }
     let pki = Pki::new();
@@ -84,7 +77,7 @@ async fn it_takes_and_serves_images_across_a_restart() {
 
 #[tokio::test]
 async fn it_takes_our_signed_tokens() {
-    if missing("it_takes_our_signed_tokens") {
+    if missing(PROGRAM, "it_takes_our_signed_tokens") {
         return;
     }
     let tokens = TokenServer::for_docker_registry()
@@ -130,8 +123,55 @@ async fn it_takes_our_signed_tokens() {
 }
 
 #[tokio::test]
+async fn skopeo_pulls_with_a_login() {
+    const TEST: &str = "skopeo_pulls_with_a_login";
+    if missing(PROGRAM, TEST) || missing("skopeo", TEST) {
+        return;
+    }
+    let tokens = TokenServer::for_docker_registry()
+        .user("ann", "pw", &["private/*"])
+        .start()
+        .await;
+    let protected = DockerRegistry::builder().token_auth(&tokens);
+    let content = tempfile::tempdir().unwrap();
+    let image = ImageBuilder::new(1).build();
+    let open = DockerRegistry::builder()
+        .storage(content.path())
+        .start()
+        .await;
+    let push = Push::to(&open.url(), Client::new());
+    image.push_http(&push, "private/a", "v1").await.unwrap();
+    drop(open);
+    let registry = protected.storage(content.path()).start().await;
+    let copy = async |login: &str| {
+        let source = format!("docker://{}/private/a:v1", registry.host());
+        let mut copy = Process::command("skopeo")
+            .args([
+                "copy",
+                "--insecure-policy",
+                "--src-tls-verify=false",
+                "--src-creds",
+                login,
+            ])
+            .args([source, format!("dir:{}/copy", content.path().display())])
+            .spawn();
+        copy.wait(PATIENCE).await.success()
+    };
+    assert!(!copy("ann:wrong").await);
+    assert_eq!(tokens.issued(), 0);
+    assert!(copy("ann:pw").await);
+    assert!(tokens.issued() > 0);
+    assert!(
+        registry
+            .access()
+            .iter()
+            .any(|it| it.status == 200 && it.path.contains("/blobs/"))
+    );
+}
+
+#[tokio::test]
 async fn it_mirrors_a_scripted_registry() {
-    if missing("it_mirrors_a_scripted_registry") {
+    if missing(PROGRAM, "it_mirrors_a_scripted_registry") {
         return;
     }
     let upstream = Upstream::start().await;
