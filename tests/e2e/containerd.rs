@@ -1,0 +1,77 @@
+//! containerd, started by hand with folders of its own, and `ctr`.
+
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::sandbox;
+use crate::sandbox::Daemon;
+
+/// A containerd with nothing in it. Ends when dropped.
+pub(crate) struct Containerd {
+    // Ends before its folder goes.
+    _daemon: Daemon,
+    folder: TempDir,
+}
+
+impl Containerd {
+    /// Starts it.
+    pub(crate) async fn start() -> Self {
+        let folder = TempDir::with_prefix("containerd-").unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let config = format!(
+            "version = 2\nroot = {:?}\nstate = {:?}\n\
+             disabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n[grpc]\naddress = {:?}\n",
+            at("root"),
+            at("state"),
+            at("socket"),
+        );
+        std::fs::write(at("config.toml"), config).unwrap();
+        let mut command = sandbox::command("containerd");
+        command.arg("--config").arg(at("config.toml"));
+        let mut daemon = Daemon::spawn(command, &at("log"));
+        let socket = at("socket");
+        daemon
+            .ready(|| {
+                let mut probe = tokio::process::Command::new("ctr");
+                probe.arg("--address").arg(&socket).arg("version");
+                probe
+            })
+            .await;
+        Self {
+            _daemon: daemon,
+            folder,
+        }
+    }
+
+    /// Says where `registry` is mirrored: a `hosts.toml`, as `ctr --hosts-dir` reads it.
+    pub(crate) fn mirror(&self, registry: &str, mirror: &str, ca: &Path) -> PathBuf {
+        let hosts = self.folder.path().join("hosts");
+        let folder = hosts.join(registry);
+        std::fs::create_dir_all(&folder).unwrap();
+        let text = format!(
+            "server = \"https://{registry}\"\n\n[host.\"{mirror}\"]\n\
+             capabilities = [\"pull\", \"resolve\"]\nca = {ca:?}\n"
+        );
+        std::fs::write(folder.join("hosts.toml"), text).unwrap();
+        hosts
+    }
+
+    /// The `ctr` command, talking to this containerd.
+    pub(crate) fn ctr<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Command {
+        let mut command = Command::new("ctr");
+        command
+            .arg("--address")
+            .arg(self.folder.path().join("socket"))
+            .args(arguments);
+        command
+    }
+
+    /// The folder where containerd keeps what it pulled, one file a digest.
+    pub(crate) fn blobs(&self) -> PathBuf {
+        let content = "root/io.containerd.content.v1.content/blobs";
+        self.folder.path().join(content)
+    }
+}

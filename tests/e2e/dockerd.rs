@@ -1,0 +1,102 @@
+//! dockerd, started by hand with folders of its own.
+
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::sandbox;
+use crate::sandbox::Daemon;
+
+/// A docker engine with nothing in it. Ends when dropped.
+pub(crate) struct Dockerd {
+    // Ends before its folder goes.
+    _daemon: Daemon,
+    folder: TempDir,
+    cgroup: String,
+}
+
+impl Dockerd {
+    /// Starts an engine that pulls by way of `mirrors`, whose certificates `ca` must have signed.
+    pub(crate) async fn start(mirrors: &[String], ca: &Path) -> Self {
+        let folder = TempDir::with_prefix("dockerd-").unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let config = serde_json::json!({ "registry-mirrors": mirrors });
+        std::fs::write(at("daemon.json"), config.to_string()).unwrap();
+        let cgroup = folder.path().file_name().unwrap().to_string_lossy();
+        let cgroup = format!("/{cgroup}");
+
+        let mut command = sandbox::command("dockerd");
+        command
+            .arg("--config-file")
+            .arg(at("daemon.json"))
+            .arg("--data-root")
+            .arg(at("data"))
+            .arg("--exec-root")
+            .arg(at("exec"))
+            .arg("--pidfile")
+            .arg(at("pid"))
+            .args(["--host", &socket(folder.path())])
+            .args(["--bridge=none", "--iptables=false", "--ip6tables=false"])
+            .args(["--exec-opt=native.cgroupdriver=cgroupfs", "--cgroup-parent"])
+            .arg(&cgroup)
+            // dockerd takes a mirror's authorities from /etc/docker/certs.d or from the system.
+            .env("SSL_CERT_FILE", ca);
+        let mut daemon = Daemon::spawn(command, &at("log"));
+        let socket = socket(folder.path());
+        daemon
+            .ready(|| {
+                let mut probe = tokio::process::Command::new("docker");
+                probe.args(["--host", &socket, "version"]);
+                probe
+            })
+            .await;
+        Self {
+            _daemon: daemon,
+            folder,
+            cgroup,
+        }
+    }
+
+    /// The `docker` command, talking to this engine.
+    pub(crate) fn docker<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Command {
+        let mut command = Command::new("docker");
+        command
+            .args(["--host", &socket(self.folder.path())])
+            .args(arguments)
+            // The builder that is part of the engine: buildx may not be there.
+            .env("DOCKER_BUILDKIT", "0")
+            .env("DOCKER_CONFIG", self.folder.path());
+        command
+    }
+
+    /// What `docker image inspect` says of `image`.
+    pub(crate) async fn inspect(&self, image: &str) -> serde_json::Value {
+        let said = sandbox::run(self.docker(["image", "inspect", image])).await;
+        let mut all: Vec<serde_json::Value> = serde_json::from_str(&said).unwrap();
+        all.remove(0)
+    }
+
+    /// A folder that goes with the engine.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+impl Drop for Dockerd {
+    /// Removes the control groups of the containers, which outlive them.
+    fn drop(&mut self) {
+        let name = self.cgroup.trim_start_matches('/');
+        let _ = Command::new("find")
+            .args(["/sys/fs/cgroup", "-depth", "-type", "d"])
+            .args(["-path", &format!("*/{name}*")])
+            .args(["-exec", "rmdir", "{}", ";"])
+            .output();
+    }
+}
+
+fn socket(folder: &Path) -> String {
+    let path: PathBuf = folder.join("socket");
+    format!("unix://{}", path.display())
+}
