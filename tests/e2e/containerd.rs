@@ -1,6 +1,5 @@
 //! containerd, started by hand with folders of its own, and `ctr`.
 
-use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -44,19 +43,6 @@ impl Containerd {
             _daemon: daemon,
             folder,
         }
-    }
-
-    /// Says where `registry` is mirrored: a `hosts.toml`, as `ctr --hosts-dir` reads it.
-    pub(crate) fn mirror(&self, registry: &str, mirror: &str, ca: &Path) -> PathBuf {
-        let hosts = self.folder.path().join("hosts");
-        let folder = hosts.join(registry);
-        std::fs::create_dir_all(&folder).unwrap();
-        let text = format!(
-            "server = \"https://{registry}\"\n\n[host.\"{mirror}\"]\n\
-             capabilities = [\"pull\", \"resolve\"]\nca = {ca:?}\n"
-        );
-        std::fs::write(folder.join("hosts.toml"), text).unwrap();
-        hosts
     }
 
     /// The `ctr` command, talking to this containerd.

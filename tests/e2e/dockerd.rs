@@ -18,19 +18,17 @@ pub(crate) struct Dockerd {
 }
 
 impl Dockerd {
-    /// Starts an engine that pulls by way of `mirrors`, whose certificates `ca` must have signed.
-    pub(crate) async fn start(mirrors: &[String], ca: &Path) -> Self {
+    /// Starts an engine that is configured by `config` (a `daemon.json`), and trusts `ca` alone.
+    pub(crate) async fn start(config: &Path, ca: &Path) -> Self {
         let folder = TempDir::with_prefix("dockerd-").unwrap();
         let at = |name: &str| folder.path().join(name);
-        let config = serde_json::json!({ "registry-mirrors": mirrors });
-        std::fs::write(at("daemon.json"), config.to_string()).unwrap();
         let cgroup = folder.path().file_name().unwrap().to_string_lossy();
         let cgroup = format!("/{cgroup}");
 
         let mut command = sandbox::command("dockerd");
         command
             .arg("--config-file")
-            .arg(at("daemon.json"))
+            .arg(config)
             .arg("--data-root")
             .arg(at("data"))
             .arg("--exec-root")

@@ -81,15 +81,16 @@ impl Layout {
         }
         blobs
     }
+}
 
-    /// Fails the test unless `folder` (`<algorithm>/<hex>`) holds the blobs of `platforms`, byte
-    /// for byte, and no others.
-    pub(crate) fn assert_same(&self, platforms: Platforms, folder: &Path) {
-        let (expected, found) = (self.part(platforms), files(folder));
-        let names = |blobs: &BTreeMap<String, Vec<u8>>| Vec::from_iter(blobs.keys().cloned());
-        assert_eq!(names(&found), names(&expected), "{}", folder.display());
-        assert!(found == expected, "{}: bytes differ", folder.display());
-    }
+/// Fails the test unless `folder`, an OCI layout or its `blobs`, holds `expected`, byte for byte,
+/// and nothing else.
+pub(crate) fn assert_blobs(expected: &BTreeMap<String, Vec<u8>>, folder: &Path) {
+    let inner = folder.join("blobs");
+    let found = files(if inner.is_dir() { &inner } else { folder });
+    let names = |blobs: &BTreeMap<String, Vec<u8>>| Vec::from_iter(blobs.keys().cloned());
+    assert_eq!(names(&found), names(expected), "{}", folder.display());
+    assert!(found == *expected, "{}: bytes differ", folder.display());
 }
 
 fn files(blobs: &Path) -> BTreeMap<String, Vec<u8>> {

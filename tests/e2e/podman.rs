@@ -1,6 +1,7 @@
 //! podman, without its service, with folders of its own.
 
 use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command;
 
 use tempfile::TempDir;
@@ -10,26 +11,22 @@ use crate::sandbox;
 /// A podman with nothing in its storage.
 pub(crate) struct Podman {
     folder: TempDir,
+    registries: PathBuf,
+    ca: PathBuf,
 }
 
 impl Podman {
-    /// A podman that looks for the images of `registry` at `location` first.
-    pub(crate) fn with_mirror(registry: &str, location: &str) -> Self {
-        let folder = TempDir::with_prefix("podman-").unwrap();
-        let text = format!(
-            "[[registry]]\nprefix = \"{registry}\"\nlocation = \"{registry}\"\n\n\
-             [[registry.mirror]]\nlocation = \"{location}\"\n"
-        );
-        std::fs::write(folder.path().join("registries.conf"), text).unwrap();
-        Self { folder }
+    /// A podman that is configured by `registries` (a `registries.conf`), and trusts `ca` alone.
+    pub(crate) fn new(registries: &Path, ca: &Path) -> Self {
+        Self {
+            folder: TempDir::with_prefix("podman-").unwrap(),
+            registries: registries.to_owned(),
+            ca: ca.to_owned(),
+        }
     }
 
-    /// The `podman` command, trusting `ca`.
-    pub(crate) fn podman<'a>(
-        &self,
-        ca: &Path,
-        arguments: impl IntoIterator<Item = &'a str>,
-    ) -> Command {
+    /// The `podman` command, with folders of its own.
+    pub(crate) fn podman<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Command {
         let at = |name: &str| self.folder.path().join(name);
         let mut command = sandbox::command("podman");
         command
@@ -42,9 +39,9 @@ impl Podman {
             .args(["--storage-driver=vfs", "--cgroup-manager=cgroupfs"])
             .arg("--events-backend=file")
             .args(arguments)
-            .env("CONTAINERS_REGISTRIES_CONF", at("registries.conf"))
+            .env("CONTAINERS_REGISTRIES_CONF", &self.registries)
             .env("HOME", self.folder.path())
-            .env("SSL_CERT_FILE", ca);
+            .env("SSL_CERT_FILE", &self.ca);
         command
     }
 }

@@ -1,0 +1,166 @@
+//! One test a client, configured by what `tidegate client` writes for it.
+
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::net::Ipv6Addr;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::containerd::Containerd;
+use crate::dockerd::Dockerd;
+use crate::layout::Platforms;
+use crate::need::need;
+use crate::podman::Podman;
+use crate::sandbox;
+use crate::scene::IMAGE;
+use crate::scene::Scene;
+use crate::skopeo;
+
+const IPV4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn docker_pulls_by_registry_mirrors() {
+    if need(&["dockerd", "docker", "skopeo", "docker-registry"]) {
+        journey(verified_loopback(), Platforms::Own, docker).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ctr_pulls_by_hosts_toml() {
+    if need(&["containerd", "ctr", "skopeo", "docker-registry"]) {
+        journey(IPV4, Platforms::All, ctr).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn podman_pulls_by_registries_conf() {
+    if need(&["podman", "skopeo", "docker-registry"]) {
+        journey(IPV4, Platforms::Own, podman).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn skopeo_copies_every_platform() {
+    if need(&["skopeo", "docker-registry"]) {
+        journey(IPV4, Platforms::All, copy).await;
+    }
+}
+
+/// What every client goes through. `pull` starts one that has nothing, pulls `platforms` of the
+/// image, and compares them with a direct copy.
+async fn journey(address: IpAddr, platforms: Platforms, pull: impl AsyncFn(&Scene)) {
+    let mut scene = Scene::start(address).await;
+
+    pull(&scene).await;
+    let cold = scene.upstream.requests();
+    let mut bodies: Vec<_> = cold.iter().filter(|asked| asked.method == "GET").collect();
+    bodies.sort_unstable();
+    assert!(!bodies.is_empty(), "the pull did not reach the upstream");
+    let once = bodies.windows(2).all(|pair| pair[0] != pair[1]);
+    assert!(once, "fetched twice: {bodies:#?}");
+
+    pull(&scene).await;
+    let all = scene.upstream.requests();
+    let warm = &all[cold.len()..];
+    assert!(
+        warm.is_empty() || (warm.len() == 1 && warm[0].method == "HEAD"),
+        "a second pull asked the upstream for {warm:#?}"
+    );
+
+    scene.upstream.stop().await;
+    pull(&scene).await;
+
+    scene.stop_proxy().await;
+    compare_store(&scene, platforms).await;
+}
+
+/// A `docker-registry` on the store's folder serves what was pulled.
+async fn compare_store(scene: &Scene, platforms: Platforms) {
+    let registry = scene.serve_store().await;
+    let source = format!("docker://{}/{IMAGE}", registry.authority());
+    let folder = TempDir::with_prefix("from-store-").unwrap();
+    let mut copy = match platforms {
+        Platforms::All => skopeo::copy_all(&source, folder.path()),
+        Platforms::Own => skopeo::copy(&source, folder.path()),
+    };
+    copy.arg("--src-tls-verify=false");
+    sandbox::run(copy).await;
+    let mut expected = scene.direct.part(platforms);
+    if platforms == Platforms::Own {
+        // A layout of one platform has no index: ask for it.
+        let mut raw = skopeo::raw(&source);
+        raw.arg("--tls-verify=false");
+        let index = expected.remove(&scene.direct.digest).unwrap();
+        assert_eq!(sandbox::run(raw).await.into_bytes(), index);
+    }
+    crate::layout::assert_blobs(&expected, folder.path());
+}
+
+/// Past the proxy there is only Docker Hub, which does not know the image.
+async fn docker(scene: &Scene) {
+    let files = scene.recipe("docker").await;
+    let engine = Dockerd::start(&files.join("etc/docker/daemon.json"), scene.ca()).await;
+    sandbox::run(engine.docker(["pull", "--quiet", "demo/app:v1"])).await;
+    let found = engine.inspect("demo/app:v1").await;
+    let own = scene.direct.own();
+    // The classic image store calls an image by its config, containerd's by its index.
+    let id = found["Id"].as_str().unwrap();
+    assert!(id == own.config || id == scene.direct.digest, "{found:#}");
+    let digests = [format!("demo/app@{}", scene.direct.digest)];
+    assert_eq!(strings(&found["RepoDigests"]), digests);
+    assert_eq!(strings(&found["RootFS"]["Layers"]), own.diff_ids);
+}
+
+async fn ctr(scene: &Scene) {
+    let files = scene.recipe("containerd").await;
+    let hosts = files.join("etc/containerd/certs.d");
+    scene.trust_in_hosts_toml(&hosts.join("docker.io/hosts.toml"));
+    let client = Containerd::start().await;
+    let mut pull = client.ctr(["images", "pull", "--all-platforms", "--snapshotter=native"]);
+    pull.arg("--hosts-dir").arg(hosts).arg(IMAGE);
+    sandbox::run(pull).await;
+    let expected = scene.direct.part(Platforms::All);
+    crate::layout::assert_blobs(&expected, &client.blobs());
+}
+
+async fn podman(scene: &Scene) {
+    let files = scene.recipe("podman").await;
+    let registries = files.join("etc/containers/registries.conf.d/50-tidegate.conf");
+    let client = Podman::new(&registries, scene.ca());
+    sandbox::run(client.podman(["pull", "--quiet", IMAGE])).await;
+    let found = sandbox::run(client.podman(["image", "inspect", IMAGE])).await;
+    let found: Value = serde_json::from_str(&found).unwrap();
+    let found = &found[0];
+    let own = scene.direct.own();
+    assert_eq!(format!("sha256:{}", found["Id"].as_str().unwrap()), own.config);
+    assert_eq!(found["Digest"], scene.direct.digest.as_str());
+    assert_eq!(strings(&found["RootFS"]["Layers"]), own.diff_ids);
+}
+
+async fn copy(scene: &Scene) {
+    let files = scene.recipe("podman").await;
+    let folder = TempDir::with_prefix("skopeo-").unwrap();
+    let mut copy = skopeo::copy_all(&format!("docker://{IMAGE}"), folder.path());
+    copy.env("SSL_CERT_FILE", scene.ca()).env(
+        "CONTAINERS_REGISTRIES_CONF",
+        files.join("etc/containers/registries.conf.d/50-tidegate.conf"),
+    );
+    sandbox::run(copy).await;
+    let expected = scene.direct.part(Platforms::All);
+    crate::layout::assert_blobs(&expected, folder.path());
+}
+
+/// An address where dockerd verifies a mirror's certificate: it does not in 127.0.0.0/8.
+fn verified_loopback() -> IpAddr {
+    let ipv6 = IpAddr::V6(Ipv6Addr::LOCALHOST);
+    match std::net::TcpListener::bind((ipv6, 0)) {
+        Ok(_) => ipv6,
+        Err(_) => IPV4,
+    }
+}
+
+fn strings(list: &Value) -> Vec<String> {
+    let all = list.as_array().unwrap().iter();
+    all.map(|text| text.as_str().unwrap().to_owned()).collect()
+}

@@ -1,0 +1,12 @@
+//! End to end: real clients pull a private image of several platforms from a real registry through
+//! tidegate, over TLS on both sides.
+
+mod clients;
+mod container;
+mod containerd;
+mod dockerd;
+mod layout;
+mod podman;
+mod sandbox;
+mod scene;
+mod skopeo;
