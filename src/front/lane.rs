@@ -2,7 +2,7 @@
 //!
 //! hyper writes byte slices, not files. So, on such a connection, a body hands hyper a slice of
 //! [`stand_in`], of the right length, and the file's span to the connection's [`Lane`]. When hyper
-//! writes, [`LaneStream`] knows the stand-in by its address and sends the span instead. Slices are
+//! writes, the lane knows the stand-in by its address and sends the span instead. Slices are
 //! written in the order in which bodies yield them, so the first span belongs to the first
 //! stand-in. Nothing of the stand-in itself is ever written, and its memory is never touched.
 
@@ -23,7 +23,8 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use rustix::io::ReadWriteFlags;
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::io::AsyncWrite as _;
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
@@ -41,13 +42,6 @@ static STAND_IN: LazyLock<&'static [u8]> =
 /// The spans that a connection is to send, in order.
 #[derive(Debug, Default)]
 pub(super) struct Lane(Mutex<VecDeque<Span>>);
-
-/// A clear-text connection that sends spans where it is given their stand-ins.
-#[derive(Debug)]
-pub(super) struct LaneStream {
-    tcp: TcpStream,
-    lane: Arc<Lane>,
-}
 
 /// A [`Tail`] whose bytes take the lane.
 #[derive(Debug)]
@@ -68,30 +62,53 @@ fn is_stand_in(slice: &[u8]) -> bool {
 }
 
 impl Lane {
-    fn spans(&self) -> MutexGuard<'_, VecDeque<Span>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl LaneStream {
-    /// The connection, and the lane for its bodies.
-    pub(super) fn new(tcp: TcpStream) -> (Self, Arc<Lane>) {
-        let lane = Arc::new(Lane::default());
-        (Self { tcp, lane: lane.clone() }, lane)
+    /// Writes `slices`, of which stand-ins are replaced by the spans that they stand for. May
+    /// write less than all, as any write.
+    pub(super) fn poll_write(
+        &self,
+        tcp: Pin<&mut TcpStream>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let filled = |slice: &&IoSlice<'_>| !slice.is_empty();
+        if let Some(first) = slices
+            .iter()
+            .find(filled)
+            .filter(|first| is_stand_in(first))
+        {
+            return self.poll_send(&tcp, cx, first.len());
+        }
+        let plain = slices
+            .iter()
+            .take_while(|slice| !is_stand_in(slice))
+            .count();
+        tcp.poll_write_vectored(cx, &slices[..plain])
     }
 
     /// Sends up to `len` bytes of the first span.
-    fn poll_send(&self, cx: &mut Context<'_>, len: usize) -> Poll<io::Result<usize>> {
+    fn poll_send(
+        &self,
+        tcp: &TcpStream,
+        cx: &mut Context<'_>,
+        len: usize,
+    ) -> Poll<io::Result<usize>> {
         loop {
-            ready!(self.tcp.poll_write_ready(cx))?;
-            let mut spans = self.lane.spans();
+            ready!(tcp.poll_write_ready(cx))?;
+            let mut spans = self.spans();
             let Some(span) = spans.front_mut() else {
                 return Poll::Ready(Err(io::Error::other("a stand-in without a span")));
             };
             let len = len.min(usize::try_from(span.len).unwrap_or(len));
             let mut offset = span.offset;
-            let send = || Ok(rustix::fs::sendfile(&self.tcp, &span.file, Some(&mut offset), len)?);
-            match self.tcp.try_io(Interest::WRITABLE, send) {
+            let send = || {
+                Ok(rustix::fs::sendfile(
+                    tcp,
+                    &span.file,
+                    Some(&mut offset),
+                    len,
+                )?)
+            };
+            match tcp.try_io(Interest::WRITABLE, send) {
                 // The file is shorter than it was: the client must not take this for the end.
                 Ok(0) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
                 Ok(sent) => {
@@ -107,61 +124,20 @@ impl LaneStream {
             }
         }
     }
-}
 
-impl AsyncRead for LaneStream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for LaneStream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        if is_stand_in(buf) {
-            return self.poll_send(cx, buf.len());
-        }
-        Pin::new(&mut self.tcp).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let filled = |buf: &&IoSlice<'_>| !buf.is_empty();
-        if let Some(first) = bufs.iter().find(filled).filter(|first| is_stand_in(first)) {
-            return self.poll_send(cx, first.len());
-        }
-        let plain = bufs.iter().take_while(|buf| !is_stand_in(buf)).count();
-        Pin::new(&mut self.tcp).poll_write_vectored(cx, &bufs[..plain])
-    }
-
-    /// hyper copies what it writes to a stream that is not.
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_shutdown(cx)
+    fn spans(&self) -> MutexGuard<'_, VecDeque<Span>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl LaneBody {
     /// `tail`, over the lane of the connection that it is sent on.
     pub(super) fn new(tail: Tail, lane: Arc<Lane>) -> Self {
-        Self { tail, lane, warming: None }
+        Self {
+            tail,
+            lane,
+            warming: None,
+        }
     }
 
     fn poll_span(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Span, Error>>> {
@@ -177,7 +153,9 @@ impl LaneBody {
             self.warming = Some((span, tokio::task::spawn_blocking(move || warm(&cold))));
         }
         if let Some((_, warming)) = &mut self.warming {
-            let warmed = ready!(Pin::new(warming).poll(cx)).map_err(io::Error::other).flatten();
+            let warmed = ready!(Pin::new(warming).poll(cx))
+                .map_err(io::Error::other)
+                .flatten();
             if let Err(error) = warmed {
                 return Poll::Ready(Some(Err(Error::Read(Arc::new(error)))));
             }
@@ -189,10 +167,12 @@ impl LaneBody {
 /// Whether the page cache has the span, as far as its two ends tell.
 fn is_cached(span: &Span) -> bool {
     let mut byte = [0];
-    [span.offset, span.offset + span.len - 1].into_iter().all(|at| {
-        let slices = &mut [io::IoSliceMut::new(&mut byte)];
-        rustix::io::preadv2(&span.file, slices, at, ReadWriteFlags::NOWAIT) == Ok(1)
-    })
+    [span.offset, span.offset + span.len - 1]
+        .into_iter()
+        .all(|at| {
+            let slices = &mut [io::IoSliceMut::new(&mut byte)];
+            rustix::io::preadv2(&span.file, slices, at, ReadWriteFlags::NOWAIT) == Ok(1)
+        })
 }
 
 /// Reads a span into the page cache, so that `sendfile` doesn't wait for the disk on a thread that
@@ -202,7 +182,9 @@ fn warm(span: &Span) -> io::Result<()> {
     let mut at = span.offset;
     let end = span.offset + span.len;
     while at < end {
-        let room = buffer.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
+        let room = buffer
+            .len()
+            .min(usize::try_from(end - at).unwrap_or(usize::MAX));
         match span.file.read_at(&mut buffer[..room], at)? {
             0 => return Err(io::ErrorKind::UnexpectedEof.into()),
             read => at += read as u64,
