@@ -1,0 +1,6 @@
+//! The test support's own tests: a fault that doesn't strike would make other tests pass for
+//! nothing.
+
+mod auth;
+mod faults;
+mod serve;
