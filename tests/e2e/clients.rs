@@ -1,5 +1,6 @@
 //! One test a client, configured by what `tidegate client` writes for it.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::net::Ipv6Addr;
@@ -10,12 +11,15 @@ use tempfile::TempDir;
 use crate::containerd::Containerd;
 use crate::dockerd::Dockerd;
 use crate::layout::Platforms;
+use crate::layout::assert_blobs;
 use crate::need::need;
 use crate::podman::Podman;
 use crate::sandbox;
 use crate::scene::IMAGE;
 use crate::scene::Scene;
 use crate::skopeo;
+use crate::upstream::is_get;
+use crate::upstream::trusting;
 
 const IPV4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -53,22 +57,19 @@ async fn journey(address: IpAddr, platforms: Platforms, pull: impl AsyncFn(&Scen
     let mut scene = Scene::start(address).await;
 
     pull(&scene).await;
-    let cold = scene.upstream.requests();
-    let mut bodies: Vec<_> = cold.iter().filter(|asked| asked.method == "GET").collect();
-    bodies.sort_unstable();
-    assert!(!bodies.is_empty(), "the pull did not reach the upstream");
-    let once = bodies.windows(2).all(|pair| pair[0] != pair[1]);
-    assert!(once, "fetched twice: {bodies:#?}");
+    let cold = scene.upstream.pulled(platforms).await;
+    let gets: Vec<_> = cold.iter().filter(|asked| is_get(asked)).collect();
+    let parts: BTreeSet<_> = gets.iter().map(|asked| &asked.path).collect();
+    assert_eq!(parts.len(), gets.len(), "fetched twice: {gets:#?}");
+    assert_eq!(gets.len(), scene.direct().part(platforms).len(), "{gets:#?}");
 
     pull(&scene).await;
     let all = scene.upstream.requests();
     let warm = &all[cold.len()..];
-    assert!(
-        warm.is_empty() || (warm.len() == 1 && warm[0].method == "HEAD"),
-        "a second pull asked the upstream for {warm:#?}"
-    );
+    let head = warm.iter().all(|asked| asked.method == "HEAD");
+    assert!(warm.len() <= 1 && head, "the second pull asked for {warm:#?}");
 
-    scene.upstream.stop().await;
+    scene.upstream.stop();
     pull(&scene).await;
 
     scene.stop_proxy().await;
@@ -78,7 +79,7 @@ async fn journey(address: IpAddr, platforms: Platforms, pull: impl AsyncFn(&Scen
 /// A `docker-registry` on the store's folder serves what was pulled.
 async fn compare_store(scene: &Scene, platforms: Platforms) {
     let registry = scene.serve_store().await;
-    let source = format!("docker://{}/{IMAGE}", registry.authority());
+    let source = format!("docker://{}/{IMAGE}", registry.host());
     let folder = TempDir::with_prefix("from-store-").unwrap();
     let mut copy = match platforms {
         Platforms::All => skopeo::copy_all(&source, folder.path()),
@@ -86,28 +87,28 @@ async fn compare_store(scene: &Scene, platforms: Platforms) {
     };
     copy.arg("--src-tls-verify=false");
     sandbox::run(copy).await;
-    let mut expected = scene.direct.part(platforms);
+    let mut expected = scene.direct().part(platforms);
     if platforms == Platforms::Own {
         // A layout of one platform has no index: ask for it.
         let mut raw = skopeo::raw(&source);
         raw.arg("--tls-verify=false");
-        let index = expected.remove(&scene.direct.digest).unwrap();
+        let index = expected.remove(&scene.direct().digest).unwrap();
         assert_eq!(sandbox::run(raw).await.into_bytes(), index);
     }
-    crate::layout::assert_blobs(&expected, folder.path());
+    assert_blobs(&expected, folder.path());
 }
 
 /// Past the proxy there is only Docker Hub, which does not know the image.
 async fn docker(scene: &Scene) {
     let files = scene.recipe("docker").await;
-    let engine = Dockerd::start(&files.join("etc/docker/daemon.json"), scene.ca()).await;
+    let engine = Dockerd::start(&files.join("etc/docker/daemon.json"), &scene.upstream.ca()).await;
     sandbox::run(engine.docker(["pull", "--quiet", "demo/app:v1"])).await;
     let found = engine.inspect("demo/app:v1").await;
-    let own = scene.direct.own();
+    let own = scene.direct().own();
     // The classic image store calls an image by its config, containerd's by its index.
     let id = found["Id"].as_str().unwrap();
-    assert!(id == own.config || id == scene.direct.digest, "{found:#}");
-    let digests = [format!("demo/app@{}", scene.direct.digest)];
+    assert!(id == own.config || id == scene.direct().digest, "{found:#}");
+    let digests = [format!("demo/app@{}", scene.direct().digest)];
     assert_eq!(strings(&found["RepoDigests"]), digests);
     assert_eq!(strings(&found["RootFS"]["Layers"]), own.diff_ids);
 }
@@ -115,40 +116,41 @@ async fn docker(scene: &Scene) {
 async fn ctr(scene: &Scene) {
     let files = scene.recipe("containerd").await;
     let hosts = files.join("etc/containerd/certs.d");
-    scene.trust_in_hosts_toml(&hosts.join("docker.io/hosts.toml"));
+    scene.add_ca(&hosts.join("docker.io/hosts.toml"));
     let client = Containerd::start().await;
     let mut pull = client.ctr(["images", "pull", "--all-platforms", "--snapshotter=native"]);
     pull.arg("--hosts-dir").arg(hosts).arg(IMAGE);
     sandbox::run(pull).await;
-    let expected = scene.direct.part(Platforms::All);
-    crate::layout::assert_blobs(&expected, &client.blobs());
+    let expected = scene.direct().part(Platforms::All);
+    assert_blobs(&expected, &client.blobs());
 }
 
 async fn podman(scene: &Scene) {
     let files = scene.recipe("podman").await;
     let registries = files.join("etc/containers/registries.conf.d/50-tidegate.conf");
-    let client = Podman::new(&registries, scene.ca());
+    let client = Podman::new(&registries, &scene.upstream.ca());
     sandbox::run(client.podman(["pull", "--quiet", IMAGE])).await;
     let found = sandbox::run(client.podman(["image", "inspect", IMAGE])).await;
     let found: Value = serde_json::from_str(&found).unwrap();
     let found = &found[0];
-    let own = scene.direct.own();
+    let own = scene.direct().own();
     assert_eq!(format!("sha256:{}", found["Id"].as_str().unwrap()), own.config);
-    assert_eq!(found["Digest"], scene.direct.digest.as_str());
+    assert_eq!(found["Digest"], scene.direct().digest.as_str());
     assert_eq!(strings(&found["RootFS"]["Layers"]), own.diff_ids);
 }
 
 async fn copy(scene: &Scene) {
     let files = scene.recipe("podman").await;
     let folder = TempDir::with_prefix("skopeo-").unwrap();
-    let mut copy = skopeo::copy_all(&format!("docker://{IMAGE}"), folder.path());
-    copy.env("SSL_CERT_FILE", scene.ca()).env(
+    let copy = skopeo::copy_all(&format!("docker://{IMAGE}"), folder.path());
+    let mut copy = trusting(copy, &scene.upstream.ca());
+    copy.env(
         "CONTAINERS_REGISTRIES_CONF",
         files.join("etc/containers/registries.conf.d/50-tidegate.conf"),
     );
     sandbox::run(copy).await;
-    let expected = scene.direct.part(Platforms::All);
-    crate::layout::assert_blobs(&expected, folder.path());
+    let expected = scene.direct().part(Platforms::All);
+    assert_blobs(&expected, folder.path());
 }
 
 /// An address where dockerd verifies a mirror's certificate: it does not in 127.0.0.0/8.

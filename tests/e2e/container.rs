@@ -17,6 +17,8 @@ use crate::layout::Platforms;
 use crate::layout::assert_blobs;
 use crate::need::need;
 use crate::sandbox;
+use crate::scene::IMAGE;
+use crate::scene::TIDEGATE;
 use crate::skopeo;
 use crate::upstream::HOST;
 use crate::upstream::Upstream;
@@ -33,7 +35,7 @@ async fn the_container_image_serves_and_is_healthy() {
     let folder = TempDir::with_prefix("container-").unwrap();
     let none = folder.path().join("daemon.json");
     std::fs::write(&none, "{}").unwrap();
-    let engine = Dockerd::start(&none, upstream.ca()).await;
+    let engine = Dockerd::start(&none, &upstream.ca()).await;
     build(&engine, folder.path()).await;
 
     let (port, admin) = (free_port(), free_port());
@@ -60,7 +62,7 @@ async fn the_container_image_serves_and_is_healthy() {
     healthy(&engine).await;
 
     let copied = folder.path().join("copied");
-    let source = format!("docker://127.0.0.1:{port}/docker.io/demo/app:v1");
+    let source = format!("docker://127.0.0.1:{port}/{IMAGE}");
     let mut copy = skopeo::copy_all(&source, &copied);
     copy.arg("--src-tls-verify=false");
     sandbox::run(copy).await;
@@ -80,7 +82,7 @@ async fn build(engine: &Dockerd, folder: &Path) {
     let context = folder.join("build");
     let mut bundle = Command::new(root.join("deploy/bundle.sh"));
     bundle
-        .arg(env!("CARGO_BIN_EXE_tidegate"))
+        .arg(TIDEGATE)
         .arg(context.join("out"));
     sandbox::run(bundle).await;
     std::fs::write(
@@ -113,7 +115,7 @@ fn configure(upstream: &Upstream, settings: &Path, port: u16, admin: u16) {
     let text = format!(
         "[server]\nlisten = \"127.0.0.1:{port}\"\nadmin = \"127.0.0.1:{admin}\"\n\
          [store]\npath = \"/var/lib/tidegate\"\n{}",
-        upstream.table("docker.io", "ca.crt"),
+        upstream.table(HOST, Path::new("ca.crt")),
     );
     std::fs::write(settings.join("proxy.toml"), text).unwrap();
     for file in std::fs::read_dir(settings).unwrap() {

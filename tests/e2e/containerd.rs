@@ -1,11 +1,11 @@
 //! containerd, started by hand with folders of its own, and `ctr`.
 
+use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::sandbox;
 use crate::sandbox::Daemon;
 
 /// A containerd with nothing in it. Ends when dropped.
@@ -28,17 +28,8 @@ impl Containerd {
             at("socket"),
         );
         std::fs::write(at("config.toml"), config).unwrap();
-        let mut command = sandbox::command("containerd");
-        command.arg("--config").arg(at("config.toml"));
-        let mut daemon = Daemon::spawn(command, &at("log"));
-        let socket = at("socket");
-        daemon
-            .ready(|| {
-                let mut probe = tokio::process::Command::new("ctr");
-                probe.arg("--address").arg(&socket).arg("version");
-                probe
-            })
-            .await;
+        let command = Daemon::command("containerd").arg("--config").arg(at("config.toml"));
+        let daemon = Daemon::start(command, || ctr(folder.path(), ["version"])).await;
         Self {
             _daemon: daemon,
             folder,
@@ -47,12 +38,7 @@ impl Containerd {
 
     /// The `ctr` command, talking to this containerd.
     pub(crate) fn ctr<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Command {
-        let mut command = Command::new("ctr");
-        command
-            .arg("--address")
-            .arg(self.folder.path().join("socket"))
-            .args(arguments);
-        command
+        ctr(self.folder.path(), arguments)
     }
 
     /// The folder where containerd keeps what it pulled, one file a digest.
@@ -60,4 +46,10 @@ impl Containerd {
         let content = "root/io.containerd.content.v1.content/blobs";
         self.folder.path().join(content)
     }
+}
+
+fn ctr<'a>(folder: &Path, arguments: impl IntoIterator<Item = &'a str>) -> Command {
+    let mut command = Command::new("ctr");
+    command.arg("--address").arg(folder.join("socket")).args(arguments);
+    command
 }

@@ -1,7 +1,6 @@
 //! dockerd, started by hand with folders of its own.
 
 use std::path::Path;
-use std::path::PathBuf;
 use std::process::Command;
 
 use tempfile::TempDir;
@@ -25,8 +24,7 @@ impl Dockerd {
         let cgroup = folder.path().file_name().unwrap().to_string_lossy();
         let cgroup = format!("/{cgroup}");
 
-        let mut command = sandbox::command("dockerd");
-        command
+        let command = Daemon::command("dockerd")
             .arg("--config-file")
             .arg(config)
             .arg("--data-root")
@@ -39,17 +37,10 @@ impl Dockerd {
             .args(["--bridge=none", "--iptables=false", "--ip6tables=false"])
             .args(["--exec-opt=native.cgroupdriver=cgroupfs", "--cgroup-parent"])
             .arg(&cgroup)
-            // dockerd takes a mirror's authorities from /etc/docker/certs.d or from the system.
+            // A mirror's authorities come from /etc/docker/certs.d or from the system.
             .env("SSL_CERT_FILE", ca);
-        let mut daemon = Daemon::spawn(command, &at("log"));
-        let socket = socket(folder.path());
-        daemon
-            .ready(|| {
-                let mut probe = tokio::process::Command::new("docker");
-                probe.args(["--host", &socket, "version"]);
-                probe
-            })
-            .await;
+        let probe = || docker(folder.path(), ["version"]);
+        let daemon = Daemon::start(command, probe).await;
         Self {
             _daemon: daemon,
             folder,
@@ -59,14 +50,7 @@ impl Dockerd {
 
     /// The `docker` command, talking to this engine.
     pub(crate) fn docker<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Command {
-        let mut command = Command::new("docker");
-        command
-            .args(["--host", &socket(self.folder.path())])
-            .args(arguments)
-            // The builder that is part of the engine: buildx may not be there.
-            .env("DOCKER_BUILDKIT", "0")
-            .env("DOCKER_CONFIG", self.folder.path());
-        command
+        docker(self.folder.path(), arguments)
     }
 
     /// What `docker image inspect` says of `image`.
@@ -74,11 +58,6 @@ impl Dockerd {
         let said = sandbox::run(self.docker(["image", "inspect", image])).await;
         let mut all: Vec<serde_json::Value> = serde_json::from_str(&said).unwrap();
         all.remove(0)
-    }
-
-    /// A folder that goes with the engine.
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
     }
 }
 
@@ -94,7 +73,17 @@ impl Drop for Dockerd {
     }
 }
 
+fn docker<'a>(folder: &Path, arguments: impl IntoIterator<Item = &'a str>) -> Command {
+    let mut command = Command::new("docker");
+    command
+        .args(["--host", &socket(folder)])
+        .args(arguments)
+        // The builder that is part of the engine: buildx may not be there.
+        .env("DOCKER_BUILDKIT", "0")
+        .env("DOCKER_CONFIG", folder);
+    command
+}
+
 fn socket(folder: &Path) -> String {
-    let path: PathBuf = folder.join("socket");
-    format!("unix://{}", path.display())
+    format!("unix://{}", folder.join("socket").display())
 }

@@ -1,17 +1,18 @@
-//! Daemons in namespaces of their own: whatever they start and mount ends with them, even when
-//! the test panics, and they meet no other daemon of the machine.
+//! Commands and daemons in namespaces of their own: whatever a daemon starts and mounts ends with
+//! it, even when the test dies, and it meets no other daemon of the machine.
 
 use std::ffi::OsStr;
-use std::fs::File;
-use std::path::Path;
-use std::path::PathBuf;
-use std::process::Child;
+use std::ffi::OsString;
 use std::process::Command;
 use std::process::Stdio;
+use std::sync::OnceLock;
 use std::time::Duration;
 use std::time::Instant;
 
-/// The folders where daemons keep what they do not let us put elsewhere are empty inside: no socket
+use fake_registry::Process;
+use fake_registry::ProcessBuilder;
+
+/// The folders where clients keep what they do not let us put elsewhere are empty inside: no socket
 /// of the machine's own dockerd is found in `/run`, no blob cache of podman in `/var/lib`.
 const ENTER: &str = r#"
 for folder in /run /var/lib /opt; do
@@ -20,110 +21,115 @@ done
 exec "$0" "$@"
 "#;
 
-/// A command that will run in a sandbox.
-pub(crate) fn command(program: &str) -> Command {
-    let mut command = Command::new("unshare");
-    command
-        .args(["--mount", "--pid", "--fork", "--kill-child"])
-        .args(["--mount-proc", "sh", "-c", ENTER, program])
-        .env("PATH", path())
-        .stdin(Stdio::null());
-    command
+/// How long a daemon may take to come up, or to go, and a client to do its work.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+fn enter(program: &str) -> Vec<&str> {
+    let mut words = vec!["--mount", "--pid", "--fork", "--kill-child"];
+    words.extend(["--mount-proc", "sh", "-c", ENTER, program]);
+    words
+}
+
+/// Whether we may make namespaces and mount.
+pub(crate) fn is_possible() -> bool {
+    static POSSIBLE: OnceLock<bool> = OnceLock::new();
+    *POSSIBLE.get_or_init(|| {
+        let tried = Command::new("unshare").args(enter("true")).output();
+        tried.is_ok_and(|out| out.status.success())
+    })
 }
 
 /// `PATH` with the folders where Debian keeps daemons.
-pub(crate) fn path() -> std::ffi::OsString {
+pub(crate) fn path() -> OsString {
     let mut path = std::env::var_os("PATH").unwrap_or_default();
     path.push(":/usr/sbin:/sbin");
     path
 }
 
-/// A daemon in a sandbox. Ends, with all that it started, when dropped.
-pub(crate) struct Daemon {
-    outer: Child,
-    log: PathBuf,
+/// A command that will run in a sandbox, where one is possible.
+pub(crate) fn command(program: &str) -> Command {
+    if !is_possible() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("unshare");
+    command.args(enter(program)).env("PATH", path());
+    command
 }
 
-impl Daemon {
-    /// Starts `command`, which [`command`] has made, with its output in the file `log`.
-    pub(crate) fn spawn(mut command: Command, log: &Path) -> Self {
-        let out = File::create(log).unwrap();
-        let err = out.try_clone().unwrap();
-        let outer = command.stdout(out).stderr(err).spawn().unwrap();
-        let log = log.to_owned();
-        Self { outer, log }
-    }
-
-    /// Waits until `probe` succeeds, that is until the daemon answers.
-    pub(crate) async fn ready(&mut self, mut probe: impl FnMut() -> tokio::process::Command) {
-        let start = Instant::now();
-        loop {
-            let out = probe().output().await.unwrap();
-            if out.status.success() {
-                return;
-            }
-            let ended = self.outer.try_wait().unwrap();
-            assert!(
-                ended.is_none() && start.elapsed() < Duration::from_secs(60),
-                "a daemon did not come up ({ended:?}): {}\n{}",
-                String::from_utf8_lossy(&out.stderr),
-                self.log(),
-            );
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-
-    /// What the daemon has written so far.
-    pub(crate) fn log(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap_or_default()
-    }
-}
-
-impl Drop for Daemon {
-    /// Kills the first process of the sandbox, at which the kernel ends all others; the outer
-    /// process waits for that.
-    fn drop(&mut self) {
-        let id = self.outer.id();
-        let children = format!("/proc/{id}/task/{id}/children");
-        let inner = std::fs::read_to_string(children).unwrap_or_default();
-        let killed = Command::new("kill")
-            .arg("-KILL")
-            .args(inner.split_whitespace())
-            .status();
-        if !killed.is_ok_and(|status| status.success()) {
-            let _ = self.outer.kill();
-        }
-        let _ = self.outer.wait();
-    }
-}
-
-/// Runs `command` to its end; a failure fails the test with what the command said.
+/// Runs `command` to its end, and returns what it printed.
+///
+/// # Panics
+/// Where it fails, with all that it said.
 pub(crate) async fn run(command: Command) -> String {
     match attempt(command).await {
-        Ok(stdout) => stdout,
+        Ok(printed) => printed,
         Err(said) => panic!("{said}"),
     }
 }
 
-/// Runs `command` to its end: its standard output, or all that it said.
+/// Runs `command` to its end: what it printed, or all that it said where it failed.
 pub(crate) async fn attempt(command: Command) -> Result<String, String> {
-    let shown = shown(&command);
-    let mut command = tokio::process::Command::from(command);
-    let running = command.stdin(Stdio::null()).kill_on_drop(true).output();
-    let out = tokio::time::timeout(Duration::from_secs(120), running)
-        .await
-        .map_err(|_| format!("{shown}: not done after two minutes"))?
-        .unwrap_or_else(|error| panic!("{shown}: {error}"));
-    let stdout = String::from_utf8_lossy(&out.stdout);
-    if out.status.success() {
-        return Ok(stdout.into_owned());
-    }
-    let stderr = String::from_utf8_lossy(&out.stderr);
-    Err(format!("{shown}: {}\n{stdout}{stderr}", out.status))
-}
-
-fn shown(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let words: Vec<_> = words.map(OsStr::to_string_lossy).collect();
-    words.join(" ")
+    let shown = words.join(" ");
+    let mut command = tokio::process::Command::from(command);
+    let running = command.stdin(Stdio::null()).kill_on_drop(true).output();
+    let out = tokio::time::timeout(PATIENCE, running)
+        .await
+        .map_err(|_| format!("{shown}: still runs after {PATIENCE:?}"))?
+        .map_err(|error| format!("{shown}: {error}"))?;
+    let printed = String::from_utf8_lossy(&out.stdout).into_owned();
+    if out.status.success() {
+        return Ok(printed);
+    }
+    let said = String::from_utf8_lossy(&out.stderr);
+    Err(format!("{shown}: {}\n{printed}{said}", out.status))
+}
+
+/// A daemon in a sandbox. Ends, with all that it started, when dropped.
+pub(crate) struct Daemon(Process);
+
+impl Daemon {
+    /// A daemon that isn't started yet.
+    pub(crate) fn command(program: &str) -> ProcessBuilder {
+        let builder = Process::command("unshare").args(enter(program));
+        builder.env("PATH", path())
+    }
+
+    /// Starts it, and waits until `probe` succeeds.
+    ///
+    /// # Panics
+    /// Where it ends, or does not answer in time, with its log.
+    pub(crate) async fn start(command: ProcessBuilder, probe: impl Fn() -> Command) -> Self {
+        let mut daemon = Self(command.spawn());
+        let begun = Instant::now();
+        while let Err(said) = attempt(probe()).await {
+            let ended = daemon.0.exit_status();
+            assert!(
+                ended.is_none() && begun.elapsed() < PATIENCE,
+                "no answer ({ended:?}): {said}\n{}",
+                daemon.0.stderr(),
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        daemon
+    }
+}
+
+impl Drop for Daemon {
+    /// Kills the first process inside, at which the kernel kills all others there. The outer one
+    /// ends when they are gone, so that nobody writes into their folders any more.
+    fn drop(&mut self) {
+        let id = self.0.pid();
+        let children = format!("/proc/{id}/task/{id}/children");
+        let inside = std::fs::read_to_string(children).unwrap_or_default();
+        let _ = Command::new("kill")
+            .arg("-KILL")
+            .args(inside.split_whitespace())
+            .status();
+        let begun = Instant::now();
+        while self.0.exit_status().is_none() && begun.elapsed() < PATIENCE {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
 }

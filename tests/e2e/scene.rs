@@ -1,26 +1,87 @@
-//! The scene of every test: a private registry, a proxy that may read it, and a direct copy of the
-//! image to compare with.
+//! A proxy before the private registry, over TLS, and how clients are told of it.
 
-use std::io::Write as _;
 use std::net::IpAddr;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
-use tempfile::TempDir;
+use fake_registry::DockerRegistry;
+use fake_registry::Tidegate;
 
 use crate::layout::Layout;
 use crate::sandbox;
-use crate::skopeo;
 use crate::upstream::Upstream;
 
-/// The image, as clients call it: the upstream is the default, and known as Docker Hub, since that
-/// is all that dockerd asks a mirror for.
+/// The image, as clients call it: of Docker Hub, since dockerd asks a mirror for nothing else.
 pub(crate) const IMAGE: &str = "docker.io/demo/app:v1";
 
+/// The program under test.
+pub(crate) const TIDEGATE: &str = env!("CARGO_BIN_EXE_tidegate");
+
+/// A registry, and a proxy before it.
 pub(crate) struct Scene {
-    /// The registry behind the proxy.
+    /// The registry.
     pub(crate) upstream: Upstream,
+    proxy: Tidegate,
+}
+
+impl Scene {
+    /// Starts a proxy that listens on `address`.
+    pub(crate) async fn start(address: IpAddr) -> Self {
+        let upstream = Upstream::start().await;
+        let leaf = upstream.pki().server(&["::1"]);
+        let listen = std::net::SocketAddr::new(address, 0);
+        let config = format!(
+            "[server]\nlisten = \"{listen}\"\nadmin = \"127.0.0.1:0\"\n\
+             tls = {{ cert = {:?}, key = {:?} }}\n\n[store]\npath = \"store\"\n\n{}",
+            leaf.cert_file,
+            leaf.key_file,
+            upstream.table("127.0.0.1", &upstream.ca()),
+        );
+        let proxy = Tidegate::start(TIDEGATE, &config).await;
+        Self { upstream, proxy }
+    }
+
     /// What a client gets that asks the upstream itself.
-    pub(crate) direct: Layout,
+    pub(crate) fn direct(&self) -> &Layout {
+        &self.upstream.direct
+    }
+
+    /// The folder with what `tidegate client KIND` writes, as if it were `/`.
+    pub(crate) async fn recipe(&self, kind: &str) -> PathBuf {
+        let root = self.proxy.folder().join(kind);
+        let mut write = Command::new(TIDEGATE);
+        write
+            .arg("--config")
+            .arg(self.proxy.folder().join("proxy.toml"))
+            .args(["client", kind, "--url", self.proxy.url(), "--write"])
+            .arg("--root")
+            .arg(&root);
+        sandbox::run(write).await;
+        root
+    }
+
+    /// Adds our authority to a `hosts.toml`, as its recipe says.
+    pub(crate) fn add_ca(&self, hosts_toml: &Path) {
+        let mut text = std::fs::read_to_string(hosts_toml).unwrap();
+        if !text.contains("\nca = ") {
+            text += &format!("ca = {:?}\n", self.upstream.ca());
+            std::fs::write(hosts_toml, text).unwrap();
+        }
+    }
+
+    /// Ends the proxy, as a service manager does; it must take that for a good end.
+    pub(crate) async fn stop_proxy(&mut self) {
+        let process = self.proxy.process_mut();
+        process.terminate();
+        let status = process.wait(Duration::from_secs(30)).await;
+        assert!(status.success(), "{status}: {}", self.proxy.log());
+    }
+
+    /// A `docker-registry` that has the proxy's store as its storage.
+    pub(crate) async fn serve_store(&self) -> DockerRegistry {
+        let store = self.proxy.folder().join("store");
+        DockerRegistry::builder().storage(store).start().await
+    }
 }
