@@ -4,6 +4,8 @@
 use std::error::Error;
 use std::fmt;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use bytes::BytesMut;
 use http::HeaderMap;
@@ -222,6 +224,14 @@ impl RequestBuilder {
             kept: Bytes::new(),
         })
     }
+}
+
+/// The `Authorization` header's value for a user and a password (RFC 7617).
+pub fn basic(user: &str, password: &str) -> String {
+    format!(
+        "Basic {}",
+        BASE64_STANDARD.encode(format!("{user}:{password}"))
+    )
 }
 
 impl Reply {

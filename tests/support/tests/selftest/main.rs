@@ -2,5 +2,8 @@
 //! nothing.
 
 mod auth;
+mod docker_registry;
 mod faults;
+mod image;
+mod process;
 mod serve;
