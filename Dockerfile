@@ -12,9 +12,9 @@ RUN cargo build --release --locked --bin tidegate \
  && deploy/bundle.sh target/release/tidegate /out
 
 FROM scratch
-COPY --from=build /out/ /
-# Again, since a copied folder belongs to root unless told otherwise; a new volume inherits it.
-COPY --from=build --chown=65532:65532 /out/var/lib/tidegate/ /var/lib/tidegate/
+COPY --from=build /out/root/ /
+# A new volume takes its owner from here.
+COPY --from=build --chown=65532:65532 /out/state/ /var/lib/tidegate/
 ENV HOME=/var/lib/tidegate
 WORKDIR /etc/tidegate
 USER 65532:65532

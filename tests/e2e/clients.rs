@@ -1,9 +1,6 @@
 //! One test a client, configured by what `tidegate client` writes for it.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
-use std::net::Ipv4Addr;
-use std::net::Ipv6Addr;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -21,59 +18,81 @@ use crate::skopeo;
 use crate::upstream::is_get;
 use crate::upstream::trusting;
 
-const IPV4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-
 #[tokio::test(flavor = "multi_thread")]
 async fn docker_pulls_by_registry_mirrors() {
     if need(&["dockerd", "docker", "skopeo", "docker-registry"]) {
-        journey(verified_loopback(), Platforms::Own, docker).await;
+        journey(Platforms::Own, docker).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ctr_pulls_by_hosts_toml() {
     if need(&["containerd", "ctr", "skopeo", "docker-registry"]) {
-        journey(IPV4, Platforms::All, ctr).await;
+        journey(Platforms::All, ctr).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn podman_pulls_by_registries_conf() {
     if need(&["podman", "skopeo", "docker-registry"]) {
-        journey(IPV4, Platforms::Own, podman).await;
+        journey(Platforms::Own, podman).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn skopeo_copies_every_platform() {
     if need(&["skopeo", "docker-registry"]) {
-        journey(IPV4, Platforms::All, copy).await;
+        journey(Platforms::All, copy).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_clients_at_once_cause_one_fetch_of_each_part() {
+    let daemons = ["dockerd", "docker", "containerd", "ctr", "podman"];
+    if !need(&daemons) || !need(&["skopeo", "docker-registry"]) {
+        return;
+    }
+    let scene = Scene::start().await;
+    tokio::join!(docker(&scene), ctr(&scene), podman(&scene), copy(&scene));
+    assert_one_fetch_each(&scene, Platforms::All).await;
 }
 
 /// What every client goes through. `pull` starts one that has nothing, pulls `platforms` of the
 /// image, and compares them with a direct copy.
-async fn journey(address: IpAddr, platforms: Platforms, pull: impl AsyncFn(&Scene)) {
-    let mut scene = Scene::start(address).await;
+async fn journey(platforms: Platforms, pull: impl AsyncFn(&Scene)) {
+    let mut scene = Scene::start().await;
 
     pull(&scene).await;
-    let cold = scene.upstream.pulled(platforms).await;
-    let gets: Vec<_> = cold.iter().filter(|asked| is_get(asked)).collect();
-    let parts: BTreeSet<_> = gets.iter().map(|asked| &asked.path).collect();
-    assert_eq!(parts.len(), gets.len(), "fetched twice: {gets:#?}");
-    assert_eq!(gets.len(), scene.direct().part(platforms).len(), "{gets:#?}");
+    assert_one_fetch_each(&scene, platforms).await;
+    let cold = scene.upstream.requests().len();
 
     pull(&scene).await;
     let all = scene.upstream.requests();
-    let warm = &all[cold.len()..];
+    let warm = &all[cold..];
     let head = warm.iter().all(|asked| asked.method == "HEAD");
-    assert!(warm.len() <= 1 && head, "the second pull asked for {warm:#?}");
+    assert!(
+        warm.len() <= 1 && head,
+        "the second pull asked for {warm:#?}"
+    );
 
     scene.upstream.stop();
     pull(&scene).await;
 
     scene.stop_proxy().await;
     compare_store(&scene, platforms).await;
+}
+
+/// Each manifest and blob of `platforms` has crossed the upstream's wire once, and nothing else.
+async fn assert_one_fetch_each(scene: &Scene, platforms: Platforms) {
+    let asked = scene.upstream.pulled(platforms).await;
+    let gets: Vec<_> = asked.iter().filter(|asked| is_get(asked)).collect();
+    let parts: BTreeSet<_> = gets.iter().map(|asked| &asked.path).collect();
+    assert_eq!(parts.len(), gets.len(), "fetched twice: {gets:#?}");
+    assert_eq!(
+        gets.len(),
+        scene.direct().part(platforms).len(),
+        "{gets:#?}"
+    );
 }
 
 /// A `docker-registry` on the store's folder serves what was pulled.
@@ -100,7 +119,7 @@ async fn compare_store(scene: &Scene, platforms: Platforms) {
 
 /// Past the proxy there is only Docker Hub, which does not know the image.
 async fn docker(scene: &Scene) {
-    let files = scene.recipe("docker").await;
+    let files = scene.recipe("docker", scene.verified_url()).await;
     let engine = Dockerd::start(&files.join("etc/docker/daemon.json"), &scene.upstream.ca()).await;
     sandbox::run(engine.docker(["pull", "--quiet", "demo/app:v1"])).await;
     let found = engine.inspect("demo/app:v1").await;
@@ -114,7 +133,7 @@ async fn docker(scene: &Scene) {
 }
 
 async fn ctr(scene: &Scene) {
-    let files = scene.recipe("containerd").await;
+    let files = scene.recipe("containerd", scene.url()).await;
     let hosts = files.join("etc/containerd/certs.d");
     scene.add_ca(&hosts.join("docker.io/hosts.toml"));
     let client = Containerd::start().await;
@@ -126,7 +145,7 @@ async fn ctr(scene: &Scene) {
 }
 
 async fn podman(scene: &Scene) {
-    let files = scene.recipe("podman").await;
+    let files = scene.recipe("podman", scene.url()).await;
     let registries = files.join("etc/containers/registries.conf.d/50-tidegate.conf");
     let client = Podman::new(&registries, &scene.upstream.ca());
     sandbox::run(client.podman(["pull", "--quiet", IMAGE])).await;
@@ -134,32 +153,24 @@ async fn podman(scene: &Scene) {
     let found: Value = serde_json::from_str(&found).unwrap();
     let found = &found[0];
     let own = scene.direct().own();
-    assert_eq!(format!("sha256:{}", found["Id"].as_str().unwrap()), own.config);
+    assert_eq!(
+        format!("sha256:{}", found["Id"].as_str().unwrap()),
+        own.config
+    );
     assert_eq!(found["Digest"], scene.direct().digest.as_str());
     assert_eq!(strings(&found["RootFS"]["Layers"]), own.diff_ids);
 }
 
 async fn copy(scene: &Scene) {
-    let files = scene.recipe("podman").await;
+    let files = scene.recipe("podman", scene.url()).await;
     let folder = TempDir::with_prefix("skopeo-").unwrap();
     let copy = skopeo::copy_all(&format!("docker://{IMAGE}"), folder.path());
     let mut copy = trusting(copy, &scene.upstream.ca());
-    copy.env(
-        "CONTAINERS_REGISTRIES_CONF",
-        files.join("etc/containers/registries.conf.d/50-tidegate.conf"),
-    );
+    copy.arg("--registries-conf")
+        .arg(files.join("etc/containers/registries.conf.d/50-tidegate.conf"));
     sandbox::run(copy).await;
     let expected = scene.direct().part(Platforms::All);
     assert_blobs(&expected, folder.path());
-}
-
-/// An address where dockerd verifies a mirror's certificate: it does not in 127.0.0.0/8.
-fn verified_loopback() -> IpAddr {
-    let ipv6 = IpAddr::V6(Ipv6Addr::LOCALHOST);
-    match std::net::TcpListener::bind((ipv6, 0)) {
-        Ok(_) => ipv6,
-        Err(_) => IPV4,
-    }
 }
 
 fn strings(list: &Value) -> Vec<String> {

@@ -38,6 +38,18 @@ async fn the_container_image_serves_and_is_healthy() {
     let engine = Dockerd::start(&none, &upstream.ca()).await;
     build(&engine, folder.path()).await;
 
+    // What it does without a file of the user's.
+    let check = [
+        "run",
+        "--rm",
+        "--network=none",
+        "tidegate",
+        "check",
+        "--offline",
+    ];
+    let said = sandbox::run(engine.docker(check)).await;
+    assert!(said.contains("/var/lib/tidegate can be written"), "{said}");
+
     let (port, admin) = (free_port(), free_port());
     let settings = folder.path().join("settings");
     configure(&upstream, &settings, port, admin);
@@ -81,9 +93,7 @@ async fn build(engine: &Dockerd, folder: &Path) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let context = folder.join("build");
     let mut bundle = Command::new(root.join("deploy/bundle.sh"));
-    bundle
-        .arg(TIDEGATE)
-        .arg(context.join("out"));
+    bundle.arg(TIDEGATE).arg(context.join("out"));
     sandbox::run(bundle).await;
     std::fs::write(
         context.join("Dockerfile"),
@@ -172,8 +182,13 @@ async fn inspect(engine: &Dockerd, format: &str) -> String {
     sandbox::run(inspect).await.trim().to_owned()
 }
 
+/// What the container wrote, its standard error last.
 async fn logs(engine: &Dockerd) -> String {
-    match sandbox::attempt(engine.docker(["logs", "tidegate"])).await {
+    let mut logs = Command::new("sh");
+    logs.args(["-c", "exec 2>&1; exec \"$0\" \"$@\""]);
+    let docker = engine.docker(["logs", "tidegate"]);
+    logs.arg(docker.get_program()).args(docker.get_args());
+    match sandbox::attempt(logs).await {
         Ok(text) | Err(text) => text,
     }
 }

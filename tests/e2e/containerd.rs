@@ -28,7 +28,9 @@ impl Containerd {
             at("socket"),
         );
         std::fs::write(at("config.toml"), config).unwrap();
-        let command = Daemon::command("containerd").arg("--config").arg(at("config.toml"));
+        let command = Daemon::command("containerd")
+            .arg("--config")
+            .arg(at("config.toml"));
         let daemon = Daemon::start(command, || ctr(folder.path(), ["version"])).await;
         Self {
             _daemon: daemon,
@@ -50,6 +52,9 @@ impl Containerd {
 
 fn ctr<'a>(folder: &Path, arguments: impl IntoIterator<Item = &'a str>) -> Command {
     let mut command = Command::new("ctr");
-    command.arg("--address").arg(folder.join("socket")).args(arguments);
+    command
+        .arg("--address")
+        .arg(folder.join("socket"))
+        .args(arguments);
     command
 }

@@ -1,6 +1,8 @@
 //! End to end: real clients pull a private image of several platforms from a real registry through
 //! tidegate, over TLS on both sides.
 
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
+
 mod clients;
 mod container;
 mod containerd;

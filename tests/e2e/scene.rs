@@ -1,6 +1,6 @@
 //! A proxy before the private registry, over TLS, and how clients are told of it.
 
-use std::net::IpAddr;
+use std::net::TcpListener;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
@@ -27,14 +27,14 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    /// Starts a proxy that listens on `address`.
-    pub(crate) async fn start(address: IpAddr) -> Self {
+    /// Starts both.
+    pub(crate) async fn start() -> Self {
         let upstream = Upstream::start().await;
         let leaf = upstream.pki().server(&["::1"]);
-        let listen = std::net::SocketAddr::new(address, 0);
         let config = format!(
-            "[server]\nlisten = \"{listen}\"\nadmin = \"127.0.0.1:0\"\n\
+            "[server]\nlisten = {:?}\nadmin = \"127.0.0.1:0\"\n\
              tls = {{ cert = {:?}, key = {:?} }}\n\n[store]\npath = \"store\"\n\n{}",
+            listen(),
             leaf.cert_file,
             leaf.key_file,
             upstream.table("127.0.0.1", &upstream.ca()),
@@ -43,19 +43,30 @@ impl Scene {
         Self { upstream, proxy }
     }
 
+    /// Where clients reach the proxy.
+    pub(crate) fn url(&self) -> &str {
+        self.proxy.url()
+    }
+
+    /// Where dockerd verifies the proxy's certificate, which it does not do in 127.0.0.0/8.
+    pub(crate) fn verified_url(&self) -> &str {
+        self.proxy.urls().last().unwrap()
+    }
+
     /// What a client gets that asks the upstream itself.
     pub(crate) fn direct(&self) -> &Layout {
         &self.upstream.direct
     }
 
-    /// The folder with what `tidegate client KIND` writes, as if it were `/`.
-    pub(crate) async fn recipe(&self, kind: &str) -> PathBuf {
+    /// The folder with what `tidegate client KIND` writes for clients that reach the proxy at
+    /// `url`, as if the folder were `/`.
+    pub(crate) async fn recipe(&self, kind: &str, url: &str) -> PathBuf {
         let root = self.proxy.folder().join(kind);
         let mut write = Command::new(TIDEGATE);
         write
             .arg("--config")
             .arg(self.proxy.folder().join("proxy.toml"))
-            .args(["client", kind, "--url", self.proxy.url(), "--write"])
+            .args(["client", kind, "--url", url, "--write"])
             .arg("--root")
             .arg(&root);
         sandbox::run(write).await;
@@ -84,4 +95,13 @@ impl Scene {
         let store = self.proxy.folder().join("store");
         DockerRegistry::builder().storage(store).start().await
     }
+}
+
+/// Loopback addresses: IPv4, and IPv6 where the machine has it.
+fn listen() -> Vec<String> {
+    let all = ["127.0.0.1:0", "[::1]:0"];
+    let there = all
+        .iter()
+        .filter(|address| TcpListener::bind(address).is_ok());
+    there.map(ToString::to_string).collect()
 }

@@ -54,7 +54,11 @@ impl Upstream {
         let token = tokens.token_for(Some("owner"), &[&scope]);
         let push = Push::to(&registry.url(), registry.client());
         let push = push.authorization(&format!("Bearer {token}"));
-        let other = if architecture() == "amd64" { "linux/arm64" } else { "linux/amd64" };
+        let other = if architecture() == "amd64" {
+            "linux/arm64"
+        } else {
+            "linux/amd64"
+        };
         let own = format!("linux/{}", architecture());
         let image = ImageBuilder::new(1)
             .base(7, 1)
