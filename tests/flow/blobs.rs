@@ -20,7 +20,12 @@ async fn a_herd_costs_one_upstream_get() {
     for pulled in join_all(pulls).await {
         assert_eq!(pulled.unwrap(), digest);
     }
-    assert_eq!(rig.asked(), (0, 1));
+    assert_eq!(
+        rig.asked(),
+        (0, 1),
+        "{}",
+        fake_registry::lines(&rig.up.log())
+    );
     rig.flow.settled().await;
     let again = rig.get(&path).await;
     assert_eq!(cache(&again), "HIT");
@@ -43,14 +48,11 @@ async fn bytes_stream_before_the_blob_is_whole_but_the_last_ones_wait() {
 
     let mut late = rig.get(&path).await;
     assert_eq!(cache(&late), "JOIN");
-    assert_eq!(
-        late.read_exactly(4 << 20).await.unwrap(),
-        head,
-        "from byte 0, while it grows"
-    );
+    let same = late.read_exactly(4 << 20).await.unwrap();
+    assert!(same == head, "from byte 0, while it grows");
     gate.open();
     let (rest, same) = (first.bytes().await.unwrap(), late.bytes().await.unwrap());
-    assert_eq!((rest.len() as u64, &rest), (4 * MIB, &same));
+    assert!(rest.len() as u64 == 4 * MIB && rest == same);
     assert_eq!(rig.asked(), (0, 1));
 }
 

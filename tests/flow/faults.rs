@@ -6,6 +6,7 @@ use fake_registry::When;
 
 use crate::rig::MIB;
 use crate::rig::Rig;
+use crate::rig::Setup;
 use crate::rig::cache;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -64,7 +65,7 @@ async fn another_blob_in_its_place_is_never_served() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upstream_that_stops_sending_is_left_and_resumed() {
-    let rig = Rig::start().await;
+    let rig = Rig::with(Setup::impatient()).await;
     let digest = rig.up.put_generated_blob("demo/app", 8 * MIB, 5);
     let gate = fake_registry::Gate::new();
     rig.up

@@ -136,7 +136,7 @@ async fn after_a_failed_head_no_get_and_the_stored_manifest() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upstream_that_is_down_or_silent_is_stood_in_for_at_once() {
     for silent in [false, true] {
-        let rig = Rig::start().await;
+        let rig = Rig::with(Setup::impatient()).await;
         let digest = rig.put_image("demo/app", "v1", &[]);
         rig.manifest(TAG).await;
         if silent {

@@ -67,7 +67,7 @@ async fn a_bounded_part_of_a_cold_blob_does_not_cost_the_whole() {
     let path = format!("demo/app/blobs/{digest}");
     let reply = rig.range(&path, "bytes=1048576-1048675").await;
     assert_eq!((reply.status.as_u16(), cache(&reply)), (206, "BYPASS"));
-    assert_eq!(reply.bytes().await.unwrap(), part(&content, MIB, 100));
+    assert!(reply.bytes().await.unwrap() == part(&content, MIB, 100));
     let footer = rig.range(&path, "bytes=-100").await;
     assert_eq!(
         footer.bytes().await.unwrap(),
@@ -93,11 +93,11 @@ async fn a_part_that_is_there_already_comes_from_the_fill() {
     whole.read_exactly(8 << 20).await.unwrap();
     let reply = rig.range(&path, "bytes=1000-1999").await;
     assert_eq!(cache(&reply), "JOIN");
-    assert_eq!(reply.bytes().await.unwrap(), part(&content, 1000, 1000));
+    assert!(reply.bytes().await.unwrap() == part(&content, 1000, 1000));
     let ahead = rig.range(&path, "bytes=15728640-15728649").await;
     gate.open();
     assert_eq!(cache(&ahead), "BYPASS");
-    assert_eq!(ahead.bytes().await.unwrap(), part(&content, 15 * MIB, 10));
+    assert!(ahead.bytes().await.unwrap() == part(&content, 15 * MIB, 10));
     assert_eq!(whole.bytes().await.unwrap().len() as u64, 8 * MIB);
 }
 
@@ -131,7 +131,7 @@ async fn parallel_open_ended_readers_share_one_pass_over_the_blob() {
     rig.flow.settled().await;
     assert_eq!(cache(&rig.get(&path).await), "HIT");
     let log = rig.up.log();
-    assert_eq!(log.len() as u64, READERS, "{log:#?}");
+    assert_eq!(log.len() as u64, READERS, "{}", fake_registry::lines(&log));
     // What a request that was cut short had under way is all that comes twice.
     let sent: u64 = log.iter().map(|r| r.body_bytes_sent).sum();
     let under_way = (READERS - 1) * 8 * MIB;
@@ -184,5 +184,5 @@ async fn an_upstream_without_ranges_is_read_once() {
         .iter()
         .filter(|r| r.body_bytes_sent == 16 * MIB)
         .count();
-    assert_eq!(whole, 1, "{:#?}", rig.up.log());
+    assert_eq!(whole, 1, "{}", fake_registry::lines(&rig.up.log()));
 }

@@ -43,13 +43,27 @@ impl Default for Setup {
             tag_ttl: Duration::ZERO,
             negative_ttl: Duration::from_secs(60),
             on_disconnect: OnDisconnect::Finish,
-            timeouts: Timeouts {
-                connect: Duration::from_secs(2),
-                header: Duration::from_secs(2),
-                idle_body: Duration::from_secs(2),
-            },
+            timeouts: timeouts(Duration::from_secs(30)),
             deny: Vec::new(),
         }
+    }
+}
+
+impl Setup {
+    /// One that does not wait long for a silent upstream.
+    pub(crate) fn impatient() -> Self {
+        Self {
+            timeouts: timeouts(Duration::from_secs(1)),
+            ..Self::default()
+        }
+    }
+}
+
+fn timeouts(limit: Duration) -> Timeouts {
+    Timeouts {
+        connect: limit,
+        header: limit,
+        idle_body: limit,
     }
 }
 
@@ -157,7 +171,7 @@ impl Rig {
     pub(crate) async fn range(&self, path: &str, range: &str) -> Reply {
         self.client
             .get(self.url(path))
-            .range(range)
+            .header("range", range)
             .send()
             .await
             .expect("an answer")
