@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io::Read as _;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -84,6 +85,15 @@ pub(crate) fn await_quiet(root: Option<u32>, patience: Duration) {
             return;
         }
     }
+}
+
+/// Takes `bytes` of memory and gives them back: a virtual machine's host lends memory at its first
+/// use, page by page, and that would be measured instead of what uses it next.
+pub(crate) fn prime_memory(bytes: u64) -> anyhow::Result<()> {
+    let fd = rustix::fs::memfd_create("bench-prime", rustix::fs::MemfdFlags::CLOEXEC)?;
+    let mut file = fs::File::from(fd);
+    std::io::copy(&mut std::io::repeat(0).take(bytes), &mut file)?;
+    Ok(())
 }
 
 /// All CPU time but idling, in ticks: user, nice, system, irq, softirq and steal of

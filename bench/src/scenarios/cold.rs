@@ -5,6 +5,7 @@ use super::Bench;
 use super::Row;
 use super::Scenario;
 use crate::corpus::MIB;
+use crate::measure;
 
 /// A cold pull of 512 MiB.
 #[derive(Debug)]
@@ -67,6 +68,7 @@ impl Scenario for Cold {
     fn run(&self, bench: &Bench<'_>) -> anyhow::Result<Vec<Option<f64>>> {
         bench.warm_up()?;
         let blobs = bench.image("cold", 512 * MIB, 1)?;
+        measure::prime_memory(1024 * MIB)?;
         bench.origin.pace(self.rate);
         let pulled = bench.puller.pull(&blobs[0]);
         bench.origin.pace(None);
