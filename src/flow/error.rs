@@ -49,6 +49,12 @@ pub enum Error {
     /// The store failed.
     #[error("the store failed: {0}")]
     Store(#[from] store::Error),
+    /// What was being stored could not be read again.
+    #[error("the store could not be read: {0}")]
+    Read(std::sync::Arc<std::io::Error>),
+    /// What came could not be stored.
+    #[error("the store could not be written: {0}")]
+    Write(std::sync::Arc<std::io::Error>),
     /// The proxy is shutting down, or a fill was given up because everybody had left.
     #[error("given up: {0}")]
     GivenUp(&'static str),

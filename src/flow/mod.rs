@@ -1,24 +1,64 @@
 //! The flow of a pull: an [`Ask`] goes in, a [`Served`] comes out.
+//!
+//! `freshness` turns a tag into a digest; what the store has is served from it; for the rest
+//! there is one `Fill` a digest, a task of its own, and every client is a `Tail` on the growing
+//! file: there is no leader whose leaving could hurt the others.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+
+use crate::ledger::FlowId;
+use crate::ledger::Origin;
+use crate::oci::Descriptor;
+use crate::oci::Digest;
+use crate::oci::Reference;
+use crate::oci::Repository;
+use crate::oci::Tag;
 use crate::oci::UpstreamName;
 use crate::registry;
 use crate::registry::Registry;
 use crate::store::Store;
+use crate::store::StoredManifest;
 
 mod ask;
+mod blob;
+mod breaker;
+mod buffer;
+mod coalesce;
+mod coverage;
 mod error;
+mod fill;
+mod flight;
+mod freshness;
+mod growing;
+mod listing;
+mod manifest;
+mod segment;
 mod served;
 mod tail;
+mod upstream;
 
 pub use ask::{Accept, Ask, ByteRange, Want};
 pub use error::Error;
 pub use served::{Body, Listing, Served};
 pub use tail::{Span, Tail};
+pub use upstream::{NameFilter, Upstream, UpstreamState};
 
-/// What holds for all upstreams, where they say nothing else.
+use blob::BlobAsk;
+use blob::Blobs;
+use breaker::is_outage;
+use flight::Flights;
+use freshness::Pointer;
+use freshness::Tags;
+use listing::ListKey;
+use listing::Lists;
+use manifest::Manifests;
+use upstream::Route;
+
+/// What holds for all upstreams.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// How long a 404 is remembered.
@@ -36,59 +76,332 @@ pub enum OnDisconnect {
     Abort,
 }
 
-/// One upstream, as the flow sees it.
-#[derive(Clone, Debug)]
-pub struct Upstream {
-    /// The client for it.
-    pub registry: Arc<Registry>,
-    /// How long a tag is believed without asking again.
-    pub tag_ttl: Duration,
-    /// Globs over repository names; where there are any, one must match.
-    pub allow: Vec<String>,
-    /// Globs over repository names; none may match.
-    pub deny: Vec<String>,
-}
-
 /// The engine. Share it as an `Arc`.
 #[derive(Debug)]
-pub struct PullThrough {}
+pub struct PullThrough {
+    settings: ArcSwap<Settings>,
+    store: Arc<Store>,
+    flights: Arc<Flights>,
+    manifests: Manifests,
+    tags: Tags,
+    blobs: Blobs,
+    lists: Lists,
+}
+
+#[derive(Debug)]
+struct Settings {
+    config: Config,
+    routes: HashMap<UpstreamName, Arc<Route>>,
+}
+
+/// What every step of one ask needs to know.
+#[derive(Clone, Debug)]
+struct Call {
+    route: Arc<Route>,
+    repository: Repository,
+    accept: Accept,
+    negative_ttl: Duration,
+    flow: FlowId,
+}
 
 impl PullThrough {
-    /// An engine over `store` and `upstreams`.
+    /// An engine over `store` and `upstreams`. Nothing is dialled before it is asked for.
     pub fn new(config: Config, store: Arc<Store>, upstreams: Vec<Upstream>) -> Self {
-        let _ = (config, store, upstreams);
-        todo!()
+        let flights = Arc::<Flights>::default();
+        let manifests = Manifests::new(store.clone());
+        Self {
+            settings: ArcSwap::from_pointee(Settings::new(config, upstreams)),
+            tags: Tags::new(store.clone(), manifests.clone()),
+            blobs: Blobs {
+                store: store.clone(),
+                flights: flights.clone(),
+            },
+            lists: Lists::new(store.clone()),
+            manifests,
+            flights,
+            store,
+        }
     }
 
     /// Takes over a new configuration; flows that are under way finish with the old one.
     pub fn reconfigure(&self, config: Config, upstreams: Vec<Upstream>) {
-        let _ = (config, upstreams);
-        todo!()
+        self.settings
+            .store(Arc::new(Settings::new(config, upstreams)));
     }
 
     /// Whether `name` is a configured upstream.
     pub fn knows(&self, name: &UpstreamName) -> bool {
-        let _ = name;
-        todo!()
+        self.settings.load().routes.contains_key(name)
     }
 
-    /// A manifest or a blob. Once this returns, the answer's header can be sent.
+    /// How the upstreams do, sorted by name.
+    pub fn upstreams(&self) -> Vec<UpstreamState> {
+        let settings = self.settings.load();
+        let states = settings.routes.iter().map(|(name, route)| UpstreamState {
+            name: name.clone(),
+            outage: route.breaker.state(),
+        });
+        let mut states: Vec<_> = states.collect();
+        states.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        states
+    }
+
+    /// How many fills are under way.
+    pub fn fills(&self) -> usize {
+        self.flights.count()
+    }
+
+    /// Waits until no fill is under way: for a shutdown that wants nothing half done.
+    pub async fn settled(&self) {
+        self.flights.all_landed().await;
+    }
+
+    /// A manifest or a blob. Once this returns, the answer's header can be sent. Dropping the
+    /// future, or what it returned, takes nothing away from anybody else.
+    ///
+    /// # Errors
+    /// When it is neither held nor given by the upstream; see [`Error`].
     pub async fn serve(&self, ask: Ask) -> Result<Served, Error> {
-        let _ = ask;
-        todo!()
+        let (mut call, config) = self.call(&ask)?;
+        match ask.want {
+            Want::Manifest { reference, accept } => {
+                call.accept = accept;
+                match reference {
+                    Reference::Tag(tag) => self.by_tag(&call, &tag, ask.head).await,
+                    Reference::Digest(digest) => self.by_digest(&call, &digest, ask.head).await,
+                }
+            }
+            Want::Blob { digest, range } => {
+                let on_disconnect = config.on_disconnect;
+                let ask = BlobAsk {
+                    digest,
+                    range,
+                    head: ask.head,
+                    on_disconnect,
+                };
+                self.blobs.serve(&call, &ask).await
+            }
+            Want::Tags { .. } | Want::Referrers { .. } => {
+                Err(Error::GivenUp("a list was asked for as content"))
+            }
+        }
     }
 
     /// A list of tags or referrers.
+    ///
+    /// # Errors
+    /// When the upstream doesn't give it and nothing is remembered; see [`Error`].
     pub async fn list(&self, ask: Ask) -> Result<Listing, Error> {
-        let _ = ask;
-        todo!()
+        let (call, _) = self.call(&ask)?;
+        let (subject, query) = match ask.want {
+            Want::Tags { query } => (None, query),
+            Want::Referrers { digest, query } => (Some(digest), query),
+            Want::Manifest { .. } | Want::Blob { .. } => {
+                return Err(Error::GivenUp("content was asked for as a list"));
+            }
+        };
+        let repository = call.repository.clone();
+        self.lists
+            .get(
+                &call,
+                ListKey {
+                    repository,
+                    subject,
+                    query,
+                },
+            )
+            .await
     }
 
     /// All that is mirrored: `<upstream>/<name>`, sorted as bytes.
+    ///
+    /// # Errors
+    /// When the store can't be read.
     pub async fn catalog(&self) -> Result<Vec<String>, Error> {
-        todo!()
+        let mut all = Vec::new();
+        for upstream in self.settings.load_full().routes.keys() {
+            let names = self.store.repositories(upstream).await?;
+            all.extend(names.iter().map(|name| format!("{upstream}/{name}")));
+        }
+        all.sort_unstable();
+        Ok(all)
+    }
+
+    fn call(&self, ask: &Ask) -> Result<(Call, Config), Error> {
+        let settings = self.settings.load();
+        let upstream = &ask.repository.upstream;
+        let route = settings.routes.get(upstream);
+        let route = route.ok_or_else(|| Error::UnknownUpstream(upstream.to_string()))?;
+        if !route.upstream.names.passes(&ask.repository.name) {
+            return Err(Error::Denied(ask.repository.clone()));
+        }
+        let call = Call {
+            route: route.clone(),
+            repository: ask.repository.clone(),
+            accept: Accept::Native,
+            negative_ttl: settings.config.negative_ttl,
+            flow: ask.flow,
+        };
+        Ok((call, settings.config.clone()))
+    }
+
+    async fn by_tag(&self, call: &Call, tag: &Tag, head: bool) -> Result<Served, Error> {
+        let (pointer, origin) = self.tags.resolve(call, tag, head).await?;
+        if head
+            && let Pointer {
+                media_type: Some(media_type),
+                size: Some(size),
+                ..
+            } = &pointer
+        {
+            let (media_type, size) = (media_type.clone(), *size);
+            let descriptor = Descriptor {
+                media_type,
+                digest: pointer.digest.clone(),
+                size,
+            };
+            let age = held_age(origin, pointer.age());
+            return Ok(Served {
+                descriptor,
+                origin,
+                age,
+                part: None,
+                body: Body::Empty,
+            });
+        }
+        let (manifest, pointer, origin) = match self.manifests.get(call, &pointer.digest).await {
+            Ok((manifest, Origin::Hit)) => (manifest, pointer, origin),
+            Ok((manifest, fetched)) => (manifest, pointer, fetched),
+            Err(error) => self.last_resort(call, tag, error).await?,
+        };
+        let age = held_age(origin, pointer.age());
+        Ok(served(pointer.digest, manifest, (origin, age), head))
+    }
+
+    /// The tag has moved to what can't be had now: what it pointed to before is better than nothing
+    /// while the upstream is out.
+    async fn last_resort(
+        &self,
+        call: &Call,
+        tag: &Tag,
+        error: Error,
+    ) -> Result<(StoredManifest, Pointer, Origin), Error> {
+        if !matches!(&error, Error::Upstream { error, .. } if is_outage(error)) {
+            return Err(error);
+        }
+        let pointer = self
+            .tags
+            .last_resort(call, tag)
+            .await
+            .ok_or_else(|| error.clone())?;
+        let manifest = self
+            .manifests
+            .held(&call.repository, &pointer.digest)
+            .await
+            .ok_or(error)?;
+        Ok((manifest, pointer, Origin::Stale))
+    }
+
+    async fn by_digest(&self, call: &Call, digest: &Digest, head: bool) -> Result<Served, Error> {
+        if head {
+            return self.head_by_digest(call, digest).await;
+        }
+        let (manifest, origin) = self.manifests.get(call, digest).await?;
+        let age = held_age(origin, manifest.stored.elapsed().ok());
+        Ok(served(digest.clone(), manifest, (origin, age), head))
+    }
+
+    async fn head_by_digest(&self, call: &Call, digest: &Digest) -> Result<Served, Error> {
+        if let Some(manifest) = self.manifests.held(&call.repository, digest).await {
+            let age = manifest.stored.elapsed().ok();
+            return Ok(served(digest.clone(), manifest, (Origin::Hit, age), true));
+        }
+        let reference = Reference::Digest(digest.clone());
+        self.manifests.check_gone(call, &reference)?;
+        let (name, accept) = (&call.repository.name, call.accept.header());
+        let head = call
+            .registry()
+            .manifest_head(call.flow, name, &reference, accept)
+            .await;
+        let head = call.noted(head);
+        let head = head.map_err(|error| self.manifests.failed(call, &reference, error))?;
+        let (Some(media_type), Some(size)) = (head.media_type, head.size) else {
+            let error = registry::Error::Wrong("a HEAD without Content-Type or -Length".into());
+            return Err(Error::Upstream {
+                repository: call.repository.clone(),
+                error,
+            });
+        };
+        let descriptor = Descriptor {
+            media_type,
+            digest: digest.clone(),
+            size,
+        };
+        let origin = Origin::Filled;
+        Ok(Served {
+            descriptor,
+            origin,
+            age: None,
+            part: None,
+            body: Body::Empty,
+        })
     }
 }
 
-/// Kept for the signature's sake.
-pub type RegistryError = registry::Error;
+impl Settings {
+    fn new(config: Config, upstreams: Vec<Upstream>) -> Self {
+        let named = |upstream: Upstream| {
+            let name = upstream.registry.config().name.clone();
+            (name, Arc::new(Route::new(upstream)))
+        };
+        Self {
+            config,
+            routes: upstreams.into_iter().map(named).collect(),
+        }
+    }
+}
+
+impl Call {
+    fn registry(&self) -> &Arc<Registry> {
+        self.route.registry()
+    }
+
+    /// Lets the breaker know how a request went.
+    fn noted<T>(&self, outcome: Result<T, registry::Error>) -> Result<T, registry::Error> {
+        self.route.breaker.note(&outcome);
+        outcome
+    }
+}
+
+/// `Age` is for what came from the store (RFC 9111, section 5.1).
+fn held_age(origin: Origin, age: Option<Duration>) -> Option<Duration> {
+    matches!(origin, Origin::Hit | Origin::Stale).then(|| age.unwrap_or_default())
+}
+
+fn served(
+    digest: Digest,
+    manifest: StoredManifest,
+    (origin, age): (Origin, Option<Duration>),
+    head: bool,
+) -> Served {
+    let StoredManifest {
+        bytes, media_type, ..
+    } = manifest;
+    let descriptor = Descriptor {
+        media_type,
+        digest,
+        size: bytes.len() as u64,
+    };
+    let body = if head {
+        Body::Empty
+    } else {
+        Body::Bytes(bytes)
+    };
+    Served {
+        descriptor,
+        origin,
+        age,
+        part: None,
+        body,
+    }
+}

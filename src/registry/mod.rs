@@ -1,24 +1,33 @@
 //! A client for one remote registry: challenge, token, retry, redirect, timeouts.
 
-use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 use url::Url;
 
-use crate::ledger::FlowId;
 use crate::ledger::Ledger;
 use crate::oci::Digest;
-use crate::oci::Name;
-use crate::oci::Reference;
 use crate::oci::UpstreamName;
 
+mod action;
 mod body;
+mod challenge;
+mod credential;
 mod error;
+mod exchange;
+mod retry;
+mod token;
+mod transport;
+
 pub use body::Body;
 pub use error::Error;
+
+use exchange::Wire;
+use retry::Budget;
+use token::SignIn;
 
 /// How to talk to one registry.
 #[derive(Clone, Debug, PartialEq)]
@@ -136,6 +145,8 @@ pub struct FetchedManifest {
 pub struct FetchedBlob {
     /// Where `body` starts within the blob, in bytes: 0 where the registry ignored the range.
     pub offset: u64,
+    /// Whether the registry honoured the range, with a 206.
+    pub partial: bool,
     /// The whole blob's size, in bytes, where the registry said it.
     pub total: Option<u64>,
     /// The bytes, as they come.
@@ -157,7 +168,13 @@ pub struct Listing {
 
 /// One remote registry. Share it as an `Arc`.
 #[derive(Debug)]
-pub struct Registry {}
+pub struct Registry {
+    config: Config,
+    wire: Wire,
+    sign_in: SignIn,
+    budget: Budget,
+    permits: Option<Arc<Semaphore>>,
+}
 
 impl Registry {
     /// A client that has not connected yet.
@@ -165,84 +182,34 @@ impl Registry {
     /// # Errors
     /// When the CA file can't be read, or the URL is plain HTTP where that is not allowed.
     pub fn new(config: Config, ledger: Ledger) -> Result<Self, Error> {
-        let _ = (config, ledger);
-        todo!()
+        for url in std::iter::once(&config.url).chain(&config.fallback) {
+            if url.scheme() == "http" && !config.plain_http {
+                return Err(Error::Config(format!(
+                    "upstream {}: {url} is plain HTTP; allow it with plain_http = true",
+                    config.name
+                )));
+            }
+        }
+        let wire = Wire {
+            transport: transport::build(&config)?,
+            timeouts: config.timeouts.clone(),
+            ledger,
+            registry: config.name.as_str().into(),
+        };
+        let permits = config
+            .max_concurrent
+            .map(|most| Arc::new(Semaphore::new(most)));
+        Ok(Self {
+            config,
+            wire,
+            sign_in: SignIn::default(),
+            budget: Budget::default(),
+            permits,
+        })
     }
 
     /// How it was configured.
     pub fn config(&self) -> &Config {
-        todo!()
-    }
-
-    /// `GET /v2/`, signed in where the registry asks for it.
-    pub async fn ping(&self, flow: FlowId) -> Result<(), Error> {
-        let _ = flow;
-        todo!()
-    }
-
-    /// `HEAD /v2/<name>/manifests/<reference>`, with `accept` as `Accept` (none where empty).
-    pub async fn manifest_head(
-        &self,
-        flow: FlowId,
-        name: &Name,
-        reference: &Reference,
-        accept: &str,
-    ) -> Result<ManifestHead, Error> {
-        let _ = (flow, name, reference, accept);
-        todo!()
-    }
-
-    /// `GET /v2/<name>/manifests/<reference>`; at most 8 MiB of it.
-    pub async fn manifest_get(
-        &self,
-        flow: FlowId,
-        name: &Name,
-        reference: &Reference,
-        accept: &str,
-    ) -> Result<FetchedManifest, Error> {
-        let _ = (flow, name, reference, accept);
-        todo!()
-    }
-
-    /// `HEAD /v2/<name>/blobs/<digest>`: its size, where the registry said it.
-    pub async fn blob_head(
-        &self,
-        flow: FlowId,
-        name: &Name,
-        digest: &Digest,
-    ) -> Result<Option<u64>, Error> {
-        let _ = (flow, name, digest);
-        todo!()
-    }
-
-    /// `GET /v2/<name>/blobs/<digest>`, redirects followed; with `Range: bytes=start-(end-1)` for
-    /// a range, open-ended where its end is `u64::MAX`. Only the header is awaited and retried.
-    pub async fn blob_get(
-        &self,
-        flow: FlowId,
-        name: &Name,
-        digest: &Digest,
-        range: Option<Range<u64>>,
-    ) -> Result<FetchedBlob, Error> {
-        let _ = (flow, name, digest, range);
-        todo!()
-    }
-
-    /// `GET /v2/<name>/tags/list?<query>`.
-    pub async fn tag_list(&self, flow: FlowId, name: &Name, query: &str) -> Result<Listing, Error> {
-        let _ = (flow, name, query);
-        todo!()
-    }
-
-    /// `GET /v2/<name>/referrers/<digest>?<query>`.
-    pub async fn referrers(
-        &self,
-        flow: FlowId,
-        name: &Name,
-        digest: &Digest,
-        query: &str,
-    ) -> Result<Listing, Error> {
-        let _ = (flow, name, digest, query);
-        todo!()
+        &self.config
     }
 }

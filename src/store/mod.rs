@@ -1,9 +1,22 @@
 //! The embedded content-addressable store, in CNCF Distribution's on-disk layout.
+//!
+//! Files are the database: each appears whole by a rename, or not at all, and a `registry:2` can
+//! serve the folder. Two things are kept apart: a link lets a repository open a digest
+//! (permission), a blob's file holds the content (presence). Evictions and repairs take only
+//! content away, which is then fetched again.
+//!
+//! All that is ours alone is in `<path>/tidegate`: the lock of the process that serves, and files
+//! that are not published yet. The media type of a manifest is in a file beside its link.
+//!
+//! [`inspect`], [`verify`], [`gc`] and [`remove`] look at a store from outside. They work beside a
+//! process that serves from it: it treats what vanished as not stored, and its readers keep what
+//! they have open.
 
 use std::fs::File;
+use std::io::Write as _;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -14,8 +27,29 @@ use crate::oci::Repository;
 use crate::oci::Tag;
 use crate::oci::UpstreamName;
 
+mod durable;
 mod error;
+pub mod gc;
+mod index;
+pub mod inspect;
+mod layout;
+mod links;
+mod lock;
+mod manifests;
+pub mod remove;
+mod scan;
+mod shelf;
+pub mod verify;
+mod walk;
+mod writer;
+
 pub use error::Error;
+pub use index::Usage;
+pub use writer::Writer;
+
+use error::At as _;
+use manifests::Sent;
+use shelf::Shelf;
 
 /// Where and how much to store.
 #[derive(Clone, Debug)]
@@ -28,13 +62,17 @@ pub struct Config {
 
 /// The embedded store. Share it as an `Arc`.
 #[derive(Debug)]
-pub struct Store {}
+pub struct Store {
+    config: Config,
+    shelf: Arc<Shelf>,
+}
 
 /// A committed blob, open for reading: it stays readable, whatever happens to its name, until
 /// this is dropped, and it is not evicted as long.
 #[derive(Clone, Debug)]
 pub struct Blob {
-    /// The file, at an offset of no meaning: read it with positioned reads only.
+    /// The file, at an offset of no meaning: read it with positioned reads only. Holding this
+    /// alone keeps the blob from being evicted.
     pub file: Arc<File>,
     /// Its length, in bytes.
     pub size: u64,
@@ -62,35 +100,46 @@ pub struct TagRecord {
     pub confirmed: SystemTime,
 }
 
-/// A blob that is being written: `commit` publishes it, a drop leaves nothing.
-#[derive(Debug)]
-pub struct Writer {}
-
-impl Writer {
-    /// The growing file, for positioned writes and reads.
-    pub fn file(&self) -> &Arc<File> {
-        todo!()
-    }
-
-    /// Publishes the file as `digest`, which the caller has verified, and links it into
-    /// `repositories`. Durable when this returns: file synced, renamed, folder synced.
-    ///
-    /// # Errors
-    /// When the disk refuses; nothing is published then.
-    pub async fn commit(self, digest: &Digest, repositories: &[Repository]) -> Result<Blob, Error> {
-        let _ = (digest, repositories);
-        todo!()
-    }
+/// How far a long job is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// What is done, in the job's unit.
+    pub done: u64,
+    /// All there is to do, in the same unit.
+    pub total: u64,
 }
 
+/// Each method does its file work in one hop on the blocking pool, which goes on where the future
+/// is dropped.
 impl Store {
     /// Opens the store, making it where there is none, and removes what a crash left half-written.
+    /// What is stored is counted in the background: see [`Usage::indexed`].
     ///
     /// # Errors
     /// When the folder can't be made, read or written, or when another process serves from it.
     pub async fn open(config: Config) -> Result<Arc<Self>, Error> {
-        let _ = config;
-        todo!()
+        blocking(move || {
+            let shelf = Shelf::open(&config)?;
+            Ok(Arc::new(Self { config, shelf }))
+        })
+        .await
+    }
+
+    /// How much is stored now.
+    pub fn usage(&self) -> Usage {
+        self.shelf.index.usage()
+    }
+
+    /// Waits until all that was stored before the start is counted.
+    pub async fn indexed(&self) {
+        loop {
+            let mut changed = pin!(self.shelf.index.changed.notified());
+            changed.as_mut().enable();
+            if self.usage().indexed {
+                return;
+            }
+            changed.await;
+        }
     }
 
     /// The blob, if it is stored and linked to `repository`. Counts as a use.
@@ -99,21 +148,29 @@ impl Store {
         repository: &Repository,
         digest: &Digest,
     ) -> Result<Option<Blob>, Error> {
-        let _ = (repository, digest);
-        todo!()
+        let (repository, digest) = (repository.clone(), digest.clone());
+        self.with(move |shelf| {
+            let folder = shelf.layout.repository(&repository);
+            if links::is_link(&folder.layer(&digest))? {
+                shelf.blob(&digest)
+            } else {
+                Ok(None)
+            }
+        })
+        .await
     }
 
     /// The blob, if it is stored, whoever may open it. For callers that have just heard from the
     /// upstream that the repository has it. Counts as a use.
     pub async fn blob_of_any(&self, digest: &Digest) -> Result<Option<Blob>, Error> {
-        let _ = digest;
-        todo!()
+        let digest = digest.clone();
+        self.with(move |shelf| shelf.blob(&digest)).await
     }
 
     /// Whether `repository` may open the blob, stored or not.
     pub async fn is_linked(&self, repository: &Repository, digest: &Digest) -> Result<bool, Error> {
-        let _ = (repository, digest);
-        todo!()
+        let folder = self.shelf.layout.repository(repository).layer(digest);
+        blocking(move || links::is_link(&folder)).await
     }
 
     /// Lets `repository` open the blobs from now on, whether they are stored yet or not.
@@ -122,27 +179,27 @@ impl Store {
         repository: &Repository,
         digests: &[Digest],
     ) -> Result<(), Error> {
-        let _ = (repository, digests);
-        todo!()
+        let folder = self.shelf.layout.repository(repository);
+        let digests = digests.to_vec();
+        self.with(move |shelf| links::link_blobs(&shelf.layout, &folder, &digests))
+            .await
     }
 
-    /// A writer for a blob of about `expected` bytes: room is made for them.
-    pub async fn writer(&self, expected: Option<u64>) -> Result<Writer, Error> {
-        let _ = expected;
-        todo!()
-    }
-
-    /// The manifest, if it is stored and linked to `repository`. Counts as a use.
+    /// The manifest, if it is stored and linked to `repository`. Counts as a use. One whose bytes
+    /// are not what its digest says counts as not stored.
     pub async fn manifest(
         &self,
         repository: &Repository,
         digest: &Digest,
     ) -> Result<Option<StoredManifest>, Error> {
-        let _ = (repository, digest);
-        todo!()
+        let (repository, digest) = (repository.clone(), digest.clone());
+        self.with(move |shelf| manifests::get(shelf, &repository, &digest))
+            .await
     }
 
-    /// Stores a manifest whose digest the caller has verified, and links it to `repository`.
+    /// Stores a manifest whose digest the caller has verified, and links it to `repository`, with
+    /// the blobs that it names. The manifests that an index names are not linked: the registry may
+    /// not hold them all. Durable when this returns.
     pub async fn put_manifest(
         &self,
         repository: &Repository,
@@ -150,18 +207,29 @@ impl Store {
         media_type: &str,
         bytes: Bytes,
     ) -> Result<(), Error> {
-        let _ = (repository, digest, media_type, bytes);
-        todo!()
+        let repository = repository.clone();
+        let sent = Sent {
+            digest: digest.clone(),
+            media_type: media_type.to_owned(),
+            bytes,
+        };
+        self.with(move |shelf| manifests::put(shelf, &repository, &sent))
+            .await
     }
 
-    /// Forgets that `repository` has the manifest.
+    /// Forgets that `repository` has the manifest. What the manifest names stays linked until
+    /// [`gc`] runs.
     pub async fn unlink_manifest(
         &self,
         repository: &Repository,
         digest: &Digest,
     ) -> Result<(), Error> {
-        let _ = (repository, digest);
-        todo!()
+        let folder = self.shelf.layout.repository(repository).revision(digest);
+        self.with(move |shelf| {
+            durable::detach(&shelf.layout.tmp(), &folder).at(&folder)?;
+            Ok(())
+        })
+        .await
     }
 
     /// What the tag pointed to when last heard.
@@ -170,42 +238,73 @@ impl Store {
         repository: &Repository,
         tag: &Tag,
     ) -> Result<Option<TagRecord>, Error> {
-        let _ = (repository, tag);
-        todo!()
+        let folder = self.shelf.layout.repository(repository).tag(tag);
+        blocking(move || links::tag(&folder)).await
     }
 
-    /// The tag points to `digest`, confirmed now.
+    /// The tag points to `digest`, confirmed now. Durable when this returns, but for the time of a
+    /// tag that did not move.
     pub async fn put_tag(
         &self,
         repository: &Repository,
         tag: &Tag,
         digest: &Digest,
     ) -> Result<(), Error> {
-        let _ = (repository, tag, digest);
-        todo!()
+        let (repository, tag, digest) = (repository.clone(), tag.clone(), digest.clone());
+        self.with(move |shelf| links::put_tag(&shelf.layout, &repository, &tag, &digest))
+            .await
     }
 
     /// The tag is gone.
     pub async fn remove_tag(&self, repository: &Repository, tag: &Tag) -> Result<(), Error> {
-        let _ = (repository, tag);
-        todo!()
+        let folder = self.shelf.layout.repository(repository).tag(tag);
+        self.with(move |shelf| links::remove_tag(&shelf.layout, &folder).map(drop))
+            .await
     }
 
     /// The tags of `repository` that are stored, sorted as bytes.
     pub async fn tags(&self, repository: &Repository) -> Result<Vec<Tag>, Error> {
-        let _ = repository;
-        todo!()
+        let folder = self.shelf.layout.repository(repository);
+        blocking(move || links::tags(&folder)).await
     }
 
     /// All repositories of an upstream that have a manifest, sorted as bytes.
     pub async fn repositories(&self, upstream: &UpstreamName) -> Result<Vec<Name>, Error> {
-        let _ = upstream;
-        todo!()
+        let component = upstream.path_component();
+        self.with(move |shelf| manifests::repositories(&shelf.layout, &component))
+            .await
     }
 
     /// Whether the store can take writes now: a file is written, synced and removed.
     pub async fn probe(&self) -> Result<(), Error> {
-        let _ = Duration::ZERO;
-        todo!()
+        self.with(move |shelf| {
+            let tmp = shelf.layout.tmp();
+            let mut probe = durable::temp(&tmp).at(&tmp)?;
+            probe.write_all(&[0; 4096]).at(&tmp)?;
+            probe.as_file().sync_all().at(&tmp)?;
+            probe.close().at(&tmp)
+        })
+        .await
+    }
+
+    async fn with<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Shelf) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let shelf = Arc::clone(&self.shelf);
+        blocking(move || work(&shelf)).await
+    }
+}
+
+/// Runs `work` on the blocking pool, to its end even where the future is dropped.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(Error::Stopped),
+        },
     }
 }

@@ -1,0 +1,117 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use serde_json::json;
+use tokio::sync::Mutex;
+
+use crate::flow::PullThrough;
+use crate::store::Store;
+
+/// What the admin listener knows of the proxy. All clones know the same.
+#[derive(Clone, Debug)]
+pub struct Readiness(Arc<State>);
+
+#[derive(Debug)]
+struct State {
+    store: Arc<Store>,
+    flow: Arc<PullThrough>,
+    started: Instant,
+    is_draining: AtomicBool,
+    probed: Mutex<Option<Probe>>,
+}
+
+/// Whether the store took a write, when it was last tried.
+#[derive(Clone, Debug)]
+struct Probe {
+    at: Instant,
+    problem: Option<String>,
+}
+
+/// How long a probe of the store is believed.
+const PROBE_TTL: Duration = Duration::from_secs(3);
+/// How long a probe may take.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+
+impl Readiness {
+    /// Of a proxy that starts now.
+    pub fn new(store: Arc<Store>, flow: Arc<PullThrough>) -> Self {
+        Self(Arc::new(State {
+            store,
+            flow,
+            started: Instant::now(),
+            is_draining: AtomicBool::new(false),
+            probed: Mutex::new(None),
+        }))
+    }
+
+    /// From now on it is not ready: it is shutting down.
+    pub fn drain(&self) {
+        self.0.is_draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Why it can't serve; empty where it can. Upstreams that are out don't count: what is stored
+    /// is served.
+    pub(super) async fn problems(&self) -> Vec<String> {
+        let draining = self.is_draining().then(|| "shutting down".to_owned());
+        draining
+            .into_iter()
+            .chain(self.store_problem().await)
+            .collect()
+    }
+
+    fn is_draining(&self) -> bool {
+        self.0.is_draining.load(Ordering::Relaxed)
+    }
+
+    /// Many askers cause one probe.
+    async fn store_problem(&self) -> Option<String> {
+        let mut probed = self.0.probed.lock().await;
+        if let Some(probe) = probed.as_ref()
+            && probe.at.elapsed() < PROBE_TTL
+        {
+            return probe.problem.clone();
+        }
+        let problem = match tokio::time::timeout(PROBE_TIMEOUT, self.0.store.probe()).await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(format!("the store takes no writes: {error}")),
+            Err(_) => Some(format!("the store took no write within {PROBE_TIMEOUT:?}")),
+        };
+        let at = Instant::now();
+        *probed = Some(Probe {
+            at,
+            problem: problem.clone(),
+        });
+        problem
+    }
+
+    /// How each upstream does.
+    pub(super) fn upstreams(&self) -> Value {
+        let states = self.0.flow.upstreams().into_iter().map(|upstream| {
+            let name = upstream.name.as_str();
+            match upstream.outage {
+                None => json!({"name": name, "state": "up"}),
+                Some((since, problem)) => json!({
+                    "name": name,
+                    "state": "down",
+                    "down_seconds": since.as_secs(),
+                    "problem": problem,
+                }),
+            }
+        });
+        states.collect()
+    }
+
+    /// What `/api/v1/status` shows.
+    pub(super) fn status(&self) -> Value {
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "uptime_seconds": self.0.started.elapsed().as_secs(),
+            "draining": self.is_draining(),
+            "fills": self.0.flow.fills(),
+            "store": self.0.store.usage(),
+            "upstreams": self.upstreams(),
+        })
+    }
+}

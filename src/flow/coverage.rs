@@ -1,0 +1,251 @@
+use std::ops::Range;
+
+/// Which bytes of a growing blob are there, and which are about to come.
+///
+/// Segments never overlap each other nor what is present: a byte is asked of the upstream once.
+#[derive(Debug)]
+pub(super) struct Coverage {
+    size: u64,
+    /// Written, merged, in order.
+    present: Vec<Range<u64>>,
+    segments: Vec<Segment>,
+    next_id: u64,
+    splits: bool,
+}
+
+/// A run of bytes that one upstream request delivers, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Segment {
+    /// Unique within its blob.
+    pub(super) id: u64,
+    /// The next byte that is not claimed for writing yet.
+    pub(super) at: u64,
+    /// Where it ends (excluded); lowered when another segment takes over the rest.
+    pub(super) end: u64,
+}
+
+/// How far ahead of a segment a reader may ask, in bytes, and still wait for it.
+const NEAR: u64 = 2 << 20;
+
+impl Coverage {
+    /// Nothing of a blob of `size` bytes yet.
+    pub(super) fn new(size: u64) -> Self {
+        Self {
+            size,
+            present: Vec::new(),
+            segments: Vec::new(),
+            next_id: 0,
+            splits: true,
+        }
+    }
+
+    /// Up to where the bytes from `start` on are there, without a gap.
+    pub(super) fn reach(&self, start: u64) -> u64 {
+        let holding = self.present.iter().find(|range| range.contains(&start));
+        holding.map_or(start, |range| range.end)
+    }
+
+    /// Whether all bytes are there.
+    pub(super) fn is_whole(&self) -> bool {
+        self.reach(0) == self.size
+    }
+
+    /// Whether the bytes from `start` on are there or come soon.
+    pub(super) fn is_near(&self, start: u64) -> bool {
+        let at = self.reach(start);
+        at >= self.size
+            || self
+                .segments
+                .iter()
+                .any(|s| s.at <= at && at < s.end && at - s.at <= NEAR)
+    }
+
+    /// A new segment for a reader of all from `start` on, unless the bytes come anyway. It takes
+    /// over the rest of the segment that would have reached `start` late.
+    pub(super) fn split(&mut self, start: u64) -> Option<Segment> {
+        if !self.splits || self.is_near(start) {
+            return None;
+        }
+        let at = self.reach(start);
+        if let Some(slow) = self.segments.iter_mut().find(|s| s.at <= at && at < s.end) {
+            slow.end = at;
+        }
+        Some(self.open(at))
+    }
+
+    /// A segment for the first gap that nobody fills.
+    pub(super) fn fill_gap(&mut self) -> Option<Segment> {
+        let mut at = 0;
+        loop {
+            let next = self.reach(at);
+            let next = self
+                .segments
+                .iter()
+                .find(|s| s.at <= next && next < s.end)
+                .map_or(next, |s| s.end);
+            if next >= self.size {
+                return None;
+            }
+            if next == at && self.reach(at) == at {
+                return Some(self.open(at));
+            }
+            at = next;
+        }
+    }
+
+    /// Claims up to `bytes` for writing by the segment: the range that it may write, empty at its
+    /// end. What is claimed can't be taken over any more.
+    pub(super) fn claim(&mut self, id: u64, bytes: u64) -> Range<u64> {
+        let Some(segment) = self.segments.iter_mut().find(|s| s.id == id) else {
+            return 0..0;
+        };
+        let start = segment.at;
+        segment.at = segment.end.min(start.saturating_add(bytes));
+        start..segment.at
+    }
+
+    /// A claimed range has been written.
+    pub(super) fn written(&mut self, range: Range<u64>) {
+        if range.is_empty() {
+            return;
+        }
+        let index = self.present.partition_point(|r| r.start < range.start);
+        self.present.insert(index, range);
+        self.present.dedup_by(|next, before| {
+            let touches = next.start <= before.end;
+            if touches {
+                before.end = before.end.max(next.end);
+            }
+            touches
+        });
+    }
+
+    /// The segment as it stands; `None` once it is closed.
+    pub(super) fn segment(&self, id: u64) -> Option<Segment> {
+        self.segments.iter().find(|s| s.id == id).cloned()
+    }
+
+    /// The segment is over.
+    pub(super) fn close(&mut self, id: u64) {
+        self.segments.retain(|s| s.id != id);
+    }
+
+    /// The upstream ignores ranges: no segment is split off from now on. Whether the segment, which
+    /// has claimed nothing yet, could be given back to the one that it was split from.
+    pub(super) fn give_back(&mut self, id: u64) -> bool {
+        self.splits = false;
+        let Some(own) = self.segment(id) else {
+            return false;
+        };
+        let before = self
+            .segments
+            .iter_mut()
+            .find(|s| s.id != id && s.end == own.at && s.at < s.end);
+        let Some(before) = before else { return false };
+        before.end = own.end;
+        self.close(id);
+        true
+    }
+
+    fn open(&mut self, at: u64) -> Segment {
+        let starts = self
+            .present
+            .iter()
+            .map(|r| r.start)
+            .chain(self.segments.iter().map(|s| s.at));
+        let end = starts
+            .filter(|start| *start > at)
+            .min()
+            .unwrap_or(self.size);
+        let segment = Segment {
+            id: self.next_id,
+            at,
+            end,
+        };
+        self.next_id += 1;
+        self.segments.push(segment.clone());
+        segment
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn write(coverage: &mut Coverage, id: u64, bytes: u64) -> Range<u64> {
+        let range = coverage.claim(id, bytes);
+        coverage.written(range.clone());
+        range
+    }
+
+    #[test]
+    fn one_segment_fills_a_blob_in_order() {
+        let mut coverage = Coverage::new(10);
+        let first = coverage.fill_gap().unwrap();
+        assert_eq!((first.at, first.end), (0, 10));
+        assert_eq!(coverage.fill_gap(), None);
+        assert_eq!(write(&mut coverage, first.id, 4), 0..4);
+        assert_eq!((coverage.reach(0), coverage.reach(5)), (4, 5));
+        assert_eq!(write(&mut coverage, first.id, 40), 4..10);
+        assert!(coverage.is_whole());
+        assert_eq!(write(&mut coverage, first.id, 1), 10..10);
+    }
+
+    #[test]
+    fn a_reader_far_ahead_takes_over_the_rest() {
+        let mut coverage = Coverage::new(100 * MIB);
+        let first = coverage.fill_gap().unwrap();
+        assert_eq!(coverage.split(MIB), None);
+        let second = coverage.split(50 * MIB).unwrap();
+        assert_eq!((second.at, second.end), (50 * MIB, 100 * MIB));
+        let third = coverage.split(20 * MIB).unwrap();
+        assert_eq!((third.at, third.end), (20 * MIB, 50 * MIB));
+        assert_eq!(coverage.segment(first.id).unwrap().end, 20 * MIB);
+        assert_eq!(coverage.fill_gap(), None);
+        assert_eq!(write(&mut coverage, first.id, 21 * MIB), 0..20 * MIB);
+        assert_eq!(
+            coverage.split(5 * MIB),
+            None,
+            "it comes from the third, which is near"
+        );
+        write(&mut coverage, third.id, 100 * MIB);
+        assert_eq!(coverage.reach(0), 50 * MIB);
+        write(&mut coverage, second.id, 100 * MIB);
+        assert!(coverage.is_whole());
+    }
+
+    #[test]
+    fn what_a_failed_segment_left_is_a_gap_again() {
+        let mut coverage = Coverage::new(100 * MIB);
+        let first = coverage.fill_gap().unwrap();
+        let second = coverage.split(50 * MIB).unwrap();
+        write(&mut coverage, second.id, MIB);
+        write(&mut coverage, first.id, MIB);
+        coverage.close(first.id);
+        let again = coverage.fill_gap().unwrap();
+        assert_eq!((again.at, again.end), (MIB, 50 * MIB));
+        coverage.close(second.id);
+        let rest = coverage.fill_gap().unwrap();
+        assert_eq!((rest.at, rest.end), (51 * MIB, 100 * MIB));
+    }
+
+    #[test]
+    fn a_split_that_got_no_range_is_given_back() {
+        let mut coverage = Coverage::new(100 * MIB);
+        let first = coverage.fill_gap().unwrap();
+        let second = coverage.split(50 * MIB).unwrap();
+        assert!(coverage.give_back(second.id));
+        assert_eq!(coverage.segment(first.id).unwrap().end, 100 * MIB);
+        assert_eq!(coverage.split(50 * MIB), None, "no more splits");
+        assert!(!coverage.give_back(second.id));
+    }
+
+    #[test]
+    fn an_empty_blob_is_whole() {
+        let mut coverage = Coverage::new(0);
+        assert!(coverage.is_whole());
+        assert_eq!(coverage.fill_gap(), None);
+    }
+}

@@ -1,0 +1,178 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::Notify;
+use tokio::sync::watch;
+
+use super::Error;
+use super::growing::Growing;
+use crate::oci::Digest;
+use crate::oci::Repository;
+use crate::store::Blob;
+
+/// The fills that are under way: one a digest, whoever asks.
+#[derive(Debug, Default)]
+pub(super) struct Flights {
+    map: Mutex<HashMap<Digest, Arc<Flight>>>,
+    landed: Notify,
+}
+
+/// One fill, from its first request to its commit.
+#[derive(Debug)]
+pub(super) struct Flight {
+    /// The repository through which the upstream is asked.
+    pub(super) repository: Repository,
+    opened: watch::Sender<Option<Result<Opened, Error>>>,
+    followers: AtomicUsize,
+    left: Notify,
+}
+
+/// What there is to read once the upstream has answered.
+#[derive(Clone, Debug)]
+pub(super) enum Opened {
+    /// A file that grows.
+    Growing(Arc<Growing>),
+    /// The whole, for it had been stored meanwhile.
+    Stored(Blob),
+}
+
+/// Somebody who waits for, or reads, a flight's blob.
+#[derive(Debug)]
+pub(super) struct Follower(Arc<Flight>);
+
+/// The fill's own side of a flight: its drop takes the flight off the board.
+#[derive(Debug)]
+pub(super) struct Landing {
+    flights: Arc<Flights>,
+    digest: Digest,
+    flight: Arc<Flight>,
+}
+
+impl Flights {
+    /// A seat on the flight for `digest`; with the landing, for whoever must start the fill,
+    /// where there was none.
+    pub(super) fn board(
+        self: &Arc<Self>,
+        digest: &Digest,
+        repository: &Repository,
+    ) -> (Follower, Option<Landing>) {
+        let mut map = self.map();
+        if let Some(flight) = map.get(digest) {
+            return (Follower::of(flight), None);
+        }
+        let flight = Arc::new(Flight {
+            repository: repository.clone(),
+            opened: watch::Sender::new(None),
+            followers: AtomicUsize::new(0),
+            left: Notify::new(),
+        });
+        map.insert(digest.clone(), flight.clone());
+        drop(map);
+        let follower = Follower::of(&flight);
+        (
+            follower,
+            Some(Landing {
+                flights: self.clone(),
+                digest: digest.clone(),
+                flight,
+            }),
+        )
+    }
+
+    /// A seat on the flight for `digest`, where there is one.
+    pub(super) fn find(&self, digest: &Digest) -> Option<Follower> {
+        self.map().get(digest).map(Follower::of)
+    }
+
+    /// How many fills are under way.
+    pub(super) fn count(&self) -> usize {
+        self.map().len()
+    }
+
+    /// Waits until no fill is under way.
+    pub(super) async fn all_landed(&self) {
+        loop {
+            let landed = self.landed.notified();
+            if self.count() == 0 {
+                return;
+            }
+            landed.await;
+        }
+    }
+
+    fn map(&self) -> MutexGuard<'_, HashMap<Digest, Arc<Flight>>> {
+        self.map.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Follower {
+    fn of(flight: &Arc<Flight>) -> Self {
+        flight.followers.fetch_add(1, Ordering::Relaxed);
+        Self(flight.clone())
+    }
+
+    /// The repository through which the fill asks.
+    pub(super) fn repository(&self) -> &Repository {
+        &self.0.repository
+    }
+
+    /// Waits until the upstream has answered.
+    pub(super) async fn opened(&self) -> Result<Opened, Error> {
+        let mut opened = self.0.opened.subscribe();
+        let opened = opened.wait_for(Option::is_some).await;
+        match opened.as_deref() {
+            Ok(Some(opened)) => opened.clone(),
+            Ok(None) | Err(_) => Err(Error::GivenUp("the fill ended without a word")),
+        }
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        if self.0.followers.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.0.left.notify_one();
+        }
+    }
+}
+
+impl Landing {
+    /// Tells all followers what there is to read.
+    pub(super) fn open(&self, opened: Result<Opened, Error>) {
+        self.flight.opened.send_if_modified(|now| {
+            let first = now.is_none();
+            if first {
+                *now = Some(opened);
+            }
+            first
+        });
+    }
+
+    /// The repository through which to ask.
+    pub(super) fn repository(&self) -> &Repository {
+        &self.flight.repository
+    }
+
+    /// What is fetched.
+    pub(super) fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// Waits until nobody follows any more.
+    pub(super) async fn deserted(&self) {
+        while self.flight.followers.load(Ordering::Relaxed) > 0 {
+            self.flight.left.notified().await;
+        }
+    }
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        self.flights.map().remove(&self.digest);
+        self.open(Err(Error::GivenUp("the fill was broken off")));
+        self.flights.landed.notify_waiters();
+    }
+}

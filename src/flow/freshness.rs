@@ -1,0 +1,322 @@
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::SystemTime;
+
+use moka::sync::Cache;
+
+use super::Accept;
+use super::Call;
+use super::Error;
+use super::breaker::Gate;
+use super::breaker::is_outage;
+use super::coalesce::Coalesce;
+use super::manifest::Manifests;
+use crate::ledger::Origin;
+use crate::oci::Digest;
+use crate::oci::Reference;
+use crate::oci::Repository;
+use crate::oci::Tag;
+use crate::registry;
+use crate::store::Store;
+
+/// What tags point to, and how sure we are of it.
+#[derive(Clone, Debug)]
+pub(super) struct Tags {
+    store: Arc<Store>,
+    manifests: Manifests,
+    known: Cache<TagKey, Pointer>,
+    requests: Arc<Coalesce<(TagKey, Method), Pointer>>,
+}
+
+/// A tag as a kind of client sees it: registries convert manifests for those that can't read the
+/// type that was pushed, so these are held apart.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct TagKey {
+    repository: Repository,
+    tag: Tag,
+    accept: Accept,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Method {
+    Head,
+    Get,
+}
+
+/// Where a tag points to.
+#[derive(Clone, Debug)]
+pub(super) struct Pointer {
+    pub(super) digest: Digest,
+    /// The manifest's media type, where we know it.
+    pub(super) media_type: Option<Arc<str>>,
+    /// The manifest's length in bytes, where we know it.
+    pub(super) size: Option<u64>,
+    /// When the upstream last said so.
+    pub(super) confirmed: SystemTime,
+}
+
+/// How many tags are remembered without a look at the disk.
+const REMEMBERED: u64 = 50_000;
+/// How long a request waits for a confirmation before it takes what is stored.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+impl Tags {
+    pub(super) fn new(store: Arc<Store>, manifests: Manifests) -> Self {
+        Self {
+            store,
+            manifests,
+            known: Cache::new(REMEMBERED),
+            requests: Arc::default(),
+        }
+    }
+
+    /// Where `tag` points to, as fresh as the configuration wants it: from memory, confirmed by a
+    /// `HEAD`, fetched by a `GET` where it was never seen, or stale while the upstream is out.
+    ///
+    /// # Errors
+    /// When the upstream has no such tag, or can't say and nothing is stored.
+    pub(super) async fn resolve(
+        &self,
+        call: &Call,
+        tag: &Tag,
+        head: bool,
+    ) -> Result<(Pointer, Origin), Error> {
+        let key = self.key(call, tag).await;
+        let Some(known) = self.recall(&key).await else {
+            return self.first(call, key, head).await;
+        };
+        if known
+            .age()
+            .is_some_and(|age| age < call.route.upstream.tag_ttl)
+        {
+            return Ok((known, Origin::Hit));
+        }
+        match call.route.breaker.gate() {
+            Gate::Open => Ok((known, Origin::Stale)),
+            Gate::Probe => {
+                let work = self.confirm(call, &key, &known);
+                self.requests.spawn((key, Method::Head), || work);
+                Ok((known, Origin::Stale))
+            }
+            Gate::Closed => self.revalidate(call, key, known).await,
+        }
+    }
+
+    /// Where the disk says that the tag points to, when what it points to now can't be had.
+    pub(super) async fn last_resort(&self, call: &Call, tag: &Tag) -> Option<Pointer> {
+        let record = self.store.tag(&call.repository, tag).await.ok().flatten()?;
+        let manifest = self
+            .manifests
+            .held(&call.repository, &record.digest)
+            .await?;
+        call.accept.names(&manifest.media_type).then(|| Pointer {
+            digest: record.digest,
+            media_type: Some(manifest.media_type),
+            size: Some(manifest.bytes.len() as u64),
+            confirmed: record.confirmed,
+        })
+    }
+
+    /// Forgets the tag, as clients of any kind see it.
+    async fn forget(&self, key: &TagKey) {
+        self.known.invalidate(key);
+        if key.accept == Accept::Native
+            && let Err(error) = self.store.remove_tag(&key.repository, &key.tag).await
+        {
+            tracing::error!(repository = %key.repository, tag = %key.tag, "the tag can't be removed: {error}");
+        }
+    }
+
+    /// The key under which the answer for this client is found: the tag as it was pushed, where
+    /// the client can read that.
+    async fn key(&self, call: &Call, tag: &Tag) -> TagKey {
+        let repository = call.repository.clone();
+        let native = TagKey {
+            repository,
+            tag: tag.clone(),
+            accept: Accept::Native,
+        };
+        if call.accept == Accept::Native {
+            return native;
+        }
+        let pushed = self
+            .recall(&native)
+            .await
+            .and_then(|pointer| pointer.media_type);
+        if pushed.is_some_and(|media_type| call.accept.names(&media_type)) {
+            return native;
+        }
+        TagKey {
+            accept: call.accept.clone(),
+            ..native
+        }
+    }
+
+    async fn recall(&self, key: &TagKey) -> Option<Pointer> {
+        if let Some(pointer) = self.known.get(key) {
+            return Some(pointer);
+        }
+        if key.accept != Accept::Native {
+            return None;
+        }
+        let record = self.store.tag(&key.repository, &key.tag).await.unwrap_or_else(|error| {
+            tracing::error!(repository = %key.repository, tag = %key.tag, "the tag can't be read: {error}");
+            None
+        })?;
+        let manifest = self.manifests.held(&key.repository, &record.digest).await?;
+        let pointer = Pointer {
+            digest: record.digest,
+            media_type: Some(manifest.media_type),
+            size: Some(manifest.bytes.len() as u64),
+            confirmed: record.confirmed,
+        };
+        self.known.insert(key.clone(), pointer.clone());
+        Some(pointer)
+    }
+
+    async fn first(
+        &self,
+        call: &Call,
+        key: TagKey,
+        head: bool,
+    ) -> Result<(Pointer, Origin), Error> {
+        self.manifests
+            .check_gone(call, &Reference::Tag(key.tag.clone()))?;
+        let (this, task, wanted) = (self.clone(), call.clone(), key.clone());
+        let (outcome, seat) = if head {
+            let work = move || async move { this.ask(&task, &wanted).await };
+            self.requests.run((key, Method::Head), work).await
+        } else {
+            let work = move || async move { this.fetch(&task, &wanted).await };
+            self.requests.run((key, Method::Get), work).await
+        };
+        Ok((outcome?, seat.origin()))
+    }
+
+    async fn revalidate(
+        &self,
+        call: &Call,
+        key: TagKey,
+        known: Pointer,
+    ) -> Result<(Pointer, Origin), Error> {
+        let work = self.confirm(call, &key, &known);
+        let confirmed = self.requests.run((key, Method::Head), || work);
+        match tokio::time::timeout(PATIENCE, confirmed).await {
+            Ok((Ok(pointer), _)) => Ok((pointer, Origin::Hit)),
+            Ok((Err(Error::Upstream { error, .. }), _)) if is_outage(&error) => {
+                tracing::warn!(repository = %call.repository, "serving what is stored: the upstream {error}");
+                Ok((known, Origin::Stale))
+            }
+            Ok((Err(error), _)) => Err(error),
+            Err(_) => {
+                let late = format!("no confirmation within {PATIENCE:?}");
+                call.route.breaker.trip(&registry::Error::TimedOut(late));
+                Ok((known, Origin::Stale))
+            }
+        }
+    }
+
+    /// One `HEAD` for a tag that we know.
+    fn confirm(
+        &self,
+        call: &Call,
+        key: &TagKey,
+        known: &Pointer,
+    ) -> impl Future<Output = Result<Pointer, Error>> + Send + 'static {
+        let (this, call, key, known) = (self.clone(), call.clone(), key.clone(), known.clone());
+        async move {
+            let pointer = this.ask(&call, &key).await?;
+            if pointer.digest != known.digest {
+                tracing::info!(
+                    repository = %key.repository, tag = %key.tag,
+                    from = known.digest.short(), to = pointer.digest.short(), "the tag moved"
+                );
+            }
+            Ok(pointer)
+        }
+    }
+
+    /// Asks with one `HEAD`; a registry that doesn't tell digests is asked with a `GET`.
+    async fn ask(&self, call: &Call, key: &TagKey) -> Result<Pointer, Error> {
+        let reference = Reference::Tag(key.tag.clone());
+        let (name, accept) = (&call.repository.name, key.accept.header());
+        let head = call
+            .registry()
+            .manifest_head(call.flow, name, &reference, accept)
+            .await;
+        let head = match call.noted(head) {
+            Ok(head) => head,
+            Err(error) => return Err(self.refused(call, key, error).await),
+        };
+        let Some(digest) = head.digest else {
+            return self.fetch(call, key).await;
+        };
+        let (media_type, size) = (head.media_type, head.size);
+        let confirmed = SystemTime::now();
+        Ok(self
+            .learn(
+                key,
+                Pointer {
+                    digest,
+                    media_type,
+                    size,
+                    confirmed,
+                },
+            )
+            .await)
+    }
+
+    /// Asks with one `GET`.
+    async fn fetch(&self, call: &Call, key: &TagKey) -> Result<Pointer, Error> {
+        let reference = Reference::Tag(key.tag.clone());
+        let (name, accept) = (&call.repository.name, key.accept.header());
+        let fetched = call
+            .registry()
+            .manifest_get(call.flow, name, &reference, accept)
+            .await;
+        let fetched = match call.noted(fetched) {
+            Ok(fetched) => fetched,
+            Err(error) => return Err(self.refused(call, key, error).await),
+        };
+        let digest = fetched.digest.clone();
+        let manifest = self.manifests.keep(&call.repository, fetched).await;
+        let (media_type, size) = (Some(manifest.media_type), Some(manifest.bytes.len() as u64));
+        let confirmed = SystemTime::now();
+        Ok(self
+            .learn(
+                key,
+                Pointer {
+                    digest,
+                    media_type,
+                    size,
+                    confirmed,
+                },
+            )
+            .await)
+    }
+
+    async fn learn(&self, key: &TagKey, pointer: Pointer) -> Pointer {
+        self.known.insert(key.clone(), pointer.clone());
+        if key.accept == Accept::Native {
+            self.manifests
+                .point(&key.repository, &key.tag, &pointer.digest)
+                .await;
+        }
+        pointer
+    }
+
+    async fn refused(&self, call: &Call, key: &TagKey, error: registry::Error) -> Error {
+        if matches!(error, registry::Error::NotFound { .. }) {
+            self.forget(key).await;
+        }
+        self.manifests
+            .failed(call, &Reference::Tag(key.tag.clone()), error)
+    }
+}
+
+impl Pointer {
+    /// How long ago it was confirmed; `None` where the clock has been set back since.
+    pub(super) fn age(&self) -> Option<Duration> {
+        self.confirmed.elapsed().ok()
+    }
+}

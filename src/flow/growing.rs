@@ -1,0 +1,222 @@
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use super::Error;
+use super::coverage::Coverage;
+use super::coverage::Segment;
+use crate::oci::Digest;
+use crate::oci::Hasher;
+
+/// A blob on its way into the store: a file that grows, hashed as it grows, read by any number of
+/// followers at their own pace.
+///
+/// Promise: the last [`HELD_BACK`] bytes are shown to nobody who reads up to the end until the
+/// whole has the right digest.
+#[derive(Debug)]
+pub(super) struct Growing {
+    file: Arc<File>,
+    size: u64,
+    state: Mutex<State>,
+    hash: Mutex<Hash>,
+    splits: mpsc::UnboundedSender<Segment>,
+}
+
+/// How much is held back until the digest is right, in bytes.
+const HELD_BACK: u64 = 64 << 10;
+/// How much is hashed at a time, of what came out of order, in bytes.
+const CATCH_UP: usize = 256 << 10;
+
+#[derive(Debug)]
+struct State {
+    coverage: Coverage,
+    verdict: Option<Result<(), Error>>,
+    waiting: Vec<Waker>,
+    /// Counts the wake-ups, so that a follower knows whether its waker still waits.
+    round: u64,
+}
+
+struct Hash {
+    /// All before it is hashed.
+    at: u64,
+    hasher: Hasher,
+}
+
+/// What a follower last waited with.
+#[derive(Debug, Default)]
+pub(super) struct Waiting(Option<(u64, Waker)>);
+
+impl Growing {
+    /// An empty file that is to become the blob of `size` bytes. Segments that readers split off
+    /// are sent to the receiver.
+    pub(super) fn new(
+        file: Arc<File>,
+        digest: &Digest,
+        size: u64,
+    ) -> (Self, mpsc::UnboundedReceiver<Segment>) {
+        let (splits, receiver) = mpsc::unbounded_channel();
+        let coverage = Coverage::new(size);
+        let state = State {
+            coverage,
+            verdict: None,
+            waiting: Vec::new(),
+            round: 0,
+        };
+        let hash = Hash {
+            at: 0,
+            hasher: Hasher::new(digest.algorithm()),
+        };
+        let growing = Self {
+            file,
+            size,
+            state: state.into(),
+            hash: hash.into(),
+            splits,
+        };
+        (growing, receiver)
+    }
+
+    /// The whole blob's size, in bytes.
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The file, for positioned reads of what is there.
+    pub(super) fn file(&self) -> &Arc<File> {
+        &self.file
+    }
+
+    /// What is there and what is coming.
+    pub(super) fn coverage<T>(&self, look: impl FnOnce(&mut Coverage) -> T) -> T {
+        look(&mut self.state().coverage)
+    }
+
+    /// Sees to it that the bytes from `start` on come soon, for a reader up to the end.
+    pub(super) fn hurry(&self, start: u64) {
+        if let Some(segment) = self.coverage(|coverage| coverage.split(start)) {
+            // No receiver: the fill is over, and its verdict tells the reader.
+            let _ = self.splits.send(segment);
+        }
+    }
+
+    /// Up to where a reader at `start` who wants all up to `end` may read; waits for more where
+    /// there is nothing.
+    pub(super) fn poll_reach(
+        &self,
+        cx: &mut Context<'_>,
+        waiting: &mut Waiting,
+        (start, end): (u64, u64),
+    ) -> Poll<Result<u64, Error>> {
+        let mut state = self.state();
+        let shown = match &state.verdict {
+            Some(Err(error)) => return Poll::Ready(Err(error.clone())),
+            Some(Ok(())) => self.size,
+            None if end < self.size => end,
+            None => self.size.saturating_sub(HELD_BACK),
+        };
+        let reach = state.coverage.reach(start).min(shown).min(end);
+        if reach > start {
+            return Poll::Ready(Ok(reach));
+        }
+        let round = state.round;
+        let same = |(then, waker): &(u64, Waker)| *then == round && waker.will_wake(cx.waker());
+        if !waiting.0.as_ref().is_some_and(same) {
+            state.waiting.push(cx.waker().clone());
+            waiting.0 = Some((round, cx.waker().clone()));
+        }
+        Poll::Pending
+    }
+
+    /// Writes what a segment got, shows it to the followers, then hashes it where it is next.
+    /// Returns whether the segment goes on. Blocks on the disk.
+    pub(super) fn write(&self, segment: u64, batch: &[Bytes]) -> std::io::Result<bool> {
+        let bytes = batch.iter().map(|chunk| chunk.len() as u64).sum();
+        let claimed = self.coverage(|coverage| coverage.claim(segment, bytes));
+        let mut at = claimed.start;
+        for chunk in batch {
+            let chunk = within(chunk, at, claimed.end);
+            self.file.write_all_at(chunk, at)?;
+            at += chunk.len() as u64;
+        }
+        self.coverage(|coverage| coverage.written(claimed.clone()));
+        self.wake(None);
+        let mut hash = self.hash();
+        if hash.at == claimed.start {
+            for chunk in batch {
+                let chunk = within(chunk, hash.at, claimed.end);
+                hash.hasher.update(chunk);
+                hash.at += chunk.len() as u64;
+            }
+        }
+        drop(hash);
+        let goes_on = |segment: Segment| segment.at < segment.end;
+        Ok(self
+            .coverage(|coverage| coverage.segment(segment))
+            .is_some_and(goes_on))
+    }
+
+    /// Hashes what came out of order. Blocks on the disk.
+    pub(super) fn catch_up(&self) -> std::io::Result<()> {
+        let mut buffer = Vec::new();
+        loop {
+            let mut hash = self.hash();
+            let reach = self.coverage(|coverage| coverage.reach(hash.at));
+            let next = CATCH_UP.min(usize::try_from(reach - hash.at).unwrap_or(CATCH_UP));
+            if next == 0 {
+                return Ok(());
+            }
+            buffer.resize(next, 0);
+            self.file.read_exact_at(&mut buffer, hash.at)?;
+            hash.hasher.update(&buffer);
+            hash.at += next as u64;
+        }
+    }
+
+    /// The digest of what is there so far, in order: of the whole, once it is whole and caught up.
+    pub(super) fn digest(&self) -> Digest {
+        self.hash().hasher.clone().finish()
+    }
+
+    /// Tells all followers how it ended. The first verdict holds.
+    pub(super) fn conclude(&self, verdict: Result<(), Error>) {
+        self.wake(Some(verdict));
+    }
+
+    fn wake(&self, verdict: Option<Result<(), Error>>) {
+        let mut state = self.state();
+        if state.verdict.is_none() {
+            state.verdict = verdict;
+        }
+        state.round += 1;
+        let waiting = std::mem::take(&mut state.waiting);
+        drop(state);
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hash(&self) -> MutexGuard<'_, Hash> {
+        self.hash.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The part of `chunk`, which starts at `at`, that lies before `end`.
+fn within(chunk: &[u8], at: u64, end: u64) -> &[u8] {
+    let room = usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX);
+    &chunk[..chunk.len().min(room)]
+}
+
+impl std::fmt::Debug for Hash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Hash {{ at: {} }}", self.at)
+    }
+}

@@ -1,0 +1,221 @@
+//! The file lane: stored bytes go from the page cache to a clear-text socket by `sendfile(2)`.
+//!
+//! hyper writes byte slices, not files. So, on such a connection, a body hands hyper a slice of
+//! [`stand_in`], of the right length, and the file's span to the connection's [`Lane`]. When hyper
+//! writes, the lane knows the stand-in by its address and sends the span instead. Slices are
+//! written in the order in which bodies yield them, so the first span belongs to the first
+//! stand-in. Nothing of the stand-in itself is ever written, and its memory is never touched.
+
+use std::collections::VecDeque;
+use std::future::Future as _;
+use std::io;
+use std::io::IoSlice;
+use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::LazyLock;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use rustix::io::ReadWriteFlags;
+use tokio::io::AsyncWrite as _;
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+use crate::flow::Error;
+use crate::flow::Span;
+use crate::flow::Tail;
+
+/// The longest span that is handed over at once, in bytes.
+const LONGEST: usize = 1 << 20;
+
+/// Memory that is only ever addressed. It is mapped when it is touched, so it costs none.
+static STAND_IN: LazyLock<&'static [u8]> =
+    LazyLock::new(|| Box::leak(vec![0; LONGEST].into_boxed_slice()));
+
+/// The spans that a connection is to send, in order.
+#[derive(Debug, Default)]
+pub(super) struct Lane(Mutex<VecDeque<Span>>);
+
+/// A [`Tail`] whose bytes take the lane.
+#[derive(Debug)]
+pub(super) struct LaneBody {
+    tail: Tail,
+    lane: Arc<Lane>,
+    warming: Option<(Span, JoinHandle<io::Result<()>>)>,
+}
+
+fn stand_in(len: u64) -> &'static [u8] {
+    let len = usize::try_from(len).unwrap_or(LONGEST).min(LONGEST);
+    &STAND_IN[..len]
+}
+
+fn is_stand_in(slice: &[u8]) -> bool {
+    let addresses: Range<*const u8> = STAND_IN.as_ptr_range();
+    addresses.contains(&slice.as_ptr())
+}
+
+impl Lane {
+    /// Writes `slices`, of which stand-ins are replaced by the spans that they stand for. May
+    /// write less than all, as any write.
+    pub(super) fn poll_write(
+        &self,
+        tcp: Pin<&mut TcpStream>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let filled = |slice: &&IoSlice<'_>| !slice.is_empty();
+        if let Some(first) = slices
+            .iter()
+            .find(filled)
+            .filter(|first| is_stand_in(first))
+        {
+            return self.poll_send(&tcp, cx, first.len());
+        }
+        let plain = slices
+            .iter()
+            .take_while(|slice| !is_stand_in(slice))
+            .count();
+        tcp.poll_write_vectored(cx, &slices[..plain])
+    }
+
+    /// Sends up to `len` bytes of the first span.
+    fn poll_send(
+        &self,
+        tcp: &TcpStream,
+        cx: &mut Context<'_>,
+        len: usize,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(tcp.poll_write_ready(cx))?;
+            let mut spans = self.spans();
+            let Some(span) = spans.front_mut() else {
+                return Poll::Ready(Err(io::Error::other("a stand-in without a span")));
+            };
+            let len = len.min(usize::try_from(span.len).unwrap_or(len));
+            let mut offset = span.offset;
+            let send = || {
+                Ok(rustix::fs::sendfile(
+                    tcp,
+                    &span.file,
+                    Some(&mut offset),
+                    len,
+                )?)
+            };
+            match tcp.try_io(Interest::WRITABLE, send) {
+                // The file is shorter than it was: the client must not take this for the end.
+                Ok(0) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+                Ok(sent) => {
+                    span.offset += sent as u64;
+                    span.len -= sent as u64;
+                    if span.len == 0 {
+                        spans.pop_front();
+                    }
+                    return Poll::Ready(Ok(sent));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    fn spans(&self) -> MutexGuard<'_, VecDeque<Span>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl LaneBody {
+    /// `tail`, over the lane of the connection that it is sent on.
+    pub(super) fn new(tail: Tail, lane: Arc<Lane>) -> Self {
+        Self {
+            tail,
+            lane,
+            warming: None,
+        }
+    }
+
+    fn poll_span(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Span, Error>>> {
+        if self.warming.is_none() {
+            let span = match ready!(self.tail.poll_span(cx, LONGEST as u64)) {
+                Some(Ok(span)) => span,
+                end => return Poll::Ready(end),
+            };
+            if is_cached(&span) {
+                return Poll::Ready(Some(Ok(span)));
+            }
+            let cold = span.clone();
+            self.warming = Some((span, tokio::task::spawn_blocking(move || warm(&cold))));
+        }
+        if let Some((_, warming)) = &mut self.warming {
+            let warmed = ready!(Pin::new(warming).poll(cx))
+                .map_err(io::Error::other)
+                .flatten();
+            if let Err(error) = warmed {
+                return Poll::Ready(Some(Err(Error::Read(Arc::new(error)))));
+            }
+        }
+        Poll::Ready(self.warming.take().map(|(span, _)| Ok(span)))
+    }
+}
+
+/// Whether the page cache has the span, as far as its two ends tell.
+fn is_cached(span: &Span) -> bool {
+    let mut byte = [0];
+    [span.offset, span.offset + span.len - 1]
+        .into_iter()
+        .all(|at| {
+            let slices = &mut [io::IoSliceMut::new(&mut byte)];
+            rustix::io::preadv2(&span.file, slices, at, ReadWriteFlags::NOWAIT) == Ok(1)
+        })
+}
+
+/// Reads a span into the page cache, so that `sendfile` doesn't wait for the disk on a thread that
+/// serves others.
+fn warm(span: &Span) -> io::Result<()> {
+    let mut buffer = vec![0; 128 << 10];
+    let mut at = span.offset;
+    let end = span.offset + span.len;
+    while at < end {
+        let room = buffer
+            .len()
+            .min(usize::try_from(end - at).unwrap_or(usize::MAX));
+        match span.file.read_at(&mut buffer[..room], at)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            read => at += read as u64,
+        }
+    }
+    Ok(())
+}
+
+impl Body for LaneBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let this = self.get_mut();
+        Poll::Ready(ready!(this.poll_span(cx)).map(|span| {
+            let span = span?;
+            let frame = Frame::data(Bytes::from_static(stand_in(span.len)));
+            this.lane.spans().push_back(span);
+            Ok(frame)
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.tail.remaining() == 0 && self.warming.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let warming = self.warming.as_ref().map_or(0, |(span, _)| span.len);
+        SizeHint::with_exact(self.tail.remaining() + warming)
+    }
+}

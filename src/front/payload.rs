@@ -1,0 +1,166 @@
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+use crate::flow;
+use crate::flow::Tail;
+use crate::oci::Digest;
+use crate::oci::Repository;
+use crate::registry;
+
+use super::activity::Busy;
+use super::lane::Lane;
+use super::lane::LaneBody;
+
+pin_project! {
+    /// The body of an answer: exactly as long as its header promised, or it fails, which resets
+    /// the connection (HTTP/1) or the stream (HTTP/2). A failure is logged, as the client can't be
+    /// told why.
+    #[derive(Debug)]
+    pub(super) struct Payload {
+        #[pin]
+        source: Source,
+        remaining: u64,
+        subject: Option<Subject>,
+        // Its connection is not idle while the body is under way.
+        busy: Option<Busy>,
+    }
+}
+
+pin_project! {
+    #[project = SourceProj]
+    #[derive(Debug)]
+    enum Source {
+        Bytes { bytes: Bytes },
+        Tail { #[pin] tail: Tail },
+        Lane { #[pin] body: LaneBody },
+        Upstream { #[pin] body: registry::Body },
+    }
+}
+
+/// What a payload is, for the log.
+#[derive(Debug)]
+pub(super) struct Subject {
+    pub(super) repository: Repository,
+    pub(super) digest: Digest,
+}
+
+/// Why a payload broke off after its header.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Broken {
+    #[error(transparent)]
+    Flow(#[from] flow::Error),
+    #[error("the upstream {0}")]
+    Upstream(#[from] registry::Error),
+    #[error("it ended {0} bytes early")]
+    Short(u64),
+    #[error("it is longer than it should be")]
+    Long,
+}
+
+impl Payload {
+    /// Nothing.
+    pub(super) fn empty() -> Self {
+        Self::of(Bytes::new())
+    }
+
+    /// `bytes`.
+    pub(super) fn of(bytes: Bytes) -> Self {
+        Self {
+            remaining: bytes.len() as u64,
+            source: Source::Bytes { bytes },
+            subject: None,
+            busy: None,
+        }
+    }
+
+    /// `length` bytes of the flow's, which are of `subject`.
+    pub(super) fn from_flow(body: flow::Body, length: u64, subject: Subject) -> Self {
+        let source = match body {
+            flow::Body::Empty => return Self::empty(),
+            flow::Body::Bytes(bytes) => Source::Bytes { bytes },
+            flow::Body::Tail(tail) => Source::Tail { tail },
+            flow::Body::Upstream(body) => Source::Upstream { body },
+        };
+        Self {
+            source,
+            remaining: length,
+            subject: Some(subject),
+            busy: None,
+        }
+    }
+
+    /// Lets a file take the lane of its connection, where it has one.
+    pub(super) fn by(mut self, lane: Option<Arc<Lane>>) -> Self {
+        self.source = match (self.source, lane) {
+            (Source::Tail { tail }, Some(lane)) => Source::Lane {
+                body: LaneBody::new(tail, lane),
+            },
+            (source, _) => source,
+        };
+        self
+    }
+
+    /// Keeps its connection from being idle as long as it lives.
+    pub(super) fn holding(mut self, busy: Busy) -> Self {
+        self.busy = Some(busy);
+        self
+    }
+}
+
+impl Body for Payload {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let this = self.project();
+        if *this.remaining == 0 {
+            return Poll::Ready(None);
+        }
+        let frame = match this.source.project() {
+            SourceProj::Bytes { bytes } if bytes.is_empty() => None,
+            SourceProj::Bytes { bytes } => Some(Ok(Frame::data(std::mem::take(bytes)))),
+            SourceProj::Tail { tail } => ready!(tail.poll_frame(cx)).map(|f| f.map_err(Into::into)),
+            SourceProj::Lane { body } => ready!(body.poll_frame(cx)).map(|f| f.map_err(Into::into)),
+            SourceProj::Upstream { body } => {
+                ready!(body.poll_frame(cx)).map(|f| f.map_err(Into::into))
+            }
+        };
+        let length = |frame: &Frame<Bytes>| frame.data_ref().map_or(0, |data| data.len() as u64);
+        let checked = match frame {
+            Some(Ok(frame)) => match this.remaining.checked_sub(length(&frame)) {
+                Some(remaining) => {
+                    *this.remaining = remaining;
+                    Ok(frame)
+                }
+                None => Err(Broken::Long),
+            },
+            Some(Err(error)) => Err(error),
+            None => Err(Broken::Short(*this.remaining)),
+        };
+        if let (Err(error), Some(subject)) = (&checked, &this.subject) {
+            tracing::warn!(
+                repository = %subject.repository,
+                digest = %subject.digest,
+                remaining = *this.remaining,
+                "broke an answer off: {error}"
+            );
+        }
+        Poll::Ready(Some(checked))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.remaining == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.remaining)
+    }
+}

@@ -1,0 +1,105 @@
+use std::io;
+use std::io::IoSlice;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep};
+
+use super::lane::Lane;
+
+/// A client's socket. A write that makes no progress for `patience` fails: a client that vanished,
+/// or that reads no more, does not hold what it was being sent for ever.
+#[derive(Debug)]
+pub(super) struct Wire {
+    stream: TcpStream,
+    lane: Arc<Lane>,
+    patience: Duration,
+    stalled: Option<Pin<Box<Sleep>>>,
+    is_stalled: bool,
+}
+
+impl Wire {
+    pub(super) fn new(stream: TcpStream, patience: Duration) -> Self {
+        Self {
+            stream,
+            lane: Arc::default(),
+            patience,
+            stalled: None,
+            is_stalled: false,
+        }
+    }
+
+    /// The lane by which bodies may send files, where the socket is all there is to the connection.
+    pub(super) fn lane(&self) -> Arc<Lane> {
+        self.lane.clone()
+    }
+
+    fn watch<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl FnOnce(Pin<&mut TcpStream>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let written = write(Pin::new(&mut self.stream), cx);
+        if written.is_ready() {
+            self.is_stalled = false;
+            return written;
+        }
+        let patience = self.patience;
+        let stalled = self
+            .stalled
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        if !self.is_stalled {
+            self.is_stalled = true;
+            stalled.as_mut().reset(Instant::now() + patience);
+        }
+        stalled.as_mut().poll(cx).map(|()| {
+            let text = format!("the client took nothing for {patience:?}");
+            Err(io::Error::new(io::ErrorKind::TimedOut, text))
+        })
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let lane = self.lane.clone();
+        self.watch(cx, |stream, cx| lane.poll_write(stream, cx, slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

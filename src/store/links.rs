@@ -1,0 +1,131 @@
+//! Links are permission: a repository opens what it has a link to, whether the content is stored
+//! now or not. They are small files that hold a digest.
+
+use std::fs;
+use std::fs::File;
+use std::io;
+use std::io::Read as _;
+use std::path::Path;
+use std::time::SystemTime;
+
+use super::Error;
+use super::TagRecord;
+use super::durable;
+use super::durable::Durability;
+use super::error::At as _;
+use super::error::found;
+use super::layout::Layout;
+use super::layout::RepositoryFolder;
+use super::layout::TagFolder;
+use super::walk;
+use crate::oci::Digest;
+use crate::oci::Repository;
+use crate::oci::Tag;
+
+/// The name of a link's file within its folder.
+pub(super) const LINK: &str = "link";
+
+/// Whether there is a link in `folder`. An empty one is what is left of a power cut.
+pub(super) fn is_link(folder: &Path) -> Result<bool, Error> {
+    let path = folder.join(LINK);
+    let metadata = found(fs::metadata(&path)).at(&path)?;
+    Ok(metadata.is_some_and(|metadata| metadata.len() > 0))
+}
+
+/// Lets `repository` open `digests`. Not synced: a link that is lost costs one question to the
+/// upstream, and syncing each would cost more than fetching a small image.
+pub(super) fn link_blobs(
+    layout: &Layout,
+    repository: &RepositoryFolder,
+    digests: &[Digest],
+) -> Result<(), Error> {
+    if digests.is_empty() {
+        return Ok(());
+    }
+    durable::make_folders(repository.path()).at(repository.path())?;
+    for digest in digests {
+        let folder = repository.layer(digest);
+        if !is_link(&folder)? {
+            link(layout, &folder, digest, Durability::Relaxed)?;
+        }
+    }
+    Ok(())
+}
+
+/// Puts a link to `digest` into `folder`.
+pub(super) fn link(
+    layout: &Layout,
+    folder: &Path,
+    digest: &Digest,
+    durability: Durability,
+) -> Result<(), Error> {
+    let path = folder.join(LINK);
+    let bytes = digest.as_str().as_bytes();
+    durable::put(&layout.tmp(), &path, bytes, durability).at(&path)?;
+    Ok(())
+}
+
+/// What a link says; `None` where there is none, or none that can be read.
+pub(super) fn target(path: &Path) -> Result<Option<(File, Digest)>, Error> {
+    let read = || -> io::Result<Option<(File, String)>> {
+        let Some(file) = found(File::open(path))? else {
+            return Ok(None);
+        };
+        let mut text = Vec::new();
+        (&file).take(256).read_to_end(&mut text)?;
+        Ok(Some((file, String::from_utf8_lossy(&text).into_owned())))
+    };
+    Ok(read()
+        .at(path)?
+        .and_then(|(file, text)| Some((file, text.trim_end().parse().ok()?))))
+}
+
+/// What a tag points to.
+pub(super) fn tag(folder: &TagFolder) -> Result<Option<TagRecord>, Error> {
+    let path = folder.current();
+    let Some((file, digest)) = target(&path)? else {
+        return Ok(None);
+    };
+    let metadata = file.metadata().at(&path)?;
+    let confirmed = metadata.modified().at(&path)?;
+    Ok(Some(TagRecord { digest, confirmed }))
+}
+
+/// Points a tag to `digest`, confirmed now. Only the time is written where it did so before.
+pub(super) fn put_tag(
+    layout: &Layout,
+    repository: &Repository,
+    tag: &Tag,
+    digest: &Digest,
+) -> Result<(), Error> {
+    let folder = layout.repository(repository).tag(tag);
+    let path = folder.current();
+    let confirmed = SystemTime::now();
+    if let Some((file, before)) = target(&path)?
+        && before == *digest
+        && file.set_modified(confirmed).is_ok()
+    {
+        return Ok(());
+    }
+    link(layout, &folder.past(digest), digest, Durability::Relaxed)?;
+    let bytes = digest.as_str().as_bytes();
+    durable::put(&layout.tmp(), &path, bytes, Durability::Synced)
+        .and_then(|file| file.set_modified(confirmed))
+        .at(&path)
+}
+
+/// Removes a tag: from then on it is unknown, whatever else of it is still on disk.
+pub(super) fn remove_tag(layout: &Layout, folder: &TagFolder) -> Result<bool, Error> {
+    durable::detach(&layout.tmp(), folder.path()).at(folder.path())
+}
+
+/// The tags of a repository that point to something, sorted as bytes.
+pub(super) fn tags(repository: &RepositoryFolder) -> Result<Vec<Tag>, Error> {
+    let mut tags = Vec::new();
+    for (tag, folder) in walk::tags(repository)? {
+        if is_link(&folder.path().join("current"))? {
+            tags.push(tag);
+        }
+    }
+    Ok(tags)
+}

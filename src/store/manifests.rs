@@ -1,0 +1,132 @@
+//! Manifests are blobs with a link of their own kind, beside which their media type is written.
+
+use std::fs;
+use std::io::Write as _;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::Error;
+use super::StoredManifest;
+use super::durable;
+use super::durable::Durability;
+use super::error::At as _;
+use super::error::found;
+use super::layout::Layout;
+use super::layout::RepositoryFolder;
+use super::links;
+use super::shelf::Shelf;
+use super::walk;
+use crate::oci::Digest;
+use crate::oci::Hasher;
+use crate::oci::Manifest;
+use crate::oci::Name;
+use crate::oci::Repository;
+use crate::oci::media;
+
+/// The file beside a revision's link. A registry that serves the folder ignores it.
+const MEDIA_TYPE: &str = "media-type";
+
+/// A manifest as the upstream sent it.
+#[derive(Clone, Debug)]
+pub(super) struct Sent {
+    pub(super) digest: Digest,
+    pub(super) media_type: String,
+    pub(super) bytes: Bytes,
+}
+
+/// Reads a manifest that `repository` has a link to. One whose content is not what its digest says
+/// is not stored.
+pub(super) fn get(
+    shelf: &Shelf,
+    repository: &Repository,
+    digest: &Digest,
+) -> Result<Option<StoredManifest>, Error> {
+    let folder = shelf.layout.repository(repository);
+    if !links::is_link(&folder.revision(digest))? {
+        return Ok(None);
+    }
+    let Some((content, stored)) = shelf.content(digest)? else {
+        return Ok(None);
+    };
+    if !is_content(digest, &content) {
+        tracing::warn!(%repository, %digest, "a stored manifest is corrupt: it is fetched again");
+        return Ok(None);
+    }
+    Ok(Some(StoredManifest {
+        media_type: media_type(&folder, digest, &content)?,
+        bytes: content.into(),
+        stored,
+    }))
+}
+
+/// The media type that was written down, else what the content says.
+pub(super) fn media_type(
+    repository: &RepositoryFolder,
+    digest: &Digest,
+    content: &[u8],
+) -> Result<Arc<str>, Error> {
+    let path = repository.revision(digest).join(MEDIA_TYPE);
+    let written = found(fs::read_to_string(&path)).at(&path)?;
+    Ok(match written.as_deref() {
+        None | Some("") => media::of_manifest(content).into(),
+        Some(written) => written.into(),
+    })
+}
+
+/// Stores a manifest and links it, and what it names, into `repository`.
+pub(super) fn put(shelf: &Shelf, repository: &Repository, sent: &Sent) -> Result<(), Error> {
+    let folder = shelf.layout.repository(repository);
+    let Sent {
+        digest,
+        media_type,
+        bytes,
+    } = sent;
+    let named = Manifest::parse(bytes).blobs;
+    links::link_blobs(&shelf.layout, &folder, &named)?;
+    let stored = shelf.content(digest)?;
+    if stored.is_none_or(|(content, _)| content != *bytes) {
+        publish(shelf, digest, bytes)?;
+    }
+    shelf.index.prefer(digest);
+    let revision = folder.revision(digest);
+    let path = revision.join(MEDIA_TYPE);
+    let tmp = shelf.layout.tmp();
+    durable::put(&tmp, &path, media_type.as_bytes(), Durability::Relaxed).at(&path)?;
+    if !links::is_link(&revision)? {
+        links::link(&shelf.layout, &revision, digest, Durability::Synced)?;
+    }
+    shelf.shrink();
+    Ok(())
+}
+
+fn publish(shelf: &Shelf, digest: &Digest, bytes: &[u8]) -> Result<(), Error> {
+    let tmp = shelf.layout.tmp();
+    let (mut file, temp) = durable::temp(&tmp).at(&tmp)?.into_parts();
+    file.write_all(bytes).at(&temp)?;
+    file.sync_data().at(&temp)?;
+    // Too small to wait for: room is made afterwards.
+    let room = shelf.index.reserve_anyway(0);
+    shelf.publish(&Arc::new(file), temp, digest, room).map(drop)
+}
+
+/// Whether `content` has this digest.
+pub(super) fn is_content(digest: &Digest, content: &[u8]) -> bool {
+    let mut hasher = Hasher::new(digest.algorithm());
+    hasher.update(content);
+    hasher.finish() == *digest
+}
+
+/// The repositories of an upstream that have a link to a manifest, sorted as bytes.
+pub(super) fn repositories(layout: &Layout, upstream: &str) -> Result<Vec<Name>, Error> {
+    let mut found = Vec::new();
+    walk::below(&layout.repositories().join(upstream), "", &mut found)?;
+    let mut names = Vec::new();
+    for (name, path) in found {
+        if !walk::links(&RepositoryFolder::at(path).revisions())?.is_empty() {
+            names.push(name);
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
