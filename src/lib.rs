@@ -1,9 +1,21 @@
 //! tidegate: a transparent pull-through mirroring proxy for OCI registries.
+//!
+//! The rooms, from the top floor to the ground: imports go down only.
+
+pub mod cli;
+
+pub mod app;
+
+pub mod config;
 
 pub mod admin;
-pub mod flow;
 pub mod front;
-pub mod ledger;
-pub mod oci;
+
+pub mod flow;
+
 pub mod registry;
 pub mod store;
+
+pub mod ledger;
+
+pub mod oci;

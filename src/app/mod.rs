@@ -1,0 +1,139 @@
+//! The whole proxy: built from a [`Config`], run, reloaded on SIGHUP, drained on SIGTERM.
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::admin::Admin;
+use crate::admin::Readiness;
+use crate::config::Config;
+use crate::config::Source;
+use crate::flow::PullThrough;
+use crate::front::Front;
+use crate::ledger::Ledger;
+use crate::oci::UpstreamName;
+use crate::registry;
+use crate::store;
+use crate::store::Store;
+
+mod files;
+mod registries;
+mod reload;
+mod shutdown;
+
+use registries::Registries;
+use reload::Reload;
+use shutdown::Signals;
+use shutdown::Wish;
+
+/// Why the proxy did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There can be no client for an upstream.
+    #[error("upstream {name}: {error}")]
+    Upstream {
+        /// What clients call it.
+        name: UpstreamName,
+        /// What is wrong with its configuration.
+        error: registry::Error,
+    },
+    /// The store can't be opened.
+    #[error("the store can't be opened: {0}")]
+    Store(store::Error),
+    /// An address or a certificate can't be used, or signals can't be heard.
+    #[error("{0}")]
+    Listen(io::Error),
+}
+
+/// All parts, listening, but answering nobody yet.
+#[derive(Debug)]
+pub struct App {
+    front: Front,
+    admin: Admin,
+    readiness: Readiness,
+    signals: Signals,
+    reload: Reload,
+    has_tls: bool,
+    drain: Duration,
+}
+
+impl App {
+    /// Builds all parts, and listens. No upstream is asked: they may all be down.
+    ///
+    /// # Errors
+    /// When a part can't be built; nothing listens any more then.
+    pub async fn build(config: Config) -> Result<Self, Error> {
+        files::allow_many();
+        let signals = Signals::listen().map_err(Error::Listen)?;
+        let ledger = Ledger::new();
+        let mut registries = Registries::default();
+        let upstreams = registries.follow(&config.upstreams, &ledger)?;
+        let store = Store::open(config.store.clone()).await.map_err(Error::Store)?;
+        let flow = PullThrough::new(config.flow.clone(), store.clone(), upstreams);
+        let flow = Arc::new(flow);
+        let front = Front::bind(config.front.clone(), flow.clone(), ledger.clone());
+        let front = front.await.map_err(Error::Listen)?;
+        let readiness = Readiness::new(store, flow.clone());
+        let admin = Admin::bind(config.admin.clone(), readiness.clone());
+        Ok(Self {
+            admin: admin.await.map_err(Error::Listen)?,
+            readiness,
+            signals,
+            has_tls: config.front.tls.is_some(),
+            drain: config.drain_timeout,
+            reload: Reload {
+                flow,
+                front: front.handle(),
+                ledger,
+                registries,
+                started: config,
+            },
+            front,
+        })
+    }
+
+    /// Answers until SIGTERM or SIGINT, then lets what is under way finish; a second signal cuts
+    /// it. SIGHUP reads `source` again.
+    pub async fn run(mut self, source: &Source) {
+        self.say_where();
+        let (stop_front, front_stops) = oneshot::channel();
+        let (stop_admin, admin_stops) = oneshot::channel();
+        let mut front = tokio::spawn(self.front.run(hearing(front_stops), self.drain));
+        let admin = tokio::spawn(self.admin.run(hearing(admin_stops)));
+        while self.signals.next().await == Wish::Reload {
+            self.reload.read(source);
+        }
+        tracing::info!("ending; what is under way may take {:?}", self.drain);
+        self.readiness.drain();
+        drop(stop_front);
+        tokio::select! {
+            cut = &mut front => match cut {
+                Ok(0) => tracing::info!("ended; all exchanges were completed"),
+                Ok(cut) => tracing::warn!("ended; {cut} connections were cut after {:?}", self.drain),
+                Err(error) => tracing::error!("ended; the front broke: {error}"),
+            },
+            () = self.signals.end() => tracing::warn!("ended at once, on a second signal"),
+        }
+        drop(stop_admin);
+        let _ = admin.await;
+    }
+
+    /// Whoever starts us reads this, to know which ports were taken.
+    fn say_where(&self) {
+        let scheme = if self.has_tls { "https" } else { "http" };
+        for address in self.front.local_addrs() {
+            tracing::info!("listening on {scheme}://{address}");
+        }
+        if let Some(address) = self.admin.local_addr() {
+            tracing::info!("admin on http://{address}");
+        }
+    }
+}
+
+/// Until the other end is dropped.
+async fn hearing(end: oneshot::Receiver<Infallible>) {
+    let _ = end.await;
+}

@@ -1,0 +1,71 @@
+use std::sync::Arc;
+
+use super::Error;
+use super::registries::Registries;
+use crate::config;
+use crate::config::Config;
+use crate::config::Source;
+use crate::flow::PullThrough;
+use crate::front;
+use crate::ledger::Ledger;
+
+/// What a reload changes.
+#[derive(Debug)]
+pub(super) struct Reload {
+    pub(super) flow: Arc<PullThrough>,
+    pub(super) front: front::Handle,
+    pub(super) ledger: Ledger,
+    pub(super) registries: Registries,
+    /// What we started with, for what only a restart can change.
+    pub(super) started: Config,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    #[error(transparent)]
+    App(#[from] Error),
+}
+
+impl Reload {
+    /// Reads `source` again and takes over what it says. Where that can't be, all stays as it is.
+    pub(super) fn read(&mut self, source: &Source) {
+        match self.take_over(source) {
+            Ok(waiting) if waiting.is_empty() => tracing::info!("reloaded {source}"),
+            Ok(waiting) => tracing::warn!(
+                "reloaded {source}, but a restart is needed for the new {}",
+                waiting.join(", ")
+            ),
+            Err(error) => tracing::error!("keeping the old configuration: {error}"),
+        }
+    }
+
+    /// The keys that are new but wait for a restart.
+    fn take_over(&mut self, source: &Source) -> Result<Vec<&'static str>, Failure> {
+        let config = source.load()?;
+        let upstreams = self.registries.follow(&config.upstreams, &self.ledger)?;
+        let waiting = waiting(&self.started, &config);
+        self.flow.reconfigure(config.flow, upstreams);
+        self.front.reconfigure(config.front.default_upstream);
+        Ok(waiting)
+    }
+}
+
+fn waiting(old: &Config, new: &Config) -> Vec<&'static str> {
+    let (front, store) = (&old.front, &old.store);
+    [
+        ("server.listen", front.listen != new.front.listen),
+        ("server.tls", front.tls != new.front.tls),
+        ("server.header_timeout", front.header_timeout != new.front.header_timeout),
+        ("server.idle_timeout", front.idle_timeout != new.front.idle_timeout),
+        ("server.max_connections", front.max_connections != new.front.max_connections),
+        ("server.admin", old.admin.listen != new.admin.listen),
+        ("server.drain_timeout", old.drain_timeout != new.drain_timeout),
+        ("store.path", store.path != new.store.path),
+        ("store.max_size", store.max_size != new.store.max_size),
+    ]
+    .into_iter()
+    .filter_map(|(key, is_new)| is_new.then_some(key))
+    .collect()
+}

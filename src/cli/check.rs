@@ -1,0 +1,177 @@
+use std::io::Write as _;
+use std::path::Path;
+
+use anyhow::anyhow;
+use clap::Args;
+use futures_util::future::join_all;
+use serde::Serialize;
+
+use super::exit::Exit;
+use super::exit::Failure;
+use super::print;
+use super::probe;
+use crate::config::Config;
+use crate::config::Source;
+use crate::config::Upstream;
+use crate::ledger::FlowId;
+use crate::ledger::Ledger;
+use crate::registry;
+use crate::registry::Registry;
+
+/// Arguments of `tidegate check`.
+#[derive(Args, Debug)]
+pub(super) struct CheckArgs {
+    /// Check the configuration and the store only
+    #[arg(long)]
+    offline: bool,
+    /// Ask a running instance, on its admin listener, whether it is alive; nothing else
+    #[arg(long, conflicts_with_all = ["offline", "json"])]
+    running: bool,
+    /// Print a JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was found.
+#[derive(Serialize)]
+struct Report {
+    configuration: String,
+    store: Finding,
+    upstreams: Vec<Finding>,
+}
+
+#[derive(Serialize)]
+struct Finding {
+    name: String,
+    ok: bool,
+    detail: String,
+    /// What to do about it, where it is not well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    advice: Option<&'static str>,
+}
+
+/// Runs `tidegate check`.
+pub(super) async fn run(args: &CheckArgs, source: &Source) -> Result<Exit, Failure> {
+    let config = source.load()?;
+    if args.running {
+        return running(&config).await;
+    }
+    let store = store(&config);
+    let upstreams = if args.offline {
+        Vec::new()
+    } else {
+        join_all(config.upstreams.iter().map(upstream)).await
+    };
+    let report = Report {
+        configuration: source.to_string(),
+        store,
+        upstreams,
+    };
+    if args.json {
+        print::json(&report)?;
+    } else {
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "ok      configuration: {}", report.configuration)?;
+        for finding in std::iter::once(&report.store).chain(&report.upstreams) {
+            finding.write(&mut out)?;
+        }
+    }
+    Ok(report.exit())
+}
+
+async fn running(config: &Config) -> Result<Exit, Failure> {
+    match config.admin.listen {
+        Some(address) if address.port() != 0 => {
+            probe::healthz(address).await.map_err(Failure::nothing)?;
+            Ok(Exit::Done)
+        }
+        _ => Err(Failure::misused(anyhow!(
+            "server.admin has no fixed address, so that a running instance can't be asked"
+        ))),
+    }
+}
+
+/// Writes a file where the store is, or would be, and removes it. The store itself stays closed:
+/// a running instance may have it.
+fn store(config: &Config) -> Finding {
+    let path = &config.store.path;
+    let there = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+    let folder = there.ancestors().find(|folder| folder.exists());
+    let folder = folder.unwrap_or(Path::new("/"));
+    let limit = match config.store.max_size {
+        Some(bytes) => format!("{} at most", bytesize::ByteSize(bytes)),
+        None => "no limit".to_owned(),
+    };
+    let (ok, detail) = match tempfile::tempfile_in(folder) {
+        Ok(_) => (true, format!("{} can be written, {limit}", there.display())),
+        Err(error) => (false, format!("{}: {error}", folder.display())),
+    };
+    Finding {
+        name: "store".to_owned(),
+        ok,
+        detail,
+        advice: (!ok).then_some("let the user who runs tidegate write there, or set store.path"),
+    }
+}
+
+async fn upstream(upstream: &Upstream) -> Finding {
+    let mut config = upstream.registry.clone();
+    // Whoever waits for a check wants to know how it is now.
+    config.retries.attempts = config.retries.attempts.min(2);
+    let (name, url) = (config.name.to_string(), config.url.clone());
+    let answer = match Registry::new(config, Ledger::new()) {
+        Ok(registry) => registry.ping(FlowId::next()).await,
+        Err(error) => Err(error),
+    };
+    let (ok, detail, advice) = match answer {
+        Ok(()) => (true, format!("{url} answers and lets us in"), None),
+        Err(error) => (false, format!("{url}: {error}"), Some(advice(&error))),
+    };
+    Finding {
+        name,
+        ok,
+        detail,
+        advice,
+    }
+}
+
+fn advice(error: &registry::Error) -> &'static str {
+    match error {
+        registry::Error::NotFound { .. }
+        | registry::Error::Wrong(_)
+        | registry::Error::Unsatisfiable => "is there a registry at this url?",
+        registry::Error::Refused { .. } => "check `credentials` of this upstream",
+        registry::Error::Throttled { .. } => "try again later, or sign in with `credentials`",
+        registry::Error::Status { .. } => "try again later, or ask whoever runs this registry",
+        registry::Error::Unreachable(_) | registry::Error::TimedOut(_) => {
+            "check `url`, the name's resolution and the way there; \
+             for a private certificate authority set `ca`"
+        }
+        registry::Error::Config(_) => "check this upstream's keys in the configuration",
+    }
+}
+
+impl Finding {
+    fn write(&self, out: &mut impl std::io::Write) -> std::io::Result<()> {
+        let word = if self.ok { "ok    " } else { "failed" };
+        writeln!(out, "{word}  {}: {}", self.name, self.detail)?;
+        match self.advice {
+            Some(advice) => writeln!(out, "        {advice}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Report {
+    fn exit(&self) -> Exit {
+        let failed = self.upstreams.iter().filter(|finding| !finding.ok).count();
+        let none_answers = failed > 0 && failed == self.upstreams.len();
+        if !self.store.ok || none_answers {
+            Exit::Nothing
+        } else if failed > 0 {
+            Exit::Partly
+        } else {
+            Exit::Done
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Logs, to stderr only. Whoever logs never waits for whoever reads: lines are handed to a thread
+//! of their own, and dropped where it can't keep up.
+
+use std::io::IsTerminal as _;
+
+use clap::Args;
+use clap::ValueEnum;
+use tracing::Level;
+use tracing_appender::non_blocking::WorkerGuard;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+/// What is logged, and how.
+#[derive(Args, Clone, Debug)]
+pub(super) struct LogArgs {
+    /// How log lines are written
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT"
+    )]
+    log_format: Format,
+    /// Log more: the requests that are sent upstream; twice for the libraries too
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// Log warnings and errors only
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// A line for a person
+    #[default]
+    Text,
+    /// A JSON object a line
+    Json,
+}
+
+impl LogArgs {
+    /// Whether log lines are JSON.
+    pub(super) fn is_json(&self) -> bool {
+        self.log_format == Format::Json
+    }
+
+    /// Starts logging. What is still on its way is written when the guard is dropped.
+    pub(super) fn start(&self) -> WorkerGuard {
+        let (writer, guard) = tracing_appender::non_blocking(std::io::stderr());
+        let lines = fmt::layer().with_writer(writer);
+        let lines = match self.log_format {
+            Format::Text => lines
+                .with_ansi(wants_colour())
+                .with_target(false)
+                .compact()
+                .boxed(),
+            Format::Json => lines.json().flatten_event(true).boxed(),
+        };
+        tracing_subscriber::registry()
+            .with(lines.with_filter(self.filter()))
+            .init();
+        guard
+    }
+
+    fn filter(&self) -> Targets {
+        let (ours, others) = match (self.quiet, self.verbose) {
+            (true, _) => (Level::WARN, Level::WARN),
+            (_, 0) => (Level::INFO, Level::WARN),
+            (_, 1) => (Level::DEBUG, Level::INFO),
+            (_, 2) => (Level::DEBUG, Level::DEBUG),
+            _ => (Level::TRACE, Level::TRACE),
+        };
+        Targets::new()
+            .with_default(others)
+            .with_target("tidegate", ours)
+    }
+}
+
+/// As <https://no-color.org> asks for.
+fn wants_colour() -> bool {
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    !refused && std::io::stderr().is_terminal()
+}

@@ -1,0 +1,88 @@
+//! The command line, one file a command.
+//!
+//! Results go to stdout, logs and what is said beside them to stderr. [`Exit`] is the exit code.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+use clap::Subcommand;
+use tracing_appender::non_blocking::WorkerGuard;
+
+use crate::config::Source;
+
+mod check;
+mod client;
+mod completions;
+mod exit;
+mod log;
+mod print;
+mod probe;
+mod serve;
+mod store;
+
+pub use exit::Exit;
+use exit::Failure;
+
+/// A transparent pull-through mirroring proxy for OCI registries
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, arg_required_else_help = true)]
+pub struct Cli {
+    /// The configuration [default: proxy.toml in this folder, else built-in defaults]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    log: log::LogArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the proxy
+    ///
+    /// SIGTERM and SIGINT end it, once what is under way is through (a second one at once);
+    /// SIGHUP reads the configuration again.
+    Serve,
+    /// Check the configuration, the store, and each upstream: whether it answers, and to whom
+    Check(check::CheckArgs),
+    /// Print, or write, the configuration that makes a client pull through this proxy
+    Client(client::ClientArgs),
+    /// Look into the store, check it, and free room
+    #[command(subcommand)]
+    Store(store::StoreCommand),
+    /// Print the completions of a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+impl Cli {
+    /// Starts logging. What is still on its way is written when the guard is dropped.
+    pub fn start_logging(&self) -> WorkerGuard {
+        self.log.start()
+    }
+
+    /// Runs the command, and says why it failed where it did.
+    pub async fn run(self) -> Exit {
+        let source = Source::choose(self.config);
+        let outcome = match &self.command {
+            Command::Serve => serve::run(&source).await,
+            Command::Check(args) => check::run(args, &source).await,
+            Command::Client(args) => client::run(args, &source),
+            Command::Store(command) => store::run(command, &source).await,
+            Command::Completions { shell } => completions::run(*shell)
+                .map(|()| Exit::Done)
+                .map_err(Failure::from),
+        };
+        outcome.unwrap_or_else(|Failure { exit, error }| {
+            let why = exit::in_full(&error);
+            if self.log.is_json() {
+                tracing::error!("{why}");
+            } else {
+                eprintln!("error: {why}");
+            }
+            exit
+        })
+    }
+}

@@ -1,0 +1,26 @@
+use super::exit::Exit;
+use super::exit::Failure;
+use crate::app;
+use crate::app::App;
+use crate::config::Source;
+use crate::registry;
+
+/// Runs `tidegate serve`.
+pub(super) async fn run(source: &Source) -> Result<Exit, Failure> {
+    let app = App::build(source.load()?).await?;
+    tracing::info!("tidegate {} with {source}", env!("CARGO_PKG_VERSION"));
+    app.run(source).await;
+    Ok(Exit::Done)
+}
+
+impl From<app::Error> for Failure {
+    fn from(error: app::Error) -> Self {
+        match error {
+            app::Error::Upstream {
+                error: registry::Error::Config(_),
+                ..
+            } => Self::misused(error),
+            _ => Self::nothing(error),
+        }
+    }
+}

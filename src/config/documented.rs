@@ -1,0 +1,120 @@
+//! `proxy.toml` and `docs/configuration.md` say what is true.
+
+use serde::de::Visitor;
+use serde::forward_to_deserialize_any;
+
+use super::*;
+
+const EXAMPLE: &str = include_str!("../../proxy.toml");
+const PAGE: &str = include_str!("../../docs/configuration.md");
+
+fn parse(text: &str) -> Config {
+    let environment = |name: &str| name.starts_with("REGISTRY_").then(|| "secret".to_owned());
+    read(text, Path::new("proxy.toml"), &environment).unwrap()
+}
+
+/// Without the `#` of keys and tables that are commented out; prose has a space behind it.
+fn uncommented(text: &str) -> String {
+    let lines = text.lines().map(|line| match line.strip_prefix('#') {
+        Some(rest) if !rest.is_empty() && !rest.starts_with(' ') => rest,
+        _ => line,
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_example_is_the_default() {
+    let (example, default) = (parse(EXAMPLE), parse(""));
+    assert_eq!(format!("{example:#?}"), format!("{default:#?}"));
+}
+
+#[test]
+fn the_example_stands_with_all_keys_in_place() {
+    let config = parse(&uncommented(EXAMPLE));
+    assert!(config.front.tls.is_some());
+    assert_eq!(config.upstreams.len(), upstream::BUILT_IN.len() + 5);
+}
+
+#[test]
+fn every_key_is_in_the_example() {
+    let text = uncommented(EXAMPLE);
+    for (table, keys) in tables() {
+        for key in keys
+            .iter()
+            .filter(|key| !file::LATER.contains(key) && **key != "enabled")
+        {
+            let written = text.lines().any(|line| {
+                line.starts_with(&format!("{key} = "))
+                    || [format!("{{ {key} = "), format!(", {key} = ")]
+                        .iter()
+                        .any(|inline| line.contains(inline))
+            });
+            assert!(written, "{table}: {key} is not in proxy.toml");
+        }
+    }
+}
+
+#[test]
+fn every_key_is_documented() {
+    for (table, keys) in tables() {
+        let heading = format!("\n## `{table}`\n");
+        let start = PAGE.find(&heading).expect(&heading) + heading.len();
+        let section = &PAGE[start..];
+        let section = &section[..section.find("\n## ").unwrap_or(section.len())];
+        for key in keys {
+            let row = [
+                format!("| `{key}` |"),
+                format!("| `tls.{key}` |"),
+                format!("{{ {key} = "),
+                format!(", {key} = "),
+            ];
+            let documented = row.iter().any(|row| section.contains(row));
+            let later = file::LATER.contains(key) && PAGE.contains(key);
+            assert!(documented || later, "{table}: {key} is not documented");
+        }
+    }
+}
+
+/// The keys of each table, as the deserializer knows them, by the table that documents them.
+fn tables() -> [(&'static str, &'static [&'static str]); 6] {
+    [
+        ("[server]", fields::<file::Server>()),
+        ("[server]", fields::<file::Tls>()),
+        ("[store]", fields::<file::Store>()),
+        ("[defaults]", fields::<file::Defaults>()),
+        ("[[upstream]]", fields::<file::Upstream>()),
+        ("[[upstream]]", fields::<credentials::Table>()),
+    ]
+}
+
+fn fields<T: serde::de::DeserializeOwned>() -> &'static [&'static str] {
+    let mut asked = None;
+    let _ = T::deserialize(Listener(&mut asked));
+    asked.expect("a struct")
+}
+
+/// Hears which fields a struct asks for, and gives none.
+struct Listener<'l>(&'l mut Option<&'static [&'static str]>);
+
+impl<'de> serde::Deserializer<'de> for Listener<'_> {
+    type Error = serde::de::value::Error;
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        _: V,
+    ) -> Result<V::Value, Self::Error> {
+        *self.0 = Some(fields);
+        Err(serde::de::Error::custom("nothing"))
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Self::Error> {
+        Err(serde::de::Error::custom("nothing"))
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit
+        unit_struct newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
+}

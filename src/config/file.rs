@@ -1,0 +1,117 @@
+//! `proxy.toml`, key by key. `docs/configuration.md` explains each of them.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::credentials::Form;
+use super::value::Address;
+use super::value::Called;
+use super::value::Count;
+use super::value::Later;
+use super::value::Leaving;
+use super::value::Limit;
+use super::value::Location;
+use super::value::OneOrMore;
+use super::value::Pattern;
+use super::value::Switch;
+use super::value::Ttl;
+use super::value::Wait;
+
+/// Keys that are known, but refused: they are not offered as a correction either.
+pub(super) const LATER: [&str; 6] = [
+    "target",
+    "prefetch",
+    "intercept",
+    "login",
+    "rate",
+    "bandwidth",
+];
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    #[serde(default)]
+    pub(super) server: Server,
+    #[serde(default)]
+    pub(super) store: Store,
+    #[serde(default)]
+    pub(super) defaults: Defaults,
+    #[serde(default)]
+    pub(super) upstream: Vec<Upstream>,
+    #[serde(default, rename = "target")]
+    _target: Option<Later>,
+    #[serde(default, rename = "prefetch")]
+    _prefetch: Option<Later>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Server {
+    pub(super) listen: Option<Spanned<OneOrMore<Address>>>,
+    pub(super) admin: Option<Switch>,
+    pub(super) tls: Option<Tls>,
+    pub(super) drain_timeout: Option<Ttl>,
+    pub(super) header_timeout: Option<Wait>,
+    pub(super) idle_timeout: Option<Wait>,
+    pub(super) max_connections: Option<Count>,
+    #[serde(default, rename = "intercept")]
+    _intercept: Option<Later>,
+    #[serde(default, rename = "login")]
+    _login: Option<Later>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tls {
+    pub(super) cert: PathBuf,
+    pub(super) key: PathBuf,
+    pub(super) client_ca: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Store {
+    pub(super) enabled: Option<Spanned<bool>>,
+    pub(super) path: Option<PathBuf>,
+    pub(super) max_size: Option<Limit>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Defaults {
+    pub(super) tag_ttl: Option<Ttl>,
+    pub(super) negative_ttl: Option<Ttl>,
+    pub(super) on_disconnect: Option<Leaving>,
+    pub(super) connect_timeout: Option<Wait>,
+    pub(super) header_timeout: Option<Wait>,
+    pub(super) idle_timeout: Option<Wait>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Upstream {
+    pub(super) name: Spanned<Called>,
+    pub(super) url: Option<Spanned<Location>>,
+    pub(super) default: Option<Spanned<bool>>,
+    pub(super) credentials: Option<Form>,
+    pub(super) ca: Option<PathBuf>,
+    #[serde(default)]
+    pub(super) plain_http: bool,
+    #[serde(default)]
+    pub(super) allow: Vec<Pattern>,
+    #[serde(default)]
+    pub(super) deny: Vec<Pattern>,
+    #[serde(default)]
+    pub(super) fallback: Vec<Spanned<Location>>,
+    pub(super) tag_ttl: Option<Ttl>,
+    pub(super) max_concurrent: Option<Count>,
+    pub(super) connect_timeout: Option<Wait>,
+    pub(super) header_timeout: Option<Wait>,
+    pub(super) idle_timeout: Option<Wait>,
+    #[serde(default, rename = "rate")]
+    _rate: Option<Later>,
+    #[serde(default, rename = "bandwidth")]
+    _bandwidth: Option<Later>,
+}

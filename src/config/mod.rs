@@ -1,0 +1,210 @@
+//! From `proxy.toml` to each floor's own `Config`: the only place that knows them all.
+//!
+//! An error names the file, the line and the key. What a variable or a secret holds is in none.
+
+use std::net::Ipv4Addr;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize as _;
+use toml::de::DeTable;
+
+use crate::admin;
+use crate::flow;
+use crate::flow::OnDisconnect;
+use crate::front;
+use crate::oci::UpstreamName;
+use crate::store;
+
+mod credentials;
+mod error;
+mod expand;
+mod file;
+mod place;
+mod upstream;
+mod value;
+
+pub use error::Error;
+use file::File;
+use place::Flaw;
+pub use upstream::Upstream;
+
+const PORT: u16 = 5000;
+const ADMIN_PORT: u16 = 5001;
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(25);
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(2 * 60);
+const MAX_CONNECTIONS: usize = 10_000;
+const STORE_PATH: &str = "tidegate-data";
+const STORE_SIZE: u64 = 50 << 30;
+const NEGATIVE_TTL: Duration = Duration::from_secs(30);
+
+/// All that tidegate is told.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The listener for clients.
+    pub front: front::Config,
+    /// The listener for whoever runs it.
+    pub admin: admin::Config,
+    /// The embedded store.
+    pub store: store::Config,
+    /// What holds for all upstreams.
+    pub flow: flow::Config,
+    /// The registries that are mirrored, in the file's order.
+    pub upstreams: Vec<Upstream>,
+    /// How long exchanges that are under way may take to end after the first signal.
+    pub drain_timeout: Duration,
+}
+
+/// Where the configuration comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A file.
+    File(PathBuf),
+    /// Nowhere: all keys have their defaults.
+    BuiltIn,
+}
+
+impl Source {
+    /// `file`; without one, `proxy.toml` in the current folder where it exists.
+    pub fn choose(file: Option<PathBuf>) -> Self {
+        let usual = || Some(PathBuf::from("proxy.toml")).filter(|path| path.exists());
+        file.or_else(usual).map_or(Self::BuiltIn, Self::File)
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// When the file can't be read, or is wrong.
+    pub fn load(&self) -> Result<Config, Error> {
+        let environment = |name: &str| std::env::var(name).ok();
+        match self {
+            Self::BuiltIn => read("", Path::new(""), &environment),
+            Self::File(path) => {
+                let text = std::fs::read_to_string(path).map_err(|source| Error::Read {
+                    path: path.clone(),
+                    source: Arc::new(source),
+                })?;
+                read(&text, path, &environment)
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::BuiltIn => f.write_str("built-in defaults (there is no proxy.toml here)"),
+        }
+    }
+}
+
+/// Reads `text`, which stands in the file `path`.
+fn read(text: &str, path: &Path, environment: expand::Environment<'_>) -> Result<Config, Error> {
+    let mut tree =
+        DeTable::parse(text).map_err(|error| broken(&error, text).placed(path, text, None))?;
+    let original = tree.clone();
+    let placed = |flaw: Flaw| flaw.placed(path, text, Some(original.get_ref()));
+    expand::table(tree.get_mut(), environment).map_err(placed)?;
+    let file = File::deserialize(toml::de::Deserializer::from(tree));
+    let file = file.map_err(|error| placed(flaw(&error)))?;
+    build(file, path.parent().unwrap_or(path)).map_err(placed)
+}
+
+fn flaw(error: &toml::de::Error) -> Flaw {
+    let problem = error::plainly(error.message());
+    Flaw::new(error.span().unwrap_or(0..0), problem)
+}
+
+/// What is no TOML has no key to be named by, but a key that is there twice has.
+fn broken(error: &toml::de::Error, text: &str) -> Flaw {
+    let span = error.span().unwrap_or(0..0);
+    match text.get(span.clone()) {
+        Some(key) if error.message() == "duplicate key" => {
+            Flaw::new(span, format!("the key {key} is here twice"))
+        }
+        _ => flaw(error),
+    }
+}
+
+/// Gives each floor its own; paths are relative to `folder`.
+fn build(file: File, folder: &Path) -> Result<Config, Flaw> {
+    let (upstreams, default) = upstream::all(file.upstream, &file.defaults, folder)?;
+    let defaults = file.defaults;
+    Ok(Config {
+        admin: admin::Config {
+            listen: match file.server.admin {
+                Some(switch) => switch.0,
+                None => Some(loopback(ADMIN_PORT)),
+            },
+        },
+        drain_timeout: file.server.drain_timeout.map_or(DRAIN_TIMEOUT, |ttl| ttl.0),
+        front: front(file.server, folder, default)?,
+        store: store(file.store, folder)?,
+        flow: flow::Config {
+            negative_ttl: defaults.negative_ttl.map_or(NEGATIVE_TTL, |ttl| ttl.0),
+            on_disconnect: defaults
+                .on_disconnect
+                .map_or(OnDisconnect::Finish, |word| word.0),
+        },
+        upstreams,
+    })
+}
+
+fn front(
+    server: file::Server,
+    folder: &Path,
+    default_upstream: Option<UpstreamName>,
+) -> Result<front::Config, Flaw> {
+    let listen = match server.listen {
+        Some(list) if list.get_ref().0.is_empty() => {
+            return Err(Flaw::at(
+                &list,
+                "the list is empty; write one address at least",
+            ));
+        }
+        Some(list) => list.into_inner().0.into_iter().map(|one| one.0).collect(),
+        None => vec![loopback(PORT)],
+    };
+    Ok(front::Config {
+        listen,
+        tls: server.tls.map(|tls| front::Tls {
+            cert: folder.join(tls.cert),
+            key: folder.join(tls.key),
+            client_ca: tls.client_ca.map(|path| folder.join(path)),
+        }),
+        default_upstream,
+        header_timeout: server.header_timeout.map_or(HEADER_TIMEOUT, |wait| wait.0),
+        idle_timeout: server.idle_timeout.map_or(IDLE_TIMEOUT, |wait| wait.0),
+        max_connections: server
+            .max_connections
+            .map_or(MAX_CONNECTIONS, |count| count.0),
+    })
+}
+
+fn store(store: file::Store, folder: &Path) -> Result<store::Config, Flaw> {
+    if let Some(enabled) = store.enabled.filter(|enabled| !enabled.get_ref()) {
+        return Err(Flaw::at(
+            &enabled,
+            "a proxy without the embedded store is not supported in this version yet",
+        ));
+    }
+    let path = store.path.unwrap_or_else(|| STORE_PATH.into());
+    Ok(store::Config {
+        path: folder.join(path),
+        max_size: store.max_size.map_or(Some(STORE_SIZE), |limit| limit.0),
+    })
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
+}
+
+#[cfg(test)]
+mod documented;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,202 @@
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::Duration;
+
+use toml::Spanned;
+use url::Url;
+
+use super::file;
+use super::file::Defaults;
+use super::place::Flaw;
+use super::value::Location;
+use super::value::Wait;
+use crate::oci::UpstreamName;
+use crate::registry;
+use crate::registry::Retries;
+use crate::registry::Timeouts;
+
+/// The registries that are mirrored where none is configured. The first is the default.
+pub(super) const BUILT_IN: [&str; 10] = [
+    "docker.io",
+    "ghcr.io",
+    "quay.io",
+    "gcr.io",
+    "registry.k8s.io",
+    "public.ecr.aws",
+    "mcr.microsoft.com",
+    "cgr.dev",
+    "lscr.io",
+    "registry.gitlab.com",
+];
+
+const TAG_TTL: Duration = Duration::from_secs(5 * 60);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+const RETRIES: Retries = Retries {
+    attempts: 4,
+    base: Duration::from_millis(200),
+    cap: Duration::from_secs(10),
+};
+
+/// An upstream, before there is a client for it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Upstream {
+    /// How to talk to it.
+    pub registry: registry::Config,
+    /// How long a tag is believed without asking again.
+    pub tag_ttl: Duration,
+    /// Globs over repository names; where there are any, one must match.
+    pub allow: Vec<String>,
+    /// Globs over repository names; none may match.
+    pub deny: Vec<String>,
+}
+
+/// The configured upstreams, else the built-in ones, and which one is the default.
+pub(super) fn all(
+    upstreams: Vec<file::Upstream>,
+    defaults: &Defaults,
+    folder: &Path,
+) -> Result<(Vec<Upstream>, Option<UpstreamName>), Flaw> {
+    if upstreams.is_empty() {
+        return Ok(built_in(defaults));
+    }
+    let default = default(&upstreams)?;
+    distinct(&upstreams)?;
+    let upstreams = upstreams
+        .into_iter()
+        .map(|upstream| one(upstream, defaults, folder))
+        .collect::<Result<_, _>>()?;
+    Ok((upstreams, default))
+}
+
+fn built_in(defaults: &Defaults) -> (Vec<Upstream>, Option<UpstreamName>) {
+    let names = BUILT_IN.iter().filter_map(|name| name.parse().ok());
+    let upstreams: Vec<Upstream> = names
+        .filter_map(|name: UpstreamName| {
+            let url = usual_url(&name).ok()?;
+            Some(Upstream {
+                registry: registry::Config {
+                    name,
+                    url,
+                    fallback: Vec::new(),
+                    credentials: registry::Credentials::DockerConfig,
+                    ca: None,
+                    plain_http: false,
+                    max_concurrent: None,
+                    timeouts: timeouts(defaults, [None, None, None]),
+                    retries: RETRIES,
+                },
+                tag_ttl: tag_ttl(defaults),
+                allow: Vec::new(),
+                deny: Vec::new(),
+            })
+        })
+        .collect();
+    let default = upstreams.first().map(|first| first.registry.name.clone());
+    (upstreams, default)
+}
+
+fn default(upstreams: &[file::Upstream]) -> Result<Option<UpstreamName>, Flaw> {
+    let mut default: Option<&UpstreamName> = None;
+    for upstream in upstreams {
+        let Some(mark) = upstream.default.as_ref().filter(|mark| *mark.get_ref()) else {
+            continue;
+        };
+        if let Some(first) = default {
+            return Err(Flaw::at(
+                mark,
+                format!("{first} is the default already, and there can be only one"),
+            ));
+        }
+        default = Some(&upstream.name.get_ref().0);
+    }
+    Ok(default.cloned())
+}
+
+/// Refuses a second upstream of a name, and one whose content would be stored in the same folder.
+fn distinct(upstreams: &[file::Upstream]) -> Result<(), Flaw> {
+    let mut folders: HashMap<String, &UpstreamName> = HashMap::new();
+    for upstream in upstreams {
+        let name = &upstream.name.get_ref().0;
+        if let Some(first) = folders.insert(name.path_component(), name) {
+            let problem = if first == name {
+                format!("there are two upstreams with the name {name}; remove or rename one")
+            } else {
+                format!("{name} and {first} would be mixed up in paths; rename one")
+            };
+            return Err(Flaw::at(&upstream.name, problem));
+        }
+    }
+    Ok(())
+}
+
+fn one(upstream: file::Upstream, defaults: &Defaults, folder: &Path) -> Result<Upstream, Flaw> {
+    for location in upstream.url.iter().chain(&upstream.fallback) {
+        if location.get_ref().0.scheme() == "http" && !upstream.plain_http {
+            return Err(Flaw::at(
+                location,
+                "plain http:// is refused; use https://, or set plain_http = true where the \
+                 network can be trusted",
+            ));
+        }
+    }
+    let waits = [
+        upstream.connect_timeout,
+        upstream.header_timeout,
+        upstream.idle_timeout,
+    ];
+    let texts = |patterns: Vec<super::value::Pattern>| patterns.into_iter().map(|p| p.0).collect();
+    let url = |location: Spanned<Location>| location.into_inner().0;
+    let place = match upstream.url {
+        Some(location) => url(location),
+        None => usual_url(&upstream.name.get_ref().0)
+            .map_err(|error| Flaw::at(&upstream.name, error.to_string()))?,
+    };
+    Ok(Upstream {
+        tag_ttl: upstream
+            .tag_ttl
+            .map_or_else(|| tag_ttl(defaults), |ttl| ttl.0),
+        allow: texts(upstream.allow),
+        deny: texts(upstream.deny),
+        registry: registry::Config {
+            name: upstream.name.into_inner().0,
+            url: place,
+            fallback: upstream.fallback.into_iter().map(url).collect(),
+            credentials: upstream
+                .credentials
+                .map_or(registry::Credentials::DockerConfig, |credentials| {
+                    credentials.within(folder)
+                }),
+            ca: upstream.ca.map(|ca| folder.join(ca)),
+            plain_http: upstream.plain_http,
+            max_concurrent: upstream.max_concurrent.map(|count| count.0),
+            timeouts: timeouts(defaults, waits),
+            retries: RETRIES,
+        },
+    })
+}
+
+/// Where a registry is that is called `name`. Docker Hub alone is elsewhere.
+fn usual_url(name: &UpstreamName) -> Result<Url, url::ParseError> {
+    match name.as_str() {
+        "docker.io" => Url::parse("https://registry-1.docker.io"),
+        host => Url::parse(&format!("https://{host}")),
+    }
+}
+
+fn tag_ttl(defaults: &Defaults) -> Duration {
+    defaults.tag_ttl.map_or(TAG_TTL, |ttl| ttl.0)
+}
+
+fn timeouts(defaults: &Defaults, own: [Option<Wait>; 3]) -> Timeouts {
+    let [connect, header, idle] = own;
+    let wait = |own: Option<Wait>, all: Option<Wait>, usual: Duration| {
+        own.or(all).map_or(usual, |wait| wait.0)
+    };
+    Timeouts {
+        connect: wait(connect, defaults.connect_timeout, CONNECT_TIMEOUT),
+        header: wait(header, defaults.header_timeout, HEADER_TIMEOUT),
+        idle_body: wait(idle, defaults.idle_timeout, IDLE_TIMEOUT),
+    }
+}

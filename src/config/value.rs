@@ -1,0 +1,244 @@
+//! What a value of `proxy.toml` may be. Each type reads a string and says what it wanted instead.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::Deserializer;
+use serde::de;
+use url::Url;
+
+use crate::flow::OnDisconnect;
+use crate::oci::UpstreamName;
+
+/// A value that is written as a string.
+trait Written: Sized {
+    /// What it must be, with an example.
+    const WANTED: &'static str;
+
+    /// Reads it; the error completes the sentence "this is not ...".
+    fn read(text: &str) -> Result<Self, String>;
+}
+
+/// How long something is believed; may be 0.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ttl(pub(super) Duration);
+
+/// How long to wait; more than 0.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wait(pub(super) Duration);
+
+/// A number of bytes, more than 0; `None` for no limit.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limit(pub(super) Option<u64>);
+
+/// An address to listen on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Address(pub(super) SocketAddr);
+
+/// An address to listen on, or `off`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Switch(pub(super) Option<SocketAddr>);
+
+/// Where a registry is.
+#[derive(Clone, Debug)]
+pub(super) struct Location(pub(super) Url);
+
+/// What clients call an upstream.
+#[derive(Clone, Debug)]
+pub(super) struct Called(pub(super) UpstreamName);
+
+/// A pattern of repository names.
+#[derive(Clone, Debug)]
+pub(super) struct Pattern(pub(super) String);
+
+/// `finish` or `abort`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Leaving(pub(super) OnDisconnect);
+
+/// One value, or a list of them.
+#[derive(Clone, Debug)]
+pub(super) struct OneOrMore<T>(pub(super) Vec<T>);
+
+/// How many; at least 1.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Count(pub(super) usize);
+
+/// A key that the contract names and this version does not have.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Later {}
+
+impl Written for Ttl {
+    const WANTED: &'static str = r#"a duration such as "30s", "5m" or "1h 30m""#;
+
+    fn read(text: &str) -> Result<Self, String> {
+        let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+        Ok(Self(duration))
+    }
+}
+
+impl Written for Wait {
+    const WANTED: &'static str = Ttl::WANTED;
+
+    fn read(text: &str) -> Result<Self, String> {
+        match Ttl::read(text)?.0 {
+            Duration::ZERO => Err("it must be more than 0".to_owned()),
+            duration => Ok(Self(duration)),
+        }
+    }
+}
+
+impl Written for Limit {
+    const WANTED: &'static str = r#"a size such as "10GiB" or "500MB", or "unlimited""#;
+
+    fn read(text: &str) -> Result<Self, String> {
+        if text == "unlimited" {
+            return Ok(Self(None));
+        }
+        match text.parse::<bytesize::ByteSize>()?.as_u64() {
+            0 => Err("it must be more than 0".to_owned()),
+            bytes => Ok(Self(Some(bytes))),
+        }
+    }
+}
+
+impl Written for Address {
+    const WANTED: &'static str =
+        r#"an IP address with a port, such as "127.0.0.1:5000", "0.0.0.0:5000" or "[::1]:5000""#;
+
+    fn read(text: &str) -> Result<Self, String> {
+        let address = text.parse::<SocketAddr>();
+        Ok(Self(address.map_err(|error| error.to_string())?))
+    }
+}
+
+impl Written for Switch {
+    const WANTED: &'static str = r#"an IP address with a port, such as "127.0.0.1:5001", or "off""#;
+
+    fn read(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self(None));
+        }
+        Ok(Self(Some(Address::read(text)?.0)))
+    }
+}
+
+impl Written for Location {
+    const WANTED: &'static str = r#"a URL such as "https://registry.example.com""#;
+
+    fn read(text: &str) -> Result<Self, String> {
+        let url = Url::parse(text).map_err(|error| error.to_string())?;
+        let wrong = if !matches!(url.scheme(), "http" | "https") {
+            Some("it must begin with https:// or http://")
+        } else if !url.username().is_empty() || url.password().is_some() {
+            Some("a user or password does not belong into it; use `credentials`")
+        } else if url.query().is_some() || url.fragment().is_some() {
+            Some("it can have neither a query nor a fragment")
+        } else {
+            None
+        };
+        wrong.map_or(Ok(Self(url)), |wrong| Err(wrong.to_owned()))
+    }
+}
+
+impl Written for Called {
+    const WANTED: &'static str =
+        r#"a registry's name as clients write it, such as "docker.io" or "localhost:5000""#;
+
+    fn read(text: &str) -> Result<Self, String> {
+        let name = text.parse::<UpstreamName>();
+        Ok(Self(name.map_err(|error| error.to_string())?))
+    }
+}
+
+impl Written for Pattern {
+    const WANTED: &'static str = r#"a pattern of repository names, such as "library/*""#;
+
+    fn read(text: &str) -> Result<Self, String> {
+        globset::Glob::new(text).map_err(|error| error.kind().to_string())?;
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl Written for Leaving {
+    const WANTED: &'static str = r#""finish" or "abort""#;
+
+    fn read(text: &str) -> Result<Self, String> {
+        match text {
+            "finish" => Ok(Self(OnDisconnect::Finish)),
+            "abort" => Ok(Self(OnDisconnect::Abort)),
+            _ => Err("there is no such choice".to_owned()),
+        }
+    }
+}
+
+struct Reader<T>(PhantomData<T>);
+
+impl<T: Written> de::Visitor<'_> for Reader<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(T::WANTED)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        T::read(text).map_err(|problem| E::custom(format!("{problem}; this must be {}", T::WANTED)))
+    }
+}
+
+macro_rules! written {
+    ($($type:ty),+ $(,)?) => {
+        $(impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_str(Reader::<Self>(PhantomData))
+            }
+        })+
+    };
+}
+written!(
+    Ttl, Wait, Limit, Address, Switch, Location, Called, Pattern, Leaving
+);
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let count = i64::deserialize(deserializer)?;
+        let count = usize::try_from(count).ok().and_then(NonZeroUsize::new);
+        count
+            .map(|count| Self(count.get()))
+            .ok_or_else(|| de::Error::custom("this must be 1 or more"))
+    }
+}
+
+impl<'de> Deserialize<'de> for Later {
+    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        Err(de::Error::custom(
+            "this is not supported in this version yet",
+        ))
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMore<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> de::Visitor<'de> for Either<T> {
+            type Value = Vec<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string, or a list of strings")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Vec<T>, E> {
+                Ok(vec![T::deserialize(de::value::StrDeserializer::new(text))?])
+            }
+
+            fn visit_seq<A: de::SeqAccess<'de>>(self, entries: A) -> Result<Vec<T>, A::Error> {
+                Vec::deserialize(de::value::SeqAccessDeserializer::new(entries))
+            }
+        }
+        Ok(Self(deserializer.deserialize_any(Either(PhantomData))?))
+    }
+}
