@@ -71,7 +71,9 @@ impl App {
         let ledger = Ledger::new();
         let mut registries = Registries::default();
         let upstreams = registries.follow(&config.upstreams, &ledger)?;
-        let store = Store::open(config.store.clone()).await.map_err(Error::Store)?;
+        let store = Store::open(config.store.clone())
+            .await
+            .map_err(Error::Store)?;
         let flow = PullThrough::new(config.flow.clone(), store.clone(), upstreams);
         let flow = Arc::new(flow);
         let front = Front::bind(config.front.clone(), flow.clone(), ledger.clone());
@@ -109,12 +111,12 @@ impl App {
         tracing::info!("ending; what is under way may take {:?}", self.drain);
         self.readiness.drain();
         drop(stop_front);
+        // A fill that nobody waits for any more is worth finishing: its bytes were paid for.
+        let fills = tokio::time::timeout(self.drain, self.reload.flow.settled());
         tokio::select! {
-            cut = &mut front => match cut {
-                Ok(0) => tracing::info!("ended; all exchanges were completed"),
-                Ok(cut) => tracing::warn!("ended; {cut} connections were cut after {:?}", self.drain),
-                Err(error) => tracing::error!("ended; the front broke: {error}"),
-            },
+            (cut, fills) = futures_util::future::join(&mut front, fills) => {
+                say_what_was_cut(cut, fills.is_ok());
+            }
             () = self.signals.end() => tracing::warn!("ended at once, on a second signal"),
         }
         drop(stop_admin);
@@ -130,6 +132,17 @@ impl App {
         if let Some(address) = self.admin.local_addr() {
             tracing::info!("admin on http://{address}");
         }
+    }
+}
+
+fn say_what_was_cut(connections: Result<usize, tokio::task::JoinError>, all_filled: bool) {
+    match (connections, all_filled) {
+        (Ok(0), true) => tracing::info!("ended; all that was under way is complete"),
+        (Ok(cut), _) => tracing::warn!(
+            "ended; {cut} connections were cut, and {} fills",
+            if all_filled { "no" } else { "some" }
+        ),
+        (Err(error), _) => tracing::error!("ended; the front broke: {error}"),
     }
 }
 

@@ -30,8 +30,7 @@ impl Registries {
                 Ok(flow::Upstream {
                     registry: self.client(upstream, ledger)?,
                     tag_ttl: upstream.tag_ttl,
-                    allow: upstream.allow.clone(),
-                    deny: upstream.deny.clone(),
+                    names: upstream.names.clone(),
                 })
             })
             .collect::<Result<Vec<_>, Error>>()?;

@@ -57,11 +57,23 @@ fn waiting(old: &Config, new: &Config) -> Vec<&'static str> {
     [
         ("server.listen", front.listen != new.front.listen),
         ("server.tls", front.tls != new.front.tls),
-        ("server.header_timeout", front.header_timeout != new.front.header_timeout),
-        ("server.idle_timeout", front.idle_timeout != new.front.idle_timeout),
-        ("server.max_connections", front.max_connections != new.front.max_connections),
+        (
+            "server.header_timeout",
+            front.header_timeout != new.front.header_timeout,
+        ),
+        (
+            "server.idle_timeout",
+            front.idle_timeout != new.front.idle_timeout,
+        ),
+        (
+            "server.max_connections",
+            front.max_connections != new.front.max_connections,
+        ),
         ("server.admin", old.admin.listen != new.admin.listen),
-        ("server.drain_timeout", old.drain_timeout != new.drain_timeout),
+        (
+            "server.drain_timeout",
+            old.drain_timeout != new.drain_timeout,
+        ),
         ("store.path", store.path != new.store.path),
         ("store.max_size", store.max_size != new.store.max_size),
     ]

@@ -151,7 +151,11 @@ fn meter(doing: &'static str) -> impl FnMut(Progress) {
             last = Some(Instant::now());
             let percent = (done * 100).checked_div(total).unwrap_or(100);
             let mut err = std::io::stderr().lock();
-            let _ = write!(err, "\r{doing}: {percent} %{}", if is_end { "\n" } else { "" });
+            let _ = write!(
+                err,
+                "\r{doing}: {percent} %{}",
+                if is_end { "\n" } else { "" }
+            );
             let _ = err.flush();
         }
     }

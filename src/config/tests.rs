@@ -138,13 +138,13 @@ fn every_key_arrives() {
         (corp.tag_ttl, corp.registry.max_concurrent),
         (secs(7200), Some(3))
     );
-    assert_eq!(
-        (&corp.allow[..], &corp.deny[..]),
-        (
-            &["library/*".to_owned()][..],
-            &["library/secret".to_owned()][..]
-        )
-    );
+    for (name, passes) in [
+        ("library/a", true),
+        ("library/secret", false),
+        ("other", false),
+    ] {
+        assert_eq!(corp.names.passes(&name.parse().unwrap()), passes, "{name}");
+    }
     let timeouts = &corp.registry.timeouts;
     assert_eq!(
         [timeouts.connect, timeouts.header, timeouts.idle_body],

@@ -9,7 +9,9 @@ use super::file;
 use super::file::Defaults;
 use super::place::Flaw;
 use super::value::Location;
+use super::value::Pattern;
 use super::value::Wait;
+use crate::flow::NameFilter;
 use crate::oci::UpstreamName;
 use crate::registry;
 use crate::registry::Retries;
@@ -40,16 +42,14 @@ const RETRIES: Retries = Retries {
 };
 
 /// An upstream, before there is a client for it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Upstream {
     /// How to talk to it.
     pub registry: registry::Config,
     /// How long a tag is believed without asking again.
     pub tag_ttl: Duration,
-    /// Globs over repository names; where there are any, one must match.
-    pub allow: Vec<String>,
-    /// Globs over repository names; none may match.
-    pub deny: Vec<String>,
+    /// Which repositories may be asked for.
+    pub names: NameFilter,
 }
 
 /// The configured upstreams, else the built-in ones, and which one is the default.
@@ -88,8 +88,7 @@ fn built_in(defaults: &Defaults) -> (Vec<Upstream>, Option<UpstreamName>) {
                     retries: RETRIES,
                 },
                 tag_ttl: tag_ttl(defaults),
-                allow: Vec::new(),
-                deny: Vec::new(),
+                names: NameFilter::default(),
             })
         })
         .collect();
@@ -146,7 +145,7 @@ fn one(upstream: file::Upstream, defaults: &Defaults, folder: &Path) -> Result<U
         upstream.header_timeout,
         upstream.idle_timeout,
     ];
-    let texts = |patterns: Vec<super::value::Pattern>| patterns.into_iter().map(|p| p.0).collect();
+    let names = names(&upstream)?;
     let url = |location: Spanned<Location>| location.into_inner().0;
     let place = match upstream.url {
         Some(location) => url(location),
@@ -157,8 +156,7 @@ fn one(upstream: file::Upstream, defaults: &Defaults, folder: &Path) -> Result<U
         tag_ttl: upstream
             .tag_ttl
             .map_or_else(|| tag_ttl(defaults), |ttl| ttl.0),
-        allow: texts(upstream.allow),
-        deny: texts(upstream.deny),
+        names,
         registry: registry::Config {
             name: upstream.name.into_inner().0,
             url: place,
@@ -175,6 +173,14 @@ fn one(upstream: file::Upstream, defaults: &Defaults, folder: &Path) -> Result<U
             retries: RETRIES,
         },
     })
+}
+
+fn names(upstream: &file::Upstream) -> Result<NameFilter, Flaw> {
+    let texts = |patterns: &[Pattern]| -> Vec<String> {
+        patterns.iter().map(|pattern| pattern.0.clone()).collect()
+    };
+    NameFilter::new(&texts(&upstream.allow), &texts(&upstream.deny))
+        .map_err(|error| Flaw::at(&upstream.name, error.to_string()))
 }
 
 /// Where a registry is that is called `name`. Docker Hub alone is elsewhere.

@@ -277,7 +277,10 @@ fn daemon_json_is_merged_and_kept() {
 
     place.write("root/etc/docker/daemon.json", "{ broken");
     let said = place.run("client docker --write --root root").failed(3);
-    assert!(said.contains("it is not JSON; repair it first"), "{said}");
+    assert!(
+        said.contains("it is not a JSON object; repair it first"),
+        "{said}"
+    );
     assert_eq!(place.read("root/etc/docker/daemon.json"), "{ broken");
 }
 

@@ -19,6 +19,7 @@ use crate::oci::UpstreamName;
 
 mod buildkit;
 mod containerd;
+mod daemon_json;
 mod docker;
 mod k3s;
 mod podman;

@@ -10,11 +10,11 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use anyhow::bail;
-use serde_json::Value;
 
 use super::Form;
 use super::MARK;
 use super::Piece;
+use super::daemon_json;
 use crate::cli::exit::Exit;
 use crate::cli::exit::in_full;
 
@@ -60,7 +60,7 @@ fn one(file: &Piece, path: &Path) -> anyhow::Result<Done> {
     };
     let after = match &before {
         None => file.text.clone(),
-        Some(before) if file.form == Form::DaemonJson => merged(before, &file.text)?,
+        Some(before) if file.form == Form::DaemonJson => daemon_json::merged(before, &file.text)?,
         Some(before) if before.starts_with(MARK) || *before == file.text => file.text.clone(),
         Some(_) => bail!(
             "it is there already, and not from tidegate, so it was left as it is; move it away \
@@ -76,51 +76,6 @@ fn one(file: &Piece, path: &Path) -> anyhow::Result<Done> {
             replace(path, &after).map(|()| Done::Changed(backup))
         }
     }
-}
-
-/// `before`, with the entries of `ours` at the head of its lists.
-fn merged(before: &str, ours: &str) -> anyhow::Result<String> {
-    if before.trim().is_empty() {
-        return Ok(ours.to_owned());
-    }
-    let text = before;
-    let mut before: Value =
-        serde_json::from_str(text).context("it is not JSON; repair it first")?;
-    let Some(object) = before.as_object_mut() else {
-        bail!("it is not a JSON object; repair it first");
-    };
-    let ours: serde_json::Map<String, Value> = serde_json::from_str(ours)?;
-    let mut changed = false;
-    for (key, entries) in ours {
-        let list = object
-            .entry(&key)
-            .or_insert_with(|| Value::Array(Vec::new()));
-        let Some(list) = list.as_array_mut() else {
-            bail!("its \"{key}\" is not a list; repair it first");
-        };
-        let ours = entries.as_array().into_iter().flatten();
-        for entry in ours.filter(|entry| entry.is_string()) {
-            if !list.iter().any(|there| same(there, entry)) {
-                list.insert(0, entry.clone());
-                changed = true;
-            }
-        }
-    }
-    Ok(if changed {
-        format!("{before:#}\n")
-    } else {
-        text.to_owned()
-    })
-}
-
-/// Whether two entries mean the same place: a slash at the end says nothing.
-fn same(there: &Value, ours: &Value) -> bool {
-    let bare = |value: &Value| {
-        value
-            .as_str()
-            .map(|text| text.trim_end_matches('/').to_owned())
-    };
-    bare(there) == bare(ours)
 }
 
 /// Copies the file to the first free `<name>.bak-<n>`.
@@ -153,47 +108,4 @@ fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
     file.as_file().sync_all()?;
     file.persist(&path).context("can't be written")?;
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const OURS: &str = r#"{"registry-mirrors": ["http://127.0.0.1:5000"]}"#;
-
-    #[test]
-    fn merging_keeps_what_others_said() {
-        let before =
-            r#"{"log-driver": "local", "registry-mirrors": ["https://b"], "a": {"z": 1, "b": 2}}"#;
-        let after = merged(before, OURS).unwrap();
-        let expected = r#"{
-  "log-driver": "local",
-  "registry-mirrors": [
-    "http://127.0.0.1:5000",
-    "https://b"
-  ],
-  "a": {
-    "z": 1,
-    "b": 2
-  }
-}
-"#;
-        assert_eq!(after, expected);
-        assert_eq!(merged(&after, OURS).unwrap(), after);
-    }
-
-    #[test]
-    fn merging_leaves_a_file_that_says_it_already() {
-        let before = r#"{ "registry-mirrors" : ["http://127.0.0.1:5000/"] }"#;
-        assert_eq!(merged(before, OURS).unwrap(), before);
-        assert_eq!(merged("\n", OURS).unwrap(), OURS);
-    }
-
-    #[test]
-    fn merging_refuses_what_it_does_not_understand() {
-        for before in ["{", "[]", r#"{"registry-mirrors": "http://a"}"#] {
-            let error = merged(before, OURS).unwrap_err().to_string();
-            assert!(error.ends_with("repair it first"), "{error}");
-        }
-    }
 }

@@ -28,13 +28,22 @@ pub(super) fn repositories(repositories: &Vec<Repository>, out: &mut dyn Write) 
 }
 
 fn line(tag: &Tag) -> String {
-    let Tag { tag: name, digest, size, missing, .. } = tag;
+    let Tag {
+        tag: name,
+        digest,
+        size,
+        missing,
+        ..
+    } = tag;
     let confirmed = humantime::format_rfc3339_seconds(tag.confirmed);
     let missing = match missing {
         0 => String::new(),
         some => format!("  ({some} parts not stored)"),
     };
-    format!("{name}  {digest}  {}  {confirmed}{missing}", ByteSize(*size))
+    format!(
+        "{name}  {digest}  {}  {confirmed}{missing}",
+        ByteSize(*size)
+    )
 }
 
 /// A line for each repository, each upstream, and all of it.
@@ -44,18 +53,33 @@ pub(super) fn usage(usage: &DiskUsage, out: &mut dyn Write) -> io::Result<()> {
             let parts = parts(repository.unique, repository.shared);
             writeln!(out, "{parts}  {}", repository.repository)?;
         }
-        writeln!(out, "{}  {}/", parts(upstream.unique, upstream.shared), upstream.upstream)?;
+        writeln!(
+            out,
+            "{}  {}/",
+            parts(upstream.unique, upstream.shared),
+            upstream.upstream
+        )?;
     }
     if usage.unlinked.blobs > 0 {
         let bytes = ByteSize(usage.unlinked.bytes).to_string();
-        writeln!(out, "{bytes:>10}  of no repository: `tidegate store gc` removes it")?;
+        writeln!(
+            out,
+            "{bytes:>10}  of no repository: `tidegate store gc` removes it"
+        )?;
     }
     let bytes = ByteSize(usage.bytes).to_string();
-    writeln!(out, "{bytes:>10}  in all, {} blobs and manifests", usage.blobs)
+    writeln!(
+        out,
+        "{bytes:>10}  in all, {} blobs and manifests",
+        usage.blobs
+    )
 }
 
 fn parts(unique: Share, shared: Share) -> String {
-    let (unique, shared) = (ByteSize(unique.bytes).to_string(), ByteSize(shared.bytes).to_string());
+    let (unique, shared) = (
+        ByteSize(unique.bytes).to_string(),
+        ByteSize(shared.bytes).to_string(),
+    );
     format!("{unique:>10} own, {shared:>10} shared")
 }
 
@@ -63,9 +87,19 @@ fn parts(unique: Share, shared: Share) -> String {
 pub(super) fn verified(report: &verify::Report, out: &mut dyn Write) -> io::Result<()> {
     for problem in &report.problems {
         let removed = if problem.removed { "; removed" } else { "" };
-        writeln!(out, "wrong   {}: {}{removed}", problem.subject, problem.detail)?;
+        writeln!(
+            out,
+            "wrong   {}: {}{removed}",
+            problem.subject, problem.detail
+        )?;
     }
-    let verify::Report { blobs, bytes, links, problems, missing } = report;
+    let verify::Report {
+        blobs,
+        bytes,
+        links,
+        problems,
+        missing,
+    } = report;
     let bytes = ByteSize(*bytes);
     writeln!(
         out,
@@ -77,12 +111,23 @@ pub(super) fn verified(report: &verify::Report, out: &mut dyn Write) -> io::Resu
     if report.is_sound() {
         return Ok(());
     }
-    writeln!(out, "`tidegate store verify --repair` removes what is wrong; a pull fetches it again")
+    writeln!(
+        out,
+        "`tidegate store verify --repair` removes what is wrong; a pull fetches it again"
+    )
 }
 
 /// One line.
 pub(super) fn collected(report: &gc::Report, out: &mut dyn Write) -> io::Result<()> {
-    let gc::Report { blobs, bytes, links, tags, folders, leftovers, serving } = report;
+    let gc::Report {
+        blobs,
+        bytes,
+        links,
+        tags,
+        folders,
+        leftovers,
+        serving,
+    } = report;
     let bytes = ByteSize(*bytes);
     writeln!(
         out,
@@ -91,7 +136,10 @@ pub(super) fn collected(report: &gc::Report, out: &mut dyn Write) -> io::Result<
     )?;
     if *serving {
         let grace = humantime::format_duration(gc::GRACE);
-        writeln!(out, "a tidegate serves from this store: what is younger than {grace} was kept")?;
+        writeln!(
+            out,
+            "a tidegate serves from this store: what is younger than {grace} was kept"
+        )?;
     }
     Ok(())
 }

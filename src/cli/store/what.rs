@@ -6,7 +6,7 @@ use crate::store::remove;
 
 /// What `rm` removes, as it was written and as it was read.
 #[derive(Clone, Debug)]
-pub(super) struct What {
+pub(in crate::cli) struct What {
     pub(super) text: String,
     pub(super) what: remove::What,
 }
@@ -54,11 +54,22 @@ mod tests {
             }
             remove::What::Digest(digest) => format!("digest {}", digest.algorithm().as_str()),
         };
-        assert_eq!(kind("docker.io/library/nginx"), "repository docker.io/library/nginx");
+        assert_eq!(
+            kind("docker.io/library/nginx"),
+            "repository docker.io/library/nginx"
+        );
         assert_eq!(kind("localhost:5000/a/b:1.2"), "tag localhost:5000/a/b 1.2");
         assert_eq!(kind(&format!("a.io/b@{digest}")), "link a.io/b sha256");
         assert_eq!(kind(&digest), "digest sha256");
-        for wrong in ["", "nginx", "a.io/", "a.io/B", "a.io/b:", "a.io/b@x", "a.io/../b"] {
+        for wrong in [
+            "",
+            "nginx",
+            "a.io/",
+            "a.io/B",
+            "a.io/b:",
+            "a.io/b@x",
+            "a.io/../b",
+        ] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
     }
