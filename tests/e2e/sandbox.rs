@@ -11,6 +11,9 @@ use std::time::Instant;
 
 use fake_registry::Process;
 use fake_registry::ProcessBuilder;
+use rustix::process::Pid;
+use rustix::process::Signal;
+use rustix::process::kill_process;
 
 /// The folders where clients keep what they do not let us put elsewhere are empty inside: no socket
 /// of the machine's own dockerd is found in `/run`, no blob cache of podman in `/var/lib`.
@@ -21,8 +24,10 @@ done
 exec "$0" "$@"
 "#;
 
-/// How long a daemon may take to come up, or to go, and a client to do its work.
+/// How long a daemon may take to come up, and a client to do its work.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a killed sandbox may take to be gone.
+const FAREWELL: Duration = Duration::from_secs(15);
 
 fn enter(program: &str) -> Vec<&str> {
     let mut words = vec!["--mount", "--pid", "--fork", "--kill-child"];
@@ -123,12 +128,12 @@ impl Drop for Daemon {
         let id = self.0.pid();
         let children = format!("/proc/{id}/task/{id}/children");
         let inside = std::fs::read_to_string(children).unwrap_or_default();
-        let _ = Command::new("kill")
-            .arg("-KILL")
-            .args(inside.split_whitespace())
-            .status();
+        let inside = inside.split_whitespace().filter_map(|id| id.parse().ok());
+        for pid in inside.filter_map(Pid::from_raw) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
         let begun = Instant::now();
-        while self.0.exit_status().is_none() && begun.elapsed() < PATIENCE {
+        while self.0.exit_status().is_none() && begun.elapsed() < FAREWELL {
             std::thread::sleep(Duration::from_millis(10));
         }
     }
