@@ -1,2 +1,77 @@
-//! Benchmarks.
-fn main() {}
+//! Benchmarks: tidegate side by side with its peers, in one run on one machine.
+//!
+//! What is measured, and how, is in `docs/performance.md`.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+mod corpus;
+mod link;
+mod load;
+mod machine;
+mod measure;
+mod origin;
+mod peers;
+mod report;
+mod run;
+mod scenarios;
+mod stop;
+mod table;
+
+/// Benchmarks: tidegate side by side with its peers, in one run on one machine.
+#[derive(Debug, Parser)]
+#[command(name = "bench", version)]
+enum Command {
+    /// Cold and stored blobs, manifests, herds, memory and CPU of the proxy.
+    Serve(Options),
+}
+
+/// What to run, and how often.
+#[derive(Clone, Debug, clap::Args)]
+struct Options {
+    /// Three iterations instead of five, and shorter ones.
+    #[arg(long)]
+    quick: bool,
+    /// How often each scenario is run for each system [default: 5; 3 with --quick].
+    #[arg(long, value_name = "N")]
+    iterations: Option<usize>,
+    /// Only these scenarios (may be repeated, or joined with commas).
+    #[arg(long, value_name = "SCENARIO", value_delimiter = ',')]
+    only: Vec<String>,
+    /// Only these systems: direct, nginx, docker-registry, tidegate.
+    #[arg(long, value_name = "SYSTEM", value_delimiter = ',')]
+    peers: Vec<String>,
+    /// Clients hash what they pull, as real ones do.
+    #[arg(long)]
+    verify: bool,
+    /// Write all samples to this file as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// The tidegate to measure [default: the release build, built first where run by cargo].
+    #[arg(long, value_name = "PATH")]
+    tidegate: Option<PathBuf>,
+    /// Where the caches are put: on a real disk, with 10 GiB free.
+    #[arg(long, value_name = "DIR", default_value_os_t = std::env::temp_dir())]
+    dir: PathBuf,
+    /// Wait up to this long for a quiet machine before each sample.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    patience: u64,
+}
+
+impl Options {
+    /// How often each scenario is run for each system.
+    fn iterations(&self) -> usize {
+        self.iterations.unwrap_or(if self.quick { 3 } else { 5 })
+    }
+}
+
+fn main() -> anyhow::Result<()> {
+    let Command::Serve(options) = Command::parse();
+    let report = run::run(&options)?;
+    print!("{}", table::render(&report));
+    if let Some(path) = &options.json {
+        report.write(path)?;
+    }
+    Ok(())
+}

@@ -276,7 +276,7 @@ async fn slow_is_as_slow_as_told() {
     assert_eq!(scene.read().await.0, scene.content);
     let took = began.elapsed().as_secs_f64();
     assert!(
-        (0.25..2.0).contains(&took),
+        (0.25..5.0).contains(&took),
         "300 kB at 1 MB/s took {took} s"
     );
 }

@@ -1,0 +1,230 @@
+//! Pulls of blobs: plain sockets, one thread each, all bytes read.
+
+use std::io::Read;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::Barrier;
+use std::time::Duration;
+use std::time::Instant;
+
+use anyhow::Context;
+use sha2::Digest;
+use sha2::Sha256;
+
+use super::answer::Head;
+use crate::corpus::Blob;
+use crate::corpus::TRAILER;
+use crate::corpus::digest_of;
+use crate::origin::REPOSITORY;
+
+/// Small enough to stay in a core's own cache.
+const BUFFER: usize = 256 * 1024;
+
+/// No byte for this long: the server hangs.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// Pulls from one server.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Puller {
+    /// The server.
+    pub(crate) addr: SocketAddr,
+    /// Whether to hash what comes.
+    pub(crate) verify: bool,
+}
+
+/// How a pull went.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pulled {
+    /// From the connection's start to the first byte of the body.
+    pub(crate) first_byte: Duration,
+    /// From the connection's start to the last byte of the body.
+    pub(crate) took: Duration,
+}
+
+/// How pulls at the same time went.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Crowd {
+    /// All bytes of all bodies.
+    pub(crate) bytes: u64,
+    /// From the common start to the last byte of the last body.
+    pub(crate) took: Duration,
+}
+
+impl Crowd {
+    /// Million bytes a second, all clients together.
+    pub(crate) fn rate(&self) -> f64 {
+        self.bytes as f64 / 1e6 / self.took.as_secs_f64()
+    }
+}
+
+impl Puller {
+    /// Pulls one blob over a connection of its own.
+    ///
+    /// # Errors
+    /// When the server does not answer with exactly this blob.
+    pub(crate) fn pull(&self, blob: &Blob) -> anyhow::Result<Pulled> {
+        self.fetch(blob)
+            .with_context(|| format!("a pull of {} ({} bytes) failed", blob.digest, blob.size))
+    }
+
+    /// Pulls all the blobs at the same time, each over a connection of its own.
+    ///
+    /// # Errors
+    /// When any of them fails.
+    pub(crate) fn crowd(&self, blobs: &[Arc<Blob>]) -> anyhow::Result<Crowd> {
+        let barrier = Barrier::new(blobs.len() + 1);
+        std::thread::scope(|scope| {
+            let clients: Vec<_> = blobs
+                .iter()
+                .map(|blob| {
+                    let barrier = &barrier;
+                    scope.spawn(move || {
+                        barrier.wait();
+                        self.pull(blob)
+                    })
+                })
+                .collect();
+            barrier.wait();
+            let start = Instant::now();
+            for client in clients {
+                client
+                    .join()
+                    .map_err(|_| anyhow::anyhow!("a client panicked"))??;
+            }
+            Ok(Crowd {
+                bytes: blobs.iter().map(|blob| blob.size).sum(),
+                took: start.elapsed(),
+            })
+        })
+    }
+
+    /// Gets a tag's manifest, as every real client does before it asks for blobs.
+    ///
+    /// # Errors
+    /// When the answer is no manifest.
+    pub(crate) fn manifest(&self, tag: &str) -> anyhow::Result<()> {
+        let mut stream = self.connect()?;
+        stream.write_all(manifest_request(tag).as_bytes())?;
+        let mut buffer = vec![0; BUFFER];
+        let mut filled = 0;
+        loop {
+            let read = stream.read(&mut buffer[filled..])?;
+            anyhow::ensure!(read > 0, "the manifest {tag} was cut short");
+            filled += read;
+            if let Some(head) = Head::parse(&buffer[..filled])?
+                && filled as u64 >= head.length as u64 + head.content_length
+            {
+                anyhow::ensure!(head.status == 200, "manifest {tag}: status {}", head.status);
+                return Ok(());
+            }
+        }
+    }
+
+    fn connect(&self) -> anyhow::Result<TcpStream> {
+        let stream = TcpStream::connect(self.addr)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(SILENCE))?;
+        Ok(stream)
+    }
+
+    fn fetch(&self, blob: &Blob) -> anyhow::Result<Pulled> {
+        let mut buffer = vec![0; BUFFER];
+        let start = Instant::now();
+        let mut stream = self.connect()?;
+        stream.write_all(blob_request(blob).as_bytes())?;
+        let mut filled = 0;
+        let head = loop {
+            let read = stream.read(&mut buffer[filled..])?;
+            anyhow::ensure!(read > 0, "the answer was cut short");
+            filled += read;
+            if let Some(head) = Head::parse(&buffer[..filled])? {
+                break head;
+            }
+        };
+        anyhow::ensure!(head.status == 200, "status {}", head.status);
+        let size = head.content_length;
+        anyhow::ensure!(size == blob.size, "it is said to be {size} bytes long");
+        let mut check = Check::new(blob, self.verify);
+        buffer.copy_within(head.length..filled, 0);
+        let mut read = filled - head.length;
+        let mut first_byte = start.elapsed();
+        let mut got = 0;
+        loop {
+            if got == 0 && read > 0 {
+                first_byte = start.elapsed();
+            }
+            check.take(got, &buffer[..read]);
+            got += read as u64;
+            if got >= size {
+                break;
+            }
+            read = stream.read(&mut buffer)?;
+            anyhow::ensure!(read > 0, "it was cut short after {got} bytes");
+        }
+        let took = start.elapsed();
+        check.finish()?;
+        Ok(Pulled { first_byte, took })
+    }
+}
+
+/// Holds what comes against what should come: the trailer always, the digest where it is wanted.
+struct Check<'a> {
+    blob: &'a Blob,
+    trailer: Vec<u8>,
+    hash: Option<Sha256>,
+}
+
+impl<'a> Check<'a> {
+    fn new(blob: &'a Blob, verify: bool) -> Self {
+        Self {
+            blob,
+            trailer: Vec::with_capacity(TRAILER as usize),
+            hash: verify.then(Sha256::new),
+        }
+    }
+
+    fn take(&mut self, offset: u64, bytes: &[u8]) {
+        if let Some(hash) = &mut self.hash {
+            hash.update(bytes);
+        }
+        let border = self.blob.size - TRAILER;
+        let end = offset + bytes.len() as u64;
+        if end > border {
+            let from = border.saturating_sub(offset) as usize;
+            self.trailer.extend_from_slice(&bytes[from..]);
+        }
+    }
+
+    fn finish(self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.trailer == self.blob.trailer,
+            "its last bytes are wrong"
+        );
+        if let Some(hash) = self.hash {
+            let got = digest_of(hash);
+            anyhow::ensure!(got == self.blob.digest, "its digest is {got}");
+        }
+        Ok(())
+    }
+}
+
+fn blob_request(blob: &Blob) -> String {
+    format!(
+        "GET /v2/{REPOSITORY}/blobs/{} HTTP/1.1\r\nHost: bench.test\r\nAccept: */*\r\n\
+         User-Agent: bench\r\n\r\n",
+        blob.digest
+    )
+}
+
+/// What a client of today sends for a manifest.
+pub(super) fn manifest_request(tag: &str) -> String {
+    format!(
+        "GET /v2/{REPOSITORY}/manifests/{tag} HTTP/1.1\r\nHost: bench.test\r\nUser-Agent: bench\r\n\
+         Accept: application/vnd.oci.image.index.v1+json, \
+         application/vnd.oci.image.manifest.v1+json, \
+         application/vnd.docker.distribution.manifest.list.v2+json, \
+         application/vnd.docker.distribution.manifest.v2+json\r\n\r\n"
+    )
+}

@@ -1,0 +1,154 @@
+//! The origin of all systems: a lean registry that sends blobs from memory with `sendfile`, one
+//! thread a connection, and counts what it is asked.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::PoisonError;
+use std::sync::RwLock;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+
+use anyhow::Context;
+use sha2::Digest;
+use sha2::Sha256;
+
+use crate::corpus::Blob;
+use crate::corpus::Corpus;
+use crate::corpus::digest_of;
+use crate::link::Link;
+
+mod serve;
+
+/// The repository that everything is in.
+pub(crate) const REPOSITORY: &str = "library/bench";
+
+const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
+
+/// A running origin; it ends with the process.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    /// Where it listens.
+    pub(crate) addr: SocketAddr,
+    state: Arc<State>,
+}
+
+/// What the origin was asked so far.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Counts {
+    /// `GET`s of blobs, ranged ones too.
+    pub(crate) blob_gets: u64,
+    /// Bytes of blobs that were sent.
+    pub(crate) blob_bytes: u64,
+}
+
+#[derive(Debug)]
+struct State {
+    corpus: Corpus,
+    link: Link,
+    blobs: RwLock<HashMap<String, Arc<Blob>>>,
+    /// By tag and by digest.
+    manifests: RwLock<HashMap<String, Arc<Manifest>>>,
+    published: AtomicU64,
+    blob_gets: AtomicU64,
+    blob_bytes: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Manifest {
+    digest: String,
+    json: Vec<u8>,
+}
+
+impl Origin {
+    /// Makes the corpus and starts to listen on a free port of loopback.
+    pub(crate) fn start() -> anyhow::Result<Self> {
+        let state = Arc::new(State {
+            corpus: Corpus::new()?,
+            link: Link::new(),
+            blobs: RwLock::default(),
+            manifests: RwLock::default(),
+            published: AtomicU64::new(0),
+            blob_gets: AtomicU64::new(0),
+            blob_bytes: AtomicU64::new(0),
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").context("the origin can't listen")?;
+        let addr = listener.local_addr()?;
+        let shared = Arc::clone(&state);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let state = Arc::clone(&shared);
+                // A client that leaves ends its own connection and nothing else.
+                std::thread::spawn(move || drop(state.connection(stream)));
+            }
+        });
+        Ok(Self { addr, state })
+    }
+
+    /// Publishes an image of `count` new blobs of `size` bytes as `tag`.
+    pub(crate) fn publish(&self, tag: &str, size: u64, count: usize) -> Vec<Arc<Blob>> {
+        let state = &self.state;
+        let blobs: Vec<_> = (0..count)
+            .map(|_| {
+                let number = state.published.fetch_add(1, Ordering::Relaxed);
+                state.corpus.blob(size, number)
+            })
+            .collect();
+        let manifest = Arc::new(Manifest::of(&blobs));
+        let mut known = state.blobs.write().unwrap_or_else(PoisonError::into_inner);
+        known.extend(
+            blobs
+                .iter()
+                .map(|blob| (blob.digest.clone(), Arc::clone(blob))),
+        );
+        let mut manifests = state
+            .manifests
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        manifests.insert(manifest.digest.clone(), Arc::clone(&manifest));
+        manifests.insert(tag.to_owned(), manifest);
+        blobs
+    }
+
+    /// From now on all connections together send `rate` bytes a second; `None` for no limit.
+    pub(crate) fn pace(&self, rate: Option<u64>) {
+        self.state.link.pace(rate);
+    }
+
+    /// What it was asked so far.
+    pub(crate) fn counts(&self) -> Counts {
+        Counts {
+            blob_gets: self.state.blob_gets.load(Ordering::Relaxed),
+            blob_bytes: self.state.blob_bytes.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl Manifest {
+    fn of(blobs: &[Arc<Blob>]) -> Self {
+        let descriptor = |kind: &str, blob: &Blob| {
+            serde_json::json!({
+                "mediaType": format!("application/vnd.oci.image.{kind}"),
+                "digest": blob.digest,
+                "size": blob.size,
+            })
+        };
+        let layers: Vec<_> = blobs
+            .iter()
+            .map(|blob| descriptor("layer.v1.tar+gzip", blob))
+            .collect();
+        let json = serde_json::json!({
+            "schemaVersion": 2,
+            "mediaType": MANIFEST_TYPE,
+            "config": descriptor("config.v1+json", &blobs[0]),
+            "layers": layers,
+        })
+        .to_string()
+        .into_bytes();
+        Self {
+            digest: digest_of(Sha256::new_with_prefix(&json)),
+            json,
+        }
+    }
+}

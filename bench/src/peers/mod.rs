@@ -1,0 +1,222 @@
+//! The systems that are held side by side: how each is configured, started and ended.
+
+use std::fs::File;
+use std::net::Ipv4Addr;
+use std::net::SocketAddr;
+use std::net::TcpListener;
+use std::net::TcpStream;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Child;
+use std::process::Command;
+use std::process::Stdio;
+use std::time::Duration;
+use std::time::Instant;
+
+use anyhow::Context;
+use rustix::process::Pid;
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+mod direct;
+mod distribution;
+mod nginx;
+pub(crate) mod tidegate;
+
+/// How long a server may take to listen, and to end.
+const GRACE: Duration = Duration::from_secs(15);
+
+/// One of the systems.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Peer {
+    /// No proxy at all: the clients ask the origin.
+    Direct,
+    /// nginx with `proxy_cache`.
+    Nginx,
+    /// Distribution's registry as a mirror.
+    Distribution,
+    /// The one that this is all about: the path of the binary.
+    Tidegate(PathBuf),
+}
+
+/// What a system's start needs to know.
+#[derive(Debug)]
+struct Place<'a> {
+    /// An empty folder of its own.
+    dir: &'a Path,
+    /// The port to listen on.
+    port: u16,
+    /// Where the content is.
+    origin: SocketAddr,
+}
+
+/// A running system. A drop ends it and removes its folder.
+#[derive(Debug)]
+pub(crate) struct Running {
+    /// Whom to ask.
+    pub(crate) addr: SocketAddr,
+    child: Option<Child>,
+    dir: TempDir,
+}
+
+impl Peer {
+    /// All systems, in the order of the table's columns.
+    pub(crate) fn all(tidegate: Option<PathBuf>) -> Vec<Self> {
+        let mut all = vec![Self::Direct, Self::Nginx, Self::Distribution];
+        all.extend(tidegate.map(Self::Tidegate));
+        all
+    }
+
+    /// Its column's head.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Nginx => "nginx",
+            Self::Distribution => "docker-registry",
+            Self::Tidegate(_) => "tidegate",
+        }
+    }
+
+    /// What it is, and in which version.
+    ///
+    /// # Errors
+    /// When it is not installed; says how to install it.
+    pub(crate) fn version(&self) -> anyhow::Result<String> {
+        match self {
+            Self::Direct => Ok(direct::VERSION.to_owned()),
+            Self::Nginx => said(Command::new(nginx::PROGRAM).arg("-v"), nginx::INSTALL),
+            Self::Distribution => {
+                let mut command = Command::new(distribution::PROGRAM);
+                said(command.arg("--version"), distribution::INSTALL)
+            }
+            Self::Tidegate(path) => said(Command::new(path).arg("--version"), tidegate::INSTALL),
+        }
+    }
+
+    /// What it can't do, or does otherwise than the others.
+    pub(crate) fn limits(&self) -> &'static str {
+        match self {
+            Self::Direct => direct::LIMITS,
+            Self::Nginx => nginx::LIMITS,
+            Self::Distribution => distribution::LIMITS,
+            Self::Tidegate(_) => tidegate::LIMITS,
+        }
+    }
+
+    /// Starts it with an empty cache in a new folder below `parent`, and waits until it listens.
+    ///
+    /// # Errors
+    /// When it does not start; what it said is part of the error.
+    pub(crate) fn start(&self, parent: &Path, origin: SocketAddr) -> anyhow::Result<Running> {
+        let dir = tempfile::Builder::new()
+            .prefix("tidegate-bench-")
+            .tempdir_in(parent)
+            .with_context(|| format!("no folder can be made in {}", parent.display()))?;
+        let port = free_port()?;
+        let place = Place {
+            dir: dir.path(),
+            port,
+            origin,
+        };
+        let command = match self {
+            Self::Direct => None,
+            Self::Nginx => Some(nginx::command(&place)?),
+            Self::Distribution => Some(distribution::command(&place)?),
+            Self::Tidegate(path) => Some(tidegate::command(path, &place)?),
+        };
+        let Some(mut command) = command else {
+            return Ok(Running {
+                addr: origin,
+                child: None,
+                dir,
+            });
+        };
+        let log = File::create(dir.path().join("server.log"))?;
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .process_group(0)
+            .spawn()
+            .with_context(|| format!("{} does not start", self.name()))?;
+        let mut running = Running {
+            addr: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+            child: Some(child),
+            dir,
+        };
+        running
+            .await_listening()
+            .with_context(|| format!("{} does not serve", self.name()))?;
+        Ok(running)
+    }
+}
+
+impl Running {
+    /// The process that all others of it descend from; `None` for direct.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    /// The end of what it said.
+    pub(crate) fn log(&self) -> String {
+        let text = std::fs::read(self.dir.path().join("server.log")).unwrap_or_default();
+        String::from_utf8_lossy(&text[text.len().saturating_sub(2000)..]).into_owned()
+    }
+
+    fn await_listening(&mut self) -> anyhow::Result<()> {
+        let start = Instant::now();
+        while TcpStream::connect(self.addr).is_err() {
+            if let Some(child) = &mut self.child
+                && let Some(status) = child.try_wait()?
+            {
+                anyhow::bail!("it ended with {status} and said:\n{}", self.log());
+            }
+            anyhow::ensure!(start.elapsed() < GRACE, "it said:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let Some(child) = &mut self.child else {
+            return;
+        };
+        let group = Pid::from_child(child);
+        let mut signal = Signal::TERM;
+        let start = Instant::now();
+        loop {
+            let _ = rustix::process::kill_process_group(group, signal);
+            let pause = Instant::now();
+            while pause.elapsed() < GRACE {
+                if !matches!(child.try_wait(), Ok(None)) {
+                    // Nothing of the group may outlive its leader.
+                    let _ = rustix::process::kill_process_group(group, Signal::KILL);
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            signal = Signal::KILL;
+            if start.elapsed() > GRACE * 3 {
+                return;
+            }
+        }
+    }
+}
+
+fn free_port() -> anyhow::Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?;
+    Ok(listener.local_addr()?.port())
+}
+
+/// The first line of what `command` says, on whichever stream.
+fn said(command: &mut Command, install: &str) -> anyhow::Result<String> {
+    let output = command
+        .output()
+        .with_context(|| format!("{:?} does not run; {install}", command.get_program()))?;
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text);
+    Ok(text.lines().next().unwrap_or_default().trim().to_owned())
+}

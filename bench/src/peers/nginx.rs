@@ -1,0 +1,93 @@
+//! nginx with `proxy_cache`, tuned as somebody who knows it would for this job.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::Place;
+
+/// Its name in `PATH`.
+pub(super) const PROGRAM: &str = "nginx";
+
+/// How to get it.
+pub(super) const INSTALL: &str = "install it with: apt-get install nginx";
+
+/// What it can't do.
+pub(super) const LIMITS: &str = "caches by URL: verifies no digest, stores a blob once for each \
+    repository, knows nothing of tokens; with proxy_cache_lock, requests behind the first one of \
+    a cold blob wait until all of it is stored";
+
+/// The command that serves from `place` until it is told to end.
+pub(super) fn command(place: &Place<'_>) -> anyhow::Result<Command> {
+    let file = place.dir.join("nginx.conf");
+    std::fs::write(&file, configuration(place))?;
+    for folder in ["cache", "body", "proxy", "fastcgi", "uwsgi", "scgi"] {
+        std::fs::create_dir(place.dir.join(folder))?;
+    }
+    let mut command = Command::new(PROGRAM);
+    command
+        .arg("-p")
+        .arg(place.dir)
+        .arg("-c")
+        .arg(&file)
+        .args(["-e", "stderr"]);
+    Ok(command)
+}
+
+fn configuration(place: &Place<'_>) -> String {
+    let Place { dir, port, origin } = place;
+    let dir: &Path = dir;
+    let dir = dir.display();
+    // As root, workers would change to a user that can't read the folder.
+    let user = match rustix::process::getuid().is_root() {
+        true => "user root;",
+        false => "",
+    };
+    format!(
+        "{user}
+daemon off;
+pid {dir}/nginx.pid;
+error_log stderr error;
+worker_processes auto;
+worker_rlimit_nofile 8192;
+events {{ worker_connections 4096; }}
+http {{
+    access_log off;
+    sendfile on;
+    tcp_nopush on;
+    tcp_nodelay on;
+    keepalive_requests 100000000;
+    client_body_temp_path {dir}/body;
+    proxy_temp_path {dir}/proxy;
+    fastcgi_temp_path {dir}/fastcgi;
+    uwsgi_temp_path {dir}/uwsgi;
+    scgi_temp_path {dir}/scgi;
+    open_file_cache max=1024 inactive=60s;
+    open_file_cache_valid 60s;
+    proxy_cache_path {dir}/cache levels=1:2 keys_zone=bench:16m max_size=50g inactive=1h
+        use_temp_path=off;
+    upstream origin {{
+        server {origin};
+        keepalive 64;
+        keepalive_requests 1000000;
+    }}
+    server {{
+        listen 127.0.0.1:{port} reuseport;
+        location /v2/ {{
+            proxy_pass http://origin;
+            proxy_http_version 1.1;
+            proxy_set_header Connection \"\";
+            proxy_buffer_size 16k;
+            proxy_buffers 16 64k;
+            proxy_busy_buffers_size 256k;
+            proxy_cache bench;
+            proxy_cache_key $request_uri;
+            proxy_cache_valid 200 1h;
+            proxy_cache_lock on;
+            proxy_cache_lock_age 10m;
+            proxy_cache_lock_timeout 10m;
+        }}
+    }}
+}}
+"
+    )
+}

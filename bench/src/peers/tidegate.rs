@@ -1,0 +1,65 @@
+//! tidegate, with one upstream and nothing else set.
+
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::Context;
+
+use super::Place;
+
+/// How to get it.
+pub(super) const INSTALL: &str = "build it with: cargo build --release";
+
+/// What it can't do.
+pub(super) const LIMITS: &str = "none that these scenarios touch: it verifies each digest, syncs \
+    what it stores to disk, and asks about a tag once in five minutes";
+
+/// The command that serves from `place` until it is told to end.
+pub(super) fn command(program: &Path, place: &Place<'_>) -> anyhow::Result<Command> {
+    let Place { dir, port, origin } = place;
+    let file = dir.join("proxy.toml");
+    let text = format!(
+        r#"[server]
+listen = "127.0.0.1:{port}"
+admin = "off"
+
+[store]
+path = "{}"
+
+[[upstream]]
+name = "docker.io"
+url = "http://{origin}"
+plain_http = true
+default = true
+credentials = "anonymous"
+"#,
+        dir.join("data").display()
+    );
+    std::fs::write(&file, text)?;
+    let mut command = Command::new(program);
+    command.arg("serve").arg("--config").arg(&file);
+    Ok(command)
+}
+
+/// The release binary: built now where cargo runs us, else the one beside us; `None` where there
+/// is none.
+///
+/// # Errors
+/// When it does not build.
+pub(crate) fn find() -> anyhow::Result<Option<PathBuf>> {
+    let me = std::env::current_exe().context("the path of this program is not known")?;
+    let beside = me.with_file_name("tidegate");
+    if let Some(cargo) = std::env::var_os("CARGO")
+        && let Some(package) = std::env::var_os("CARGO_MANIFEST_DIR")
+    {
+        let status = Command::new(cargo)
+            .args(["build", "--quiet", "--release", "--package", "tidegate"])
+            .args(["--bin", "tidegate"])
+            .current_dir(package)
+            .status()
+            .context("cargo does not run")?;
+        anyhow::ensure!(status.success(), "tidegate does not build");
+    }
+    Ok(beside.is_file().then_some(beside))
+}

@@ -1,0 +1,152 @@
+//! What is measured. Each scenario runs on a freshly started system with an empty cache.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::corpus::Blob;
+use crate::corpus::MIB;
+use crate::load::Puller;
+use crate::measure;
+use crate::origin::Origin;
+use crate::peers::Running;
+
+mod cold;
+mod crowd;
+mod herd;
+mod manifests;
+mod stored;
+
+/// One scenario.
+pub(crate) trait Scenario {
+    /// What `--only` calls it.
+    fn name(&self) -> &'static str;
+
+    /// The rows that it fills, in the order of [`Scenario::run`]'s figures.
+    fn rows(&self) -> Vec<Row>;
+
+    /// One sample of each row; `None` where a row means nothing for this system.
+    ///
+    /// # Errors
+    /// When the system does not do what it should; no figure counts then.
+    fn run(&self, bench: &Bench<'_>) -> anyhow::Result<Vec<Option<f64>>>;
+}
+
+/// A row of the table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Row {
+    /// What is measured.
+    pub(crate) title: &'static str,
+    /// In what; what it is called in the JSON, too, together with the scenario.
+    pub(crate) unit: &'static str,
+    /// What tidegate is to reach.
+    pub(crate) aim: Option<Aim>,
+}
+
+/// What tidegate is to reach.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Aim {
+    /// At least this share of that system's figure.
+    AtLeast(f64, &'static str),
+    /// Less than this.
+    Below(f64),
+    /// At most this.
+    AtMost(f64),
+}
+
+/// What a scenario has at hand.
+#[derive(Debug)]
+pub(crate) struct Bench<'a> {
+    /// The system.
+    pub(crate) system: &'a Running,
+    /// What is behind it.
+    pub(crate) origin: &'a Origin,
+    /// The client's side of it.
+    pub(crate) puller: Puller,
+    /// Whether to be quick rather than exact.
+    pub(crate) quick: bool,
+}
+
+/// All scenarios, in the order of the table.
+pub(crate) fn all() -> Vec<Box<dyn Scenario>> {
+    vec![
+        Box::new(cold::Cold::UNPACED),
+        Box::new(cold::Cold::AT_5_GBIT),
+        Box::new(cold::Cold::AT_1_GBIT),
+        Box::new(stored::Stored),
+        Box::new(manifests::Manifests),
+        Box::new(herd::Herd),
+        Box::new(crowd::Crowd::COLD),
+        Box::new(crowd::Crowd::STORED),
+    ]
+}
+
+impl Bench<'_> {
+    /// Publishes an image and gets its manifest, as a client does before it asks for blobs.
+    fn image(&self, tag: &str, size: u64, count: usize) -> anyhow::Result<Vec<Arc<Blob>>> {
+        let blobs = self.origin.publish(tag, size, count);
+        self.puller.manifest(tag)?;
+        Ok(blobs)
+    }
+
+    /// One small pull, so that no figure holds what a system does once.
+    fn warm_up(&self) -> anyhow::Result<()> {
+        let blobs = self.image("warm", MIB, 1)?;
+        self.puller.pull(&blobs[0])?;
+        Ok(())
+    }
+
+    /// Pulls the blob until the origin is not asked for it any more, then once again, and waits
+    /// until the disk has it.
+    fn store(&self, blob: &Blob) -> anyhow::Result<()> {
+        if self.system.pid().is_some() {
+            let mut tries = 0;
+            loop {
+                let before = self.origin.counts();
+                self.puller.pull(blob)?;
+                if self.origin.counts() == before {
+                    break;
+                }
+                tries += 1;
+                anyhow::ensure!(tries < 20, "after {tries} pulls it is still not stored");
+                std::thread::sleep(Duration::from_millis(200));
+            }
+        }
+        self.puller.pull(blob)?;
+        rustix::fs::sync();
+        Ok(())
+    }
+
+    /// The peak memory of the system so far, in MiB.
+    fn peak(&self) -> Option<f64> {
+        self.system.pid().map(measure::peak)
+    }
+
+    /// What `work` gives, and the CPU seconds that the system spent meanwhile.
+    fn timed<T>(
+        &self,
+        work: impl FnOnce() -> anyhow::Result<T>,
+    ) -> anyhow::Result<(T, Option<f64>)> {
+        let pid = self.system.pid();
+        let before = measure::cpu(pid).own;
+        let done = work()?;
+        let spent = measure::cpu(pid).own - before;
+        Ok((done, pid.map(|_| spent)))
+    }
+}
+
+impl Row {
+    const fn new(title: &'static str, unit: &'static str) -> Self {
+        Self {
+            title,
+            unit,
+            aim: None,
+        }
+    }
+
+    const fn aim(self, aim: Aim) -> Self {
+        Self {
+            aim: Some(aim),
+            ..self
+        }
+    }
+}
