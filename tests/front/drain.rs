@@ -39,8 +39,10 @@ async fn what_is_under_way_is_finished() {
 
 #[tokio::test]
 async fn what_takes_longer_than_the_drain_is_cut_and_counted() {
-    let mut plan = Plan::default();
-    plan.drain = Duration::from_millis(200);
+    let plan = Plan {
+        drain: Duration::from_millis(200),
+        ..Plan::default()
+    };
     let house = plan.build().await;
     let digest = house.put_blob("docker.io/a/b", &vec![7; SIZE]).await;
     let path = format!("/v2/a/b/blobs/{digest}");
