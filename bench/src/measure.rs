@@ -11,7 +11,8 @@ use std::time::Instant;
 pub(crate) struct Cpu {
     /// Of the processes that were asked about.
     pub(crate) own: f64,
-    /// Of everything but those, this process, and kernel threads.
+    /// Of all other processes but this one and kernel threads, and what the host of a virtual
+    /// machine took.
     pub(crate) foreign: f64,
 }
 
@@ -21,6 +22,8 @@ struct Stat {
     kernel: bool,
     /// Ticks in user and kernel mode, without children.
     ticks: u64,
+    /// Ticks of children that have ended.
+    reaped: u64,
 }
 
 /// A process and all below it.
@@ -45,16 +48,15 @@ pub(crate) fn cpu(root: Option<u32>) -> Cpu {
     let tick = rustix::param::clock_ticks_per_second() as f64;
     let all = processes();
     let ticks = |pid: &u32| all.get(pid).map_or(0, |stat| stat.ticks);
-    let own: u64 = root.map_or(0, |root| tree(root).iter().map(ticks).sum());
-    let kernel: u64 = all
-        .values()
-        .filter(|stat| stat.kernel)
-        .map(|stat| stat.ticks)
+    let ours = root.map_or_else(Vec::new, tree);
+    let own: u64 = ours.iter().map(ticks).sum();
+    let me = std::process::id();
+    let strangers: u64 = all
+        .iter()
+        .filter(|(pid, stat)| !stat.kernel && **pid != me && !ours.contains(pid))
+        .map(|(_, stat)| stat.ticks + stat.reaped)
         .sum();
-    let strangers = busy()
-        .saturating_sub(own)
-        .saturating_sub(kernel)
-        .saturating_sub(ticks(&std::process::id()));
+    let strangers = strangers + stolen();
     Cpu {
         own: own as f64 / tick,
         foreign: strangers as f64 / tick,
@@ -96,20 +98,13 @@ pub(crate) fn prime_memory(bytes: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// All CPU time but idling, in ticks: user, nice, system, irq, softirq and steal of
-/// `/proc/stat` (proc_stat(5)).
-fn busy() -> u64 {
+/// The time that the host took, in ticks: `steal` of `/proc/stat` (proc_stat(5)).
+fn stolen() -> u64 {
     let text = fs::read_to_string("/proc/stat").unwrap_or_default();
-    let line = text.lines().next().unwrap_or_default();
-    let fields: Vec<u64> = line
-        .split_whitespace()
-        .skip(1)
-        .filter_map(|word| word.parse().ok())
-        .collect();
-    [0, 1, 2, 5, 6, 7]
-        .iter()
-        .filter_map(|at| fields.get(*at))
-        .sum()
+    text.split_whitespace()
+        .nth(8)
+        .and_then(|word| word.parse().ok())
+        .unwrap_or(0)
 }
 
 fn processes() -> HashMap<u32, Stat> {
@@ -133,6 +128,7 @@ fn stat(pid: u32) -> Option<Stat> {
         parent,
         kernel: parent == 2 || pid == 2,
         ticks: number(11)? + number(12)?,
+        reaped: number(13)? + number(14)?,
     })
 }
 

@@ -25,7 +25,7 @@ pub(super) enum Durability {
 
 /// How often a folder that vanishes between making it and moving a file into it is made anew:
 /// evictions and `gc` remove folders that are empty.
-const ATTEMPTS: usize = 100;
+const ATTEMPTS: usize = 1000;
 
 /// A new file, readable by others as the umask says, so that a registry of another user can serve
 /// it once it is published.

@@ -87,7 +87,8 @@ async fn when_nothing_helps_the_client_is_cut_off_and_never_told_it_is_complete(
     let (read, error) = rig.get(&path).await.bytes_until_error().await;
     assert!(error.is_some() && (read.len() as u64) < 8 * MIB);
     rig.flow.settled().await;
-    (broken.lift(), early.lift());
+    broken.lift();
+    early.lift();
     assert_eq!(rig.get(&path).await.digest().await.unwrap(), digest);
 }
 
@@ -105,4 +106,25 @@ async fn a_wrong_manifest_is_refused() {
         rig.manifest("demo/app/manifests/v1").await.status.as_u16(),
         200
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_takes_nothing_fails_no_pull() {
+    let rig = Rig::start().await;
+    std::fs::remove_dir_all(rig.store().join("tidegate/tmp")).unwrap();
+    let digest = rig.up.put_generated_blob("demo/app", 8 * MIB, 7);
+    let path = format!("demo/app/blobs/{digest}");
+    let reply = rig.get(&path).await;
+    assert_eq!(cache(&reply), "BYPASS");
+    assert_eq!(reply.digest().await.unwrap(), digest);
+    let from = rig.range(&path, "bytes=4194304-").await;
+    assert_eq!(from.status.as_u16(), 206);
+    assert_eq!(from.bytes().await.unwrap().len() as u64, 4 * MIB);
+    rig.up
+        .fault(When::get(&digest), Fault::flip_bit_at(8 * MIB - 1));
+    let (read, error) = rig.get(&path).await.bytes_until_error().await;
+    assert!(error.is_some() && (read.len() as u64) < 8 * MIB);
+    rig.put_image("demo/app", "v1", &[]);
+    let manifest = rig.manifest("demo/app/manifests/v1").await;
+    assert_eq!(manifest.status.as_u16(), 200);
 }

@@ -137,6 +137,11 @@ impl Rig {
         Self::over(self.up, self.folder, self.setup).await
     }
 
+    /// The store's folder.
+    pub(crate) fn store(&self) -> std::path::PathBuf {
+        self.folder.path().join("store")
+    }
+
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}/v2/{path}", self.url)
     }
