@@ -146,7 +146,8 @@ async fn healthy(engine: &Dockerd) {
         }
         assert!(
             state.starts_with("running") && start.elapsed() < Duration::from_secs(60),
-            "{state}\n{}",
+            "{}\n{}",
+            inspect(engine, "{{json .State}}").await,
             logs(engine).await
         );
         tokio::time::sleep(Duration::from_millis(200)).await;
