@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 
@@ -98,6 +99,7 @@ struct Call {
     accept: Accept,
     negative_ttl: Duration,
     flow: FlowId,
+    asked: SystemTime,
 }
 
 impl PullThrough {
@@ -237,6 +239,7 @@ impl PullThrough {
             accept: Accept::Native,
             negative_ttl: settings.config.negative_ttl,
             flow: ask.flow,
+            asked: SystemTime::now(),
         };
         Ok((call, settings.config.clone()))
     }

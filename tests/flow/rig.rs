@@ -90,6 +90,9 @@ impl Rig {
     }
 
     async fn over(up: Upstream, folder: TempDir, setup: Setup) -> Self {
+        // What goes wrong is told beside the test that it makes fail.
+        let log = tracing_subscriber::fmt().with_test_writer();
+        let _ = log.with_max_level(tracing::Level::WARN).try_init();
         let path = folder.path().join("store");
         let store = Store::open(store::Config {
             path,
