@@ -7,12 +7,17 @@ use clap::Parser as _;
 use tidegate::cli::Cli;
 use tidegate::cli::Exit;
 
+/// How many threads may wait for disks and names at a time. More would not make disks faster, but
+/// cost memory where many blobs come at once.
+const BLOCKING: usize = 32;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let _logging = cli.start_logging();
     // One worker for each core is tokio's own choice.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .max_blocking_threads(BLOCKING)
         .build();
     match runtime {
         Ok(runtime) => {

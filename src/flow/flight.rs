@@ -179,9 +179,9 @@ impl Landing {
 pub(super) struct Share(Arc<Flights>);
 
 /// What all fills may gather before it is written, in bytes.
-const GATHERED: usize = 8 << 20;
+const GATHERED: usize = 2 << 20;
 /// The least and the most that one may, in bytes.
-const LEAST: usize = 64 << 10;
+const LEAST: usize = 32 << 10;
 const MOST: usize = 1 << 20;
 
 impl Share {

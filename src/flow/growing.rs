@@ -1,4 +1,6 @@
 use std::fs::File;
+use std::io;
+use std::io::IoSlice;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -136,15 +138,17 @@ impl Growing {
 
     /// Writes what a segment got, shows it to the followers, then hashes it where it is next.
     /// Returns whether the segment goes on. Blocks on the disk.
-    pub(super) fn write(&self, segment: u64, batch: &[Bytes]) -> std::io::Result<bool> {
+    pub(super) fn write(&self, segment: u64, batch: &[Bytes]) -> io::Result<bool> {
         let bytes = batch.iter().map(|chunk| chunk.len() as u64).sum();
         let claimed = self.coverage(|coverage| coverage.claim(segment, bytes));
         let mut at = claimed.start;
-        for chunk in batch {
+        let chunks = batch.iter().map(|chunk| {
             let chunk = within(chunk, at, claimed.end);
-            self.file.write_all_at(chunk, at)?;
             at += chunk.len() as u64;
-        }
+            IoSlice::new(chunk)
+        });
+        let mut chunks: Vec<_> = chunks.collect();
+        write_all(&self.file, &mut chunks, claimed.start)?;
         self.coverage(|coverage| coverage.written(segment, claimed.clone()));
         self.wake(None);
         let mut hash = self.hash();
@@ -163,7 +167,7 @@ impl Growing {
     }
 
     /// Hashes what came out of order. Blocks on the disk.
-    pub(super) fn catch_up(&self) -> std::io::Result<()> {
+    pub(super) fn catch_up(&self) -> io::Result<()> {
         let mut buffer = Vec::new();
         loop {
             let mut hash = self.hash();
@@ -208,6 +212,26 @@ impl Growing {
         self.hash.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// Writes all of `chunks`, by as few calls as the kernel takes: large writes get large pages.
+fn write_all(file: &File, mut chunks: &mut [IoSlice<'_>], mut at: u64) -> io::Result<()> {
+    IoSlice::advance_slices(&mut chunks, 0);
+    while !chunks.is_empty() {
+        let some = &chunks[..chunks.len().min(MOST_SLICES)];
+        let written = match rustix::io::pwritev(file, some, at) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => written,
+            Err(rustix::io::Errno::INTR) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        at += written as u64;
+        IoSlice::advance_slices(&mut chunks, written);
+    }
+    Ok(())
+}
+
+/// How many slices one call takes (`IOV_MAX`).
+const MOST_SLICES: usize = 1024;
 
 /// The part of `chunk`, which starts at `at`, that lies before `end`.
 fn within(chunk: &[u8], at: u64, end: u64) -> &[u8] {

@@ -28,8 +28,9 @@ pub(super) type HttpClient = Client<Connector, Full<Bytes>>;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What one HTTP/1.1 connection may have read ahead of its body's reader.
-const HTTP1_BUFFER: usize = 128 << 10;
+/// What one HTTP/1.1 connection may have read ahead of its body's reader, in bytes. A chunk holds
+/// the whole buffer that it was read into, so this counts for each that waits to be written.
+const HTTP1_BUFFER: usize = 64 << 10;
 /// What an upstream may send ahead of one body's reader over HTTP/2: at 20 ms, 100 MiB/s.
 const STREAM_WINDOW: u32 = 2 << 20;
 /// What an upstream may send ahead of all readers of one HTTP/2 connection: this bounds the
