@@ -5,5 +5,6 @@ mod blobs;
 mod faults;
 mod freshness;
 mod isolation;
+mod memory;
 mod ranges;
 mod rig;
