@@ -1,6 +1,7 @@
 //! tidegate: parse, runtime, run.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
 use tidegate::cli::Cli;
@@ -16,8 +17,8 @@ fn main() -> ExitCode {
     match runtime {
         Ok(runtime) => {
             let exit = runtime.block_on(cli.run());
-            // What is still blocked in a system call must not hold the process.
-            runtime.shutdown_background();
+            // What is being written to disk may end; a system call that hangs may not hold us.
+            runtime.shutdown_timeout(Duration::from_secs(1));
             exit.into()
         }
         Err(error) => {

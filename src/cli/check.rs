@@ -10,6 +10,7 @@ use super::exit::Exit;
 use super::exit::Failure;
 use super::print;
 use super::probe;
+use crate::app;
 use crate::config::Config;
 use crate::config::Source;
 use crate::config::Upstream;
@@ -56,11 +57,13 @@ pub(super) async fn run(args: &CheckArgs, source: &Source) -> Result<Exit, Failu
     if args.running {
         return running(&config).await;
     }
+    let registries = config.upstreams.iter().map(client);
+    let registries = registries.collect::<Result<Vec<_>, _>>()?;
     let store = store(&config);
     let upstreams = if args.offline {
         Vec::new()
     } else {
-        join_all(config.upstreams.iter().map(upstream)).await
+        join_all(registries.iter().map(ping)).await
     };
     let report = Report {
         configuration: source.to_string(),
@@ -114,21 +117,24 @@ fn store(config: &Config) -> Finding {
     }
 }
 
-async fn upstream(upstream: &Upstream) -> Finding {
+/// What the proxy would ask an upstream with.
+fn client(upstream: &Upstream) -> Result<Registry, app::Error> {
     let mut config = upstream.registry.clone();
+    let name = config.name.clone();
     // Whoever waits for a check wants to know how it is now.
     config.retries.attempts = config.retries.attempts.min(2);
-    let (name, url) = (config.name.to_string(), config.url.clone());
-    let answer = match Registry::new(config, Ledger::new()) {
-        Ok(registry) => registry.ping(FlowId::next()).await,
-        Err(error) => Err(error),
-    };
+    Registry::new(config, Ledger::new()).map_err(|error| app::Error::Upstream { name, error })
+}
+
+async fn ping(registry: &Registry) -> Finding {
+    let url = &registry.config().url;
+    let answer = registry.ping(FlowId::next()).await;
     let (ok, detail, advice) = match answer {
         Ok(()) => (true, format!("{url} answers and lets us in"), None),
         Err(error) => (false, format!("{url}: {error}"), Some(advice(&error))),
     };
     Finding {
-        name,
+        name: registry.config().name.to_string(),
         ok,
         detail,
         advice,

@@ -1,17 +1,22 @@
 //! Logs, to stderr only. Whoever logs never waits for whoever reads: lines are handed to a thread
 //! of their own, and dropped where it can't keep up.
 
+use std::io::BufWriter;
 use std::io::IsTerminal as _;
 
 use clap::Args;
 use clap::ValueEnum;
 use tracing::Level;
+use tracing_appender::non_blocking::NonBlockingBuilder;
 use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
+
+/// How many lines may wait to be written; a few MB.
+const WAITING_LINES: usize = 16 << 10;
 
 /// What is logged, and how.
 #[derive(Args, Clone, Debug)]
@@ -50,7 +55,11 @@ impl LogArgs {
 
     /// Starts logging. What is still on its way is written when the guard is dropped.
     pub(super) fn start(&self) -> WorkerGuard {
-        let (writer, guard) = tracing_appender::non_blocking(std::io::stderr());
+        // The thread flushes when it has nothing left to write: many lines are one system call.
+        let stderr = BufWriter::with_capacity(64 << 10, std::io::stderr());
+        let (writer, guard) = NonBlockingBuilder::default()
+            .buffered_lines_limit(WAITING_LINES)
+            .finish(stderr);
         let lines = fmt::layer().with_writer(writer);
         let lines = match self.log_format {
             Format::Text => lines
@@ -84,4 +93,34 @@ impl LogArgs {
 fn wants_colour() -> bool {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     !refused && std::io::stderr().is_terminal()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn logs(quiet: bool, verbose: u8) -> [bool; 5] {
+        let log_format = Format::Text;
+        let filter = LogArgs {
+            log_format,
+            verbose,
+            quiet,
+        }
+        .filter();
+        [
+            filter.would_enable("tidegate::app", &Level::WARN),
+            filter.would_enable("tidegate::access", &Level::INFO),
+            filter.would_enable("tidegate::ledger", &Level::DEBUG),
+            filter.would_enable("hyper", &Level::INFO),
+            filter.would_enable("hyper", &Level::TRACE),
+        ]
+    }
+
+    #[test]
+    fn says_as_much_as_asked() {
+        assert_eq!(logs(true, 0), [true, false, false, false, false]);
+        assert_eq!(logs(false, 0), [true, true, false, false, false]);
+        assert_eq!(logs(false, 1), [true, true, true, true, false]);
+        assert_eq!(logs(false, 3), [true; 5]);
+    }
 }

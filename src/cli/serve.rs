@@ -1,3 +1,5 @@
+use std::io::ErrorKind;
+
 use super::exit::Exit;
 use super::exit::Failure;
 use crate::app;
@@ -15,12 +17,21 @@ pub(super) async fn run(source: &Source) -> Result<Exit, Failure> {
 
 impl From<app::Error> for Failure {
     fn from(error: app::Error) -> Self {
-        match error {
+        match &error {
             app::Error::Upstream {
                 error: registry::Error::Config(_),
                 ..
             } => Self::misused(error),
+            // A certificate or a key, which the configuration names wrongly.
+            app::Error::Listen(why) if is_about_a_file(why.kind()) => Self::misused(error),
             _ => Self::nothing(error),
         }
     }
+}
+
+fn is_about_a_file(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::NotFound | ErrorKind::InvalidData | ErrorKind::InvalidInput
+    )
 }

@@ -207,4 +207,6 @@ fn loopback(port: u16) -> SocketAddr {
 #[cfg(test)]
 mod documented;
 #[cfg(test)]
+mod refusals;
+#[cfg(test)]
 mod tests;

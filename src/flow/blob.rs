@@ -7,6 +7,7 @@ use super::ByteRange;
 use super::Call;
 use super::Error;
 use super::OnDisconnect;
+use super::Passed;
 use super::Served;
 use super::Tail;
 use super::fill::Fill;
@@ -84,13 +85,22 @@ impl Blobs {
                 .flatten()
                 .is_some(),
         };
-        if !of_others || self.store.is_linked(&call.repository, &ask.digest).await? {
+        if of_others {
+            self.prove(call, ask).await
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// Sees to it that the repository may open the blob: it is linked, or the upstream says so.
+    async fn prove(&self, call: &Call, ask: &BlobAsk) -> Result<Option<u64>, Error> {
+        let (repository, digest) = (&call.repository, &ask.digest);
+        if self.store.is_linked(repository, digest).await? {
             return Ok(None);
         }
         let size = self.ask_size(call, ask).await?;
-        self.store
-            .link_blobs(&call.repository, std::slice::from_ref(&ask.digest))
-            .await?;
+        let digests = std::slice::from_ref(digest);
+        self.store.link_blobs(repository, digests).await?;
         Ok(size)
     }
 
@@ -171,15 +181,9 @@ impl Blobs {
         match fetched.total {
             Some(size) if fetched.partial => {
                 let part = part.start..part.end.min(size);
-                let (descriptor, body) = (descriptor(ask, size), Body::Upstream(fetched.body));
-                let (origin, age, part) = (Origin::Bypassed, None, Some(part));
-                Ok(Served {
-                    descriptor,
-                    origin,
-                    age,
-                    part,
-                    body,
-                })
+                let length = part.end - part.start;
+                let body = Passed::new(fetched.body, call.repository.clone(), length, None);
+                Ok(bypassed(descriptor(ask, size), Some(part), body))
             }
             // It ignores ranges: the whole comes anyway, so it is kept.
             _ => {
@@ -191,7 +195,7 @@ impl Blobs {
 
     /// Joins the fill of this blob, starting it where there is none.
     async fn follow(&self, call: &Call, ask: &BlobAsk) -> Result<Served, Error> {
-        for _ in 1..BOARDINGS {
+        for _ in 0..BOARDINGS {
             let (follower, landing) = self.flights.board(&ask.digest, &call.repository);
             let origin = if landing.is_some() {
                 Origin::Filled
@@ -203,25 +207,51 @@ impl Blobs {
                 tokio::spawn(self.fill(call, ask, landing).run());
             }
             match follower.opened().await {
+                // That it was opened for this repository is the upstream's word.
                 Ok(Opened::Growing(growing)) => {
-                    if others && !self.store.is_linked(&call.repository, &ask.digest).await? {
-                        self.permit(call, ask).await?;
+                    if others {
+                        self.prove(call, ask).await?;
                     }
                     return from_fill(growing, follower, ask, origin);
                 }
-                Ok(Opened::Stored(_)) => {
-                    self.permit(call, ask).await?;
-                    if let Some(blob) = self.stored(call, &ask.digest).await {
-                        return from_store(blob, ask);
-                    }
+                Ok(Opened::Stored(blob)) => {
+                    self.prove(call, ask).await?;
+                    return from_store(blob, ask);
+                }
+                Err(Error::Store(error)) => {
+                    tracing::error!(digest = %ask.digest, "passing a blob on unstored: {error}");
+                    return self.pass(call, ask).await;
                 }
                 Err(error) if !others => return Err(error),
                 Err(_) => {}
             }
         }
-        Err(Error::GivenUp(
-            "the blob went away each time it was about to be read",
-        ))
+        let why = "the blob went away each time it was about to be read";
+        Err(Error::GivenUp(why))
+    }
+
+    /// The whole, or all from the start of the range on, for the store doesn't take it.
+    async fn pass(&self, call: &Call, ask: &BlobAsk) -> Result<Served, Error> {
+        let start = match ask.range {
+            Some(ByteRange::From(start)) if start > 0 => Some(start),
+            _ => None,
+        };
+        let range = start.map(|start| start..u64::MAX);
+        let name = &call.repository.name;
+        let fetched = call
+            .registry()
+            .blob_get(call.flow, name, &ask.digest, range);
+        let fetched = call.noted(fetched.await);
+        let fetched = fetched.map_err(|error| no_blob(call, ask, error))?;
+        let Some(size) = fetched.total else {
+            let error = registry::Error::Wrong("a blob without Content-Length".into());
+            return Err(no_blob(call, ask, error));
+        };
+        let part = start.filter(|_| fetched.partial).map(|start| start..size);
+        let whole = part.is_none().then(|| ask.digest.clone());
+        let length = part.as_ref().map_or(size, |part| part.end - part.start);
+        let body = Passed::new(fetched.body, call.repository.clone(), length, whole);
+        Ok(bypassed(descriptor(ask, size), part, body))
     }
 
     fn fill(&self, call: &Call, ask: &BlobAsk, landing: super::flight::Landing) -> Fill {
@@ -232,6 +262,16 @@ impl Blobs {
             on_disconnect: ask.on_disconnect,
             flow: call.flow,
         }
+    }
+}
+
+fn bypassed(descriptor: Descriptor, part: Option<Range<u64>>, body: Passed) -> Served {
+    Served {
+        descriptor,
+        origin: Origin::Bypassed,
+        age: None,
+        part,
+        body: Body::Passed(body),
     }
 }
 

@@ -18,10 +18,19 @@ pub(super) struct Coverage {
 pub(super) struct Segment {
     /// Unique within its blob.
     pub(super) id: u64,
+    /// Before this, all that it got is written.
+    done: u64,
     /// The next byte that is not claimed for writing yet.
     pub(super) at: u64,
     /// Where it ends (excluded); lowered when another segment takes over the rest.
     pub(super) end: u64,
+}
+
+impl Segment {
+    /// Whether the byte `at` is this segment's to bring, claimed already or not.
+    fn brings(&self, at: u64) -> bool {
+        (self.done..self.end).contains(&at)
+    }
 }
 
 /// How far ahead of a segment a reader may ask, in bytes, and still wait for it.
@@ -57,7 +66,7 @@ impl Coverage {
             || self
                 .segments
                 .iter()
-                .any(|s| s.at <= at && at < s.end && at - s.at <= NEAR)
+                .any(|s| s.brings(at) && at.saturating_sub(s.at) <= NEAR)
     }
 
     /// A new segment for a reader of all from `start` on, unless the bytes come anyway. It takes
@@ -67,7 +76,7 @@ impl Coverage {
             return None;
         }
         let at = self.reach(start);
-        if let Some(slow) = self.segments.iter_mut().find(|s| s.at <= at && at < s.end) {
+        if let Some(slow) = self.segments.iter_mut().find(|s| s.brings(at)) {
             slow.end = at;
         }
         Some(self.open(at))
@@ -81,7 +90,7 @@ impl Coverage {
             let next = self
                 .segments
                 .iter()
-                .find(|s| s.at <= next && next < s.end)
+                .find(|s| s.brings(next))
                 .map_or(next, |s| s.end);
             if next >= self.size {
                 return None;
@@ -104,11 +113,13 @@ impl Coverage {
         start..segment.at
     }
 
-    /// A claimed range has been written.
-    pub(super) fn written(&mut self, range: Range<u64>) {
+    /// A range that the segment had claimed has been written.
+    pub(super) fn written(&mut self, id: u64, range: Range<u64>) {
         if range.is_empty() {
             return;
         }
+        let own = self.segments.iter_mut().find(|s| s.id == id);
+        own.into_iter().for_each(|s| s.done = range.end);
         let index = self.present.partition_point(|r| r.start < range.start);
         self.present.insert(index, range);
         self.present.dedup_by(|next, before| {
@@ -152,13 +163,14 @@ impl Coverage {
             .present
             .iter()
             .map(|r| r.start)
-            .chain(self.segments.iter().map(|s| s.at));
+            .chain(self.segments.iter().map(|s| s.done));
         let end = starts
             .filter(|start| *start > at)
             .min()
             .unwrap_or(self.size);
         let segment = Segment {
             id: self.next_id,
+            done: at,
             at,
             end,
         };
@@ -176,7 +188,7 @@ mod tests {
 
     fn write(coverage: &mut Coverage, id: u64, bytes: u64) -> Range<u64> {
         let range = coverage.claim(id, bytes);
-        coverage.written(range.clone());
+        coverage.written(id, range.clone());
         range
     }
 
@@ -240,6 +252,26 @@ mod tests {
         assert_eq!(coverage.segment(first.id).unwrap().end, 100 * MIB);
         assert_eq!(coverage.split(50 * MIB), None, "no more splits");
         assert!(!coverage.give_back(second.id));
+    }
+
+    #[test]
+    fn what_is_being_written_is_no_gap() {
+        let mut coverage = Coverage::new(10);
+        let first = coverage.fill_gap().unwrap();
+        let claimed = coverage.claim(first.id, 4);
+        assert_eq!(coverage.fill_gap(), None);
+        assert!(coverage.is_near(2));
+        coverage.written(first.id, claimed);
+        assert_eq!(coverage.fill_gap(), None);
+        let rest = coverage.claim(first.id, 6);
+        assert_eq!(
+            coverage.fill_gap(),
+            None,
+            "claimed to the end, not written yet"
+        );
+        assert!(!coverage.is_whole());
+        coverage.written(first.id, rest);
+        assert!(coverage.is_whole());
     }
 
     #[test]

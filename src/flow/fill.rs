@@ -5,6 +5,8 @@ use tokio::task::JoinSet;
 
 use super::Error;
 use super::OnDisconnect;
+use super::coverage::Coverage;
+use super::coverage::Segment;
 use super::flight::Landing;
 use super::flight::Opened;
 use super::growing::Growing;
@@ -61,9 +63,23 @@ impl Fill {
     async fn grow(&self, fetched: FetchedBlob, size: u64, writer: Writer) -> Result<(), Error> {
         let (growing, splits) = Growing::new(writer.file().clone(), self.landing.digest(), size);
         let growing = Arc::new(growing);
+        let source = Arc::new(Source {
+            registry: self.registry.clone(),
+            repository: self.landing.repository().clone(),
+            digest: self.landing.digest().clone(),
+            flow: self.flow,
+            growing: growing.clone(),
+            share: self.landing.share(),
+        });
+        // Before anybody can read, so that no reader asks for a segment in its place.
+        let first = growing.coverage(Coverage::fill_gap);
         self.landing.open(Ok(Opened::Growing(growing.clone())));
+        let mut segments = JoinSet::new();
+        if let Some(first) = first {
+            segments.spawn(source.clone().fetch(first.id, Some(fetched)));
+        }
         let verdict = tokio::select! {
-            verdict = self.deliver(&growing, fetched, splits) => verdict,
+            verdict = self.deliver(&source, segments, splits) => verdict,
             () = self.landing.deserted(), if self.on_disconnect == OnDisconnect::Abort => {
                 Err(Error::GivenUp("everybody left"))
             }
@@ -74,24 +90,18 @@ impl Fill {
         Ok(())
     }
 
+    /// Waits until all segments have come, those that readers split off and those that fill what
+    /// others left.
     async fn deliver(
         &self,
-        growing: &Arc<Growing>,
-        fetched: FetchedBlob,
-        mut splits: mpsc::UnboundedReceiver<super::coverage::Segment>,
+        source: &Arc<Source>,
+        mut segments: JoinSet<Result<(), Error>>,
+        mut splits: mpsc::UnboundedReceiver<Segment>,
     ) -> Result<(), Error> {
-        let source = Arc::new(Source {
-            registry: self.registry.clone(),
-            repository: self.landing.repository().clone(),
-            digest: self.landing.digest().clone(),
-            flow: self.flow,
-            growing: growing.clone(),
-        });
-        let mut fetched = Some(fetched);
-        let mut segments = JoinSet::new();
+        let growing = &source.growing;
         while !growing.coverage(|coverage| coverage.is_whole()) {
-            if let Some(gap) = growing.coverage(|coverage| coverage.fill_gap()) {
-                segments.spawn(source.clone().fetch(gap.id, fetched.take()));
+            if let Some(gap) = growing.coverage(Coverage::fill_gap) {
+                segments.spawn(source.clone().fetch(gap.id, None));
             }
             tokio::select! {
                 Some(split) = splits.recv() => {

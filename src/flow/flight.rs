@@ -161,11 +161,33 @@ impl Landing {
         &self.digest
     }
 
+    /// This fill's share of what all fills may hold in memory.
+    pub(super) fn share(&self) -> Share {
+        Share(self.flights.clone())
+    }
+
     /// Waits until nobody follows any more.
     pub(super) async fn deserted(&self) {
         while self.flight.followers.load(Ordering::Relaxed) > 0 {
             self.flight.left.notified().await;
         }
+    }
+}
+
+/// A fill's part of the memory that all fills share.
+#[derive(Debug)]
+pub(super) struct Share(Arc<Flights>);
+
+/// What all fills may gather before it is written, in bytes.
+const GATHERED: usize = 8 << 20;
+/// The least and the most that one may, in bytes.
+const LEAST: usize = 64 << 10;
+const MOST: usize = 1 << 20;
+
+impl Share {
+    /// How many bytes this fill may gather now.
+    pub(super) fn bytes(&self) -> usize {
+        (GATHERED / self.0.count().max(1)).clamp(LEAST, MOST)
     }
 }
 

@@ -184,13 +184,30 @@ impl Tags {
             .check_gone(call, &Reference::Tag(key.tag.clone()))?;
         let (this, task, wanted) = (self.clone(), call.clone(), key.clone());
         let (outcome, seat) = if head {
-            let work = move || async move { this.ask(&task, &wanted).await };
+            let work = move || async move {
+                match this.heard(&task, &wanted).await {
+                    Some(pointer) => Ok(pointer),
+                    None => this.ask(&task, &wanted).await,
+                }
+            };
             self.requests.run((key, Method::Head), work).await
         } else {
-            let work = move || async move { this.fetch(&task, &wanted).await };
+            let work = move || async move {
+                match this.heard(&task, &wanted).await {
+                    Some(pointer) => Ok(pointer),
+                    None => this.fetch(&task, &wanted).await,
+                }
+            };
             self.requests.run((key, Method::Get), work).await
         };
         Ok((outcome?, seat.origin()))
+    }
+
+    /// What another request has heard since this call was made: it came between this call's look
+    /// and its turn.
+    async fn heard(&self, call: &Call, key: &TagKey) -> Option<Pointer> {
+        let pointer = self.recall(key).await;
+        pointer.filter(|pointer| pointer.confirmed >= call.asked)
     }
 
     async fn revalidate(
@@ -225,6 +242,9 @@ impl Tags {
     ) -> impl Future<Output = Result<Pointer, Error>> + Send + 'static {
         let (this, call, key, known) = (self.clone(), call.clone(), key.clone(), known.clone());
         async move {
+            if let Some(pointer) = this.heard(&call, &key).await {
+                return Ok(pointer);
+            }
             let pointer = this.ask(&call, &key).await?;
             if pointer.digest != known.digest {
                 tracing::info!(

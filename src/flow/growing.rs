@@ -145,7 +145,7 @@ impl Growing {
             self.file.write_all_at(chunk, at)?;
             at += chunk.len() as u64;
         }
-        self.coverage(|coverage| coverage.written(claimed.clone()));
+        self.coverage(|coverage| coverage.written(segment, claimed.clone()));
         self.wake(None);
         let mut hash = self.hash();
         if hash.at == claimed.start {

@@ -3,11 +3,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::FutureExt as _;
 use tokio::task::JoinHandle;
 
 use super::Error;
 use super::breaker::is_outage;
+use super::flight::Share;
 use super::growing::Growing;
 use crate::ledger::FlowId;
 use crate::oci::Digest;
@@ -24,11 +24,10 @@ pub(super) struct Source {
     pub(super) digest: Digest,
     pub(super) flow: FlowId,
     pub(super) growing: Arc<Growing>,
+    /// What may be gathered while a batch is written: with that batch, the bound on memory.
+    pub(super) share: Share,
 }
 
-/// How many bytes are gathered before they are written: with what is being written meanwhile, the
-/// bound on a segment's memory.
-const BATCH: usize = 128 << 10;
 /// How often a segment is resumed without having got a byte.
 const RESUMES: u32 = 4;
 /// The pause before the first of those; it doubles.
@@ -112,21 +111,33 @@ impl Source {
         let mut intake = Intake {
             body: fetched.body,
             skip,
+            room: self.share.bytes(),
+            batch: Vec::new(),
             failure: None,
         };
-        let mut writing: Option<JoinHandle<io::Result<bool>>> = None;
+        let mut writing: Option<Writing> = None;
         loop {
-            let batch = intake.batch().await;
-            if let Some(writing) = writing.take()
-                && !written(writing).await?
-            {
-                return Ok(());
+            tokio::select! {
+                goes_on = written(&mut writing) => {
+                    writing = None;
+                    if !goes_on? {
+                        return Ok(());
+                    }
+                }
+                () = intake.gather(), if intake.has_room() => {}
             }
-            let batch = batch.map_err(|error| self.error(error))?;
-            let growing = self.growing.clone();
-            writing = Some(tokio::task::spawn_blocking(move || {
-                growing.write(segment, &batch)
-            }));
+            if writing.is_some() {
+                continue;
+            }
+            let batch = std::mem::take(&mut intake.batch);
+            intake.room = self.share.bytes();
+            if !batch.is_empty() {
+                let growing = self.growing.clone();
+                let write = move || growing.write(segment, &batch);
+                writing = Some(tokio::task::spawn_blocking(write));
+            } else if let Some(failure) = intake.failure.take() {
+                return Err(self.error(failure));
+            }
         }
     }
 
@@ -143,56 +154,52 @@ impl Source {
     }
 }
 
-async fn written(writing: JoinHandle<io::Result<bool>>) -> Result<bool, Error> {
+type Writing = JoinHandle<io::Result<bool>>;
+
+/// Whether the segment goes on, once what is being written is written; pending where nothing is.
+async fn written(writing: &mut Option<Writing>) -> Result<bool, Error> {
+    let Some(writing) = writing else {
+        return std::future::pending().await;
+    };
     let written = writing.await.map_err(io::Error::other).flatten();
     written.map_err(|error| Error::Write(Arc::new(error)))
 }
 
-/// A body, read in batches.
+/// A body, and what of it is gathered for the next write.
 struct Intake {
     body: registry::Body,
     /// How many bytes of it are not wanted.
     skip: u64,
-    /// What ended it, while the batch before that is still to be written.
+    /// How many bytes may still be gathered; exceeded by a part of a chunk at most.
+    room: usize,
+    batch: Vec<Bytes>,
+    /// What ended the body.
     failure: Option<registry::Error>,
 }
 
 impl Intake {
-    /// What has come, up to [`BATCH`]; waits for the first chunk only.
-    async fn batch(&mut self) -> Result<Vec<Bytes>, registry::Error> {
-        let mut batch = Vec::new();
-        let mut gathered = 0;
-        if let Some(failure) = self.failure.take() {
-            return Err(failure);
-        }
-        while gathered < BATCH {
-            let next = match gathered {
-                0 => Some(self.body.chunk().await),
-                _ => self.body.chunk().now_or_never(),
-            };
-            let Some(next) = next else { break };
-            match next.unwrap_or_else(|| Err(registry::Error::Unreachable(ENDED.into()))) {
-                Ok(chunk) => {
-                    let chunk = self.wanted(chunk);
-                    gathered += chunk.len();
-                    batch.push(chunk);
-                }
-                Err(failure) if gathered == 0 => return Err(failure),
-                Err(failure) => {
-                    self.failure = Some(failure);
-                    break;
-                }
-            }
-        }
-        Ok(batch)
+    fn has_room(&self) -> bool {
+        self.room > 0 && self.failure.is_none()
     }
 
-    fn wanted(&mut self, mut chunk: Bytes) -> Bytes {
-        let skipped = usize::try_from(self.skip)
-            .unwrap_or(usize::MAX)
-            .min(chunk.len());
+    /// Takes in the next chunk. Cancel-safe.
+    async fn gather(&mut self) {
+        match self.body.chunk().await {
+            Some(Ok(chunk)) => self.take(chunk),
+            Some(Err(failure)) => self.failure = Some(failure),
+            None => self.failure = Some(registry::Error::Unreachable(ENDED.into())),
+        }
+    }
+
+    fn take(&mut self, mut chunk: Bytes) {
+        let skipped = usize::try_from(self.skip).unwrap_or(usize::MAX);
+        let skipped = skipped.min(chunk.len());
         self.skip -= skipped as u64;
-        chunk.split_off(skipped)
+        let chunk = chunk.split_off(skipped);
+        self.room = self.room.saturating_sub(chunk.len());
+        if !chunk.is_empty() {
+            self.batch.push(chunk);
+        }
     }
 }
 

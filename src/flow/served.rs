@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::Passed;
 use super::Tail;
 use crate::ledger::Origin;
 use crate::oci::Descriptor;
-use crate::registry;
 
 /// An answer whose header is known and whose body may still be coming.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub enum Body {
     /// From a stored or a growing file.
     Tail(Tail),
     /// From the upstream, unstored.
-    Upstream(registry::Body),
+    Passed(Passed),
 }
 
 /// A list of tags or referrers.

@@ -7,10 +7,10 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use crate::flow;
+use crate::flow::Passed;
 use crate::flow::Tail;
 use crate::oci::Digest;
 use crate::oci::Repository;
-use crate::registry;
 
 use super::activity::Busy;
 use super::lane::Lane;
@@ -38,7 +38,7 @@ pin_project! {
         Bytes { bytes: Bytes },
         Tail { #[pin] tail: Tail },
         Lane { #[pin] body: LaneBody },
-        Upstream { #[pin] body: registry::Body },
+        Passed { #[pin] body: Passed },
     }
 }
 
@@ -54,8 +54,6 @@ pub(super) struct Subject {
 pub(super) enum Broken {
     #[error(transparent)]
     Flow(#[from] flow::Error),
-    #[error("the upstream {0}")]
-    Upstream(#[from] registry::Error),
     #[error("it ended {0} bytes early")]
     Short(u64),
     #[error("it is longer than it should be")]
@@ -84,7 +82,7 @@ impl Payload {
             flow::Body::Empty => return Self::empty(),
             flow::Body::Bytes(bytes) => Source::Bytes { bytes },
             flow::Body::Tail(tail) => Source::Tail { tail },
-            flow::Body::Upstream(body) => Source::Upstream { body },
+            flow::Body::Passed(body) => Source::Passed { body },
         };
         Self {
             source,
@@ -129,7 +127,7 @@ impl Body for Payload {
             SourceProj::Bytes { bytes } => Some(Ok(Frame::data(std::mem::take(bytes)))),
             SourceProj::Tail { tail } => ready!(tail.poll_frame(cx)).map(|f| f.map_err(Into::into)),
             SourceProj::Lane { body } => ready!(body.poll_frame(cx)).map(|f| f.map_err(Into::into)),
-            SourceProj::Upstream { body } => {
+            SourceProj::Passed { body } => {
                 ready!(body.poll_frame(cx)).map(|f| f.map_err(Into::into))
             }
         };
@@ -162,5 +160,33 @@ impl Body for Payload {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.remaining)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    /// `text` where `length` bytes were promised.
+    async fn read(text: &'static str, length: u64) -> Result<Bytes, Broken> {
+        let subject = Subject {
+            repository: Repository::new("docker.io".parse().unwrap(), "a/b".parse().unwrap()),
+            digest: Digest::of(b"x"),
+        };
+        let body = flow::Body::Bytes(Bytes::from_static(text.as_bytes()));
+        let payload = Payload::from_flow(body, length, subject);
+        assert_eq!(payload.size_hint().exact(), Some(length));
+        payload.collect().await.map(|body| body.to_bytes())
+    }
+
+    #[tokio::test]
+    async fn a_body_is_what_was_promised_or_breaks_off() {
+        assert_eq!(read("12345", 5).await.unwrap(), "12345");
+        assert!(matches!(read("12345", 6).await, Err(Broken::Short(1))));
+        assert!(matches!(read("12345", 4).await, Err(Broken::Long)));
+        assert!(matches!(read("", 1).await, Err(Broken::Short(1))));
+        assert_eq!(read("", 0).await.unwrap(), "");
     }
 }

@@ -79,7 +79,10 @@ impl<K: Fn(&UpstreamName) -> bool> Upstreams<'_, K> {
         if DOCKER_HUB.contains(&name.as_str()) {
             return "docker.io".parse().ok().filter(|name| (self.knows)(name));
         }
-        None
+        // As a path component, a name with a port is written without its colon.
+        let (host, port) = name.as_str().rsplit_once('_')?;
+        let name = format!("{host}:{port}").parse().ok()?;
+        (self.knows)(&name).then_some(name)
     }
 
     /// The configured upstream that is called by the authority `host`.
@@ -180,6 +183,7 @@ mod tests {
         assert_eq!(path("docker.io/nginx"), "docker.io library/nginx");
         assert_eq!(path("docker.io/a/b"), "docker.io a/b");
         assert_eq!(path("localhost:5001/a"), "localhost:5001 a");
+        assert_eq!(path("localhost_5001/a"), "localhost:5001 a");
         assert_eq!(path("corp/a"), "corp a");
         assert_eq!(path("index.docker.io/nginx"), "docker.io library/nginx");
     }

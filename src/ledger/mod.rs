@@ -24,10 +24,28 @@ impl Ledger {
     /// asked.
     fn record(&self, receipt: &Receipt) {
         match receipt.leg {
-            Leg::Client => tracing::info!(target: "tidegate::access", "{receipt}"),
-            Leg::Upstream | Leg::Target | Leg::Tap => {
-                tracing::debug!(target: "tidegate::ledger", "{receipt}");
-            }
+            Leg::Client => log!(info, "tidegate::access", receipt),
+            Leg::Upstream | Leg::Target | Leg::Tap => log!(debug, "tidegate::ledger", receipt),
         }
     }
 }
+
+/// A receipt as a log line, each figure a field of its own.
+macro_rules! log {
+    ($level:ident, $target:literal, $receipt:ident) => {
+        tracing::$level!(
+            target: $target,
+            upstream = &*$receipt.registry,
+            repository = &*$receipt.repository,
+            reference = &*$receipt.reference,
+            status = $receipt.status,
+            origin = $receipt.origin.map(Origin::as_str),
+            bytes = $receipt.response_bytes,
+            duration_us = u64::try_from($receipt.duration.as_micros()).unwrap_or(u64::MAX),
+            end = $receipt.end.as_str(),
+            host = &*$receipt.host,
+            "{} {}", $receipt.method, $receipt.action
+        )
+    };
+}
+use log;

@@ -208,22 +208,6 @@ impl Draft {
     }
 }
 
-impl fmt::Display for Receipt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.method, self.registry)?;
-        for part in [&self.repository, &self.reference] {
-            if !part.is_empty() {
-                write!(f, " {part}")?;
-            }
-        }
-        write!(f, " {} {}", self.status, self.end)?;
-        if let Some(origin) = self.origin {
-            write!(f, " {origin}")?;
-        }
-        write!(f, " {} bytes in {:?}", self.response_bytes, self.duration)
-    }
-}
-
 impl Drop for Draft {
     fn drop(&mut self) {
         self.close(End::Cancelled);

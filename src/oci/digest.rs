@@ -141,6 +141,15 @@ impl Hasher {
     }
 }
 
+impl fmt::Debug for Hasher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Inner::Sha256(_) => "Hasher(sha256)",
+            Inner::Sha512(_) => "Hasher(sha512)",
+        })
+    }
+}
+
 fn hex(bytes: &[u8]) -> String {
     use fmt::Write as _;
     bytes

@@ -1,95 +1,95 @@
-use std::future::Future as _;
-use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body::Body as _;
-use http_body::{Frame, SizeHint};
+use bytes::{Bytes, BytesMut};
+use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
+use pin_project_lite::pin_project;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
 
 use super::Error;
-use super::transport::explain;
+use super::cause;
+use super::fault::Again;
+use super::fault::Fault;
 use crate::ledger::Draft;
 use crate::ledger::End;
 use crate::ledger::Meter;
 
 /// The bytes of a blob as they come: metered, and failed by `Timeouts::idle_body`.
+///
+/// A drop ends the exchange: the connection is closed (HTTP/1.1) or the stream is reset (HTTP/2).
+/// After an error or the end there is nothing more to come.
 #[derive(Debug)]
 pub struct Body {
-    body: Box<Meter<Incoming>>,
-    host: String,
-    idle: Duration,
-    patience: Pin<Box<Sleep>>,
-    waiting: bool,
-    failed: bool,
+    metered: Option<Box<Meter<Watched>>>,
     permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Body {
-    pub(super) fn new(
-        body: Incoming,
-        draft: Draft,
-        idle: Duration,
-        permit: Option<OwnedSemaphorePermit>,
-    ) -> Self {
-        let host = draft.receipt.host.to_string();
-        Self {
-            body: Box::new(Meter::new(body, draft, End::Failed)),
-            host,
+    /// The body of the exchange of `draft`, which fails when for `idle` nothing comes.
+    pub(super) fn new(incoming: Incoming, draft: Draft, idle: Duration) -> Self {
+        let watched = Watched {
+            incoming,
+            host: draft.receipt.host.clone(),
             idle,
-            patience: Box::pin(tokio::time::sleep(idle)),
-            waiting: false,
-            failed: false,
-            permit,
+            alarm: None,
+            armed: false,
+        };
+        Self {
+            metered: Some(Box::new(Meter::new(watched, draft, End::Failed))),
+            permit: None,
         }
     }
 
-    /// The next bytes; `None` at the end, and after an error. Cancel-safe.
+    /// Keeps `permit` until this body's end.
+    pub(super) fn hold(&mut self, permit: Option<OwnedSemaphorePermit>) {
+        self.permit = permit;
+    }
+
+    /// The next bytes; `None` at the end. Cancel-safe.
     pub async fn chunk(&mut self) -> Option<Result<Bytes, Error>> {
         loop {
-            match poll_fn(|cx| Pin::new(&mut *self).poll_frame(cx)).await? {
-                Ok(frame) => {
-                    if let Ok(bytes) = frame.into_data() {
-                        return Some(Ok(bytes));
-                    }
-                }
+            let frame = std::future::poll_fn(|cx| Pin::new(&mut *self).poll_frame(cx)).await?;
+            match frame.map(Frame::into_data) {
+                Ok(Ok(bytes)) if bytes.is_empty() => {}
+                Ok(Ok(bytes)) => return Some(Ok(bytes)),
+                Ok(Err(_trailers)) => {}
                 Err(error) => return Some(Err(error)),
             }
         }
     }
+}
 
-    /// Nothing of it is wanted; its permit goes to the next request.
-    pub(super) fn give_up(&mut self) -> Option<OwnedSemaphorePermit> {
-        self.failed = true;
-        self.permit.take()
-    }
-
-    /// All of it, up to `limit` bytes; `None` where there is more.
-    pub(super) async fn collect(&mut self, limit: usize) -> Result<Option<Bytes>, Error> {
-        let mut all = bytes::BytesMut::new();
-        while let Some(chunk) = self.chunk().await {
-            let chunk = chunk?;
-            if all.len() + chunk.len() > limit {
-                return Ok(None);
+impl Body {
+    /// All of it, if it has no more than `most` bytes. One that breaks off may be tried again.
+    pub(super) async fn whole(&mut self, most: usize) -> Result<Bytes, Fault> {
+        let too_long = || Fault::wrong(format!("an answer of more than {most} bytes"));
+        let promised = self.size_hint();
+        if promised.lower() > most as u64 {
+            return Err(too_long());
+        }
+        let mut all = BytesMut::with_capacity(usize::try_from(promised.lower()).unwrap_or(0));
+        while let Some(bytes) = self.chunk().await {
+            let bytes = bytes.map_err(broken)?;
+            if all.len() + bytes.len() > most {
+                return Err(too_long());
             }
-            all.extend_from_slice(&chunk);
+            all.extend_from_slice(&bytes);
         }
-        Ok(Some(all.freeze()))
+        Ok(all.freeze())
     }
+}
 
-    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
-        if !self.waiting {
-            self.waiting = true;
-            self.patience.as_mut().reset(Instant::now() + self.idle);
-        }
-        let idle = self.idle;
-        let late = |()| Error::TimedOut(format!("{}: no byte of the body for {idle:?}", self.host));
-        self.patience.as_mut().poll(cx).map(late)
-    }
+/// Waiting for bytes that do not come takes long, so it is done only twice.
+fn broken(error: Error) -> Fault {
+    let again = match error {
+        Error::TimedOut(_) => Again::Once,
+        _ => Again::Backoff,
+    };
+    Fault { error, again }
 }
 
 impl http_body::Body for Body {
@@ -97,31 +97,79 @@ impl http_body::Body for Body {
     type Error = Error;
 
     fn poll_frame(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let this = self.get_mut();
-        if this.failed {
+        let Some(metered) = &mut self.metered else {
             return Poll::Ready(None);
-        }
-        let outcome = match Pin::new(&mut this.body).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
-                this.waiting = false;
-                return Poll::Ready(Some(Ok(frame)));
-            }
-            Poll::Ready(None) => return Poll::Ready(None),
-            Poll::Ready(Some(Err(error))) => explain(&this.host, &error),
-            Poll::Pending => std::task::ready!(this.poll_idle(cx)),
         };
-        this.failed = true;
-        Poll::Ready(Some(Err(outcome)))
+        let frame = ready!(Pin::new(metered.as_mut()).poll_frame(cx));
+        if !matches!(frame, Some(Ok(_))) || metered.is_end_stream() {
+            self.metered = None;
+            self.permit = None;
+        }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.metered
+            .as_ref()
+            .is_none_or(|metered| metered.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.metered
+            .as_ref()
+            .map_or_else(|| SizeHint::with_exact(0), |metered| metered.size_hint())
+    }
+}
+
+pin_project! {
+    /// What comes from the wire, and the alarm that rings when nothing comes while it is awaited.
+    #[derive(Debug)]
+    struct Watched {
+        #[pin]
+        incoming: Incoming,
+        host: Arc<str>,
+        idle: Duration,
+        alarm: Option<Pin<Box<Sleep>>>,
+        armed: bool,
+    }
+}
+
+impl http_body::Body for Watched {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let this = self.project();
+        if let Poll::Ready(frame) = this.incoming.poll_frame(cx) {
+            *this.armed = false;
+            return Poll::Ready(
+                frame.map(|frame| frame.map_err(|error| cause::of_body(this.host, &error))),
+            );
+        }
+        let rings = Instant::now() + *this.idle;
+        let alarm = this
+            .alarm
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(rings)));
+        if !*this.armed {
+            *this.armed = true;
+            alarm.as_mut().reset(rings);
+        }
+        ready!(alarm.as_mut().poll(cx));
+        let text = format!("no bytes from {} for {:?}", this.host, this.idle);
+        Poll::Ready(Some(Err(Error::TimedOut(text))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
     }
 }

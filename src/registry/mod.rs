@@ -1,178 +1,60 @@
 //! A client for one remote registry: challenge, token, retry, redirect, timeouts.
+//!
+//! A call goes down these rooms: [`Registry`] tries the places that the content is at, `endpoint`
+//! makes one attempt there, signed in by `auth`, `redirect` follows to where the bytes are, and
+//! `wire` makes the exchange, which leaves one receipt. `retry` decides whether there is another
+//! attempt. Dropping any future here ends what it was doing and leaves nothing locked; a token
+//! that others may wait for is still fetched.
 
-use std::path::PathBuf;
+use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::Semaphore;
-use url::Url;
 
+use crate::ledger::FlowId;
 use crate::ledger::Ledger;
 use crate::oci::Digest;
-use crate::oci::UpstreamName;
+use crate::oci::Name;
+use crate::oci::Reference;
 
 mod action;
+mod answer;
+mod auth;
 mod body;
+mod cause;
 mod challenge;
+mod config;
 mod credential;
+mod detached;
+mod endpoint;
 mod error;
-mod exchange;
+mod fault;
+mod redirect;
+mod refusal;
 mod retry;
+mod secret;
 mod token;
 mod transport;
+mod wire;
 
+pub use answer::{FetchedBlob, FetchedManifest, Listing, ManifestHead};
 pub use body::Body;
+pub use config::{Config, Credentials, Retries, Timeouts};
 pub use error::Error;
+pub use secret::Secret;
 
-use exchange::Wire;
-use retry::Budget;
-use token::SignIn;
-
-/// How to talk to one registry.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Config {
-    /// What clients call it.
-    pub name: UpstreamName,
-    /// Where it is: scheme, host, port, and a path prefix where it has one.
-    pub url: Url,
-    /// Where else the same content is: asked in turn when `url` can't be reached or fails (5xx).
-    pub fallback: Vec<Url>,
-    /// As whom to ask.
-    pub credentials: Credentials,
-    /// A PEM file of further certificate authorities to trust.
-    pub ca: Option<PathBuf>,
-    /// Whether an `http:` URL is allowed. (One that is not allowed is an error of `Registry::new`.)
-    pub plain_http: bool,
-    /// The most exchanges at a time, bodies included; `None` for no limit.
-    pub max_concurrent: Option<usize>,
-    /// How long to wait for what.
-    pub timeouts: Timeouts,
-    /// How often to try.
-    pub retries: Retries,
-}
-
-/// How long to wait. None of these bounds a whole transfer.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Timeouts {
-    /// For a connection, TLS handshake included.
-    pub connect: Duration,
-    /// For the response's header, from the request's end.
-    pub header: Duration,
-    /// For the next bytes of a body.
-    pub idle_body: Duration,
-}
-
-/// How often to try. Backoff is exponential with full jitter.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Retries {
-    /// Attempts at one request, the first one included.
-    pub attempts: usize,
-    /// The first pause.
-    pub base: Duration,
-    /// The longest pause; a `Retry-After` beyond it is not waited for, but reported.
-    pub cap: Duration,
-}
-
-/// As whom to ask a registry.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Credentials {
-    /// From docker's `config.json` (and its helpers) where it has an entry, else as nobody.
-    DockerConfig,
-    /// As nobody.
-    Anonymous,
-    /// With a user name and a password, or an access token in its place.
-    Basic {
-        /// The user name.
-        username: String,
-        /// The password.
-        password: Secret,
-    },
-    /// With a bearer token, sent as it is.
-    Token(Secret),
-    /// From a docker credential helper: `docker-credential-<name>`.
-    Helper(String),
-    /// From a file that holds `username:password`; read again when it changes.
-    File(PathBuf),
-}
-
-/// A string that no `Debug` or `Display` prints.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Hides `text`.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text itself, for the wire.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("***")
-    }
-}
-
-/// What a `HEAD` of a manifest said.
-#[derive(Clone, Debug)]
-pub struct ManifestHead {
-    /// `Content-Type`, where there was one.
-    pub media_type: Option<Arc<str>>,
-    /// `Docker-Content-Digest`, where there was one.
-    pub digest: Option<Digest>,
-    /// `Content-Length`, where there was one.
-    pub size: Option<u64>,
-}
-
-/// A manifest as it came.
-#[derive(Clone, Debug)]
-pub struct FetchedManifest {
-    /// `Content-Type`, else [`crate::oci::media::of_manifest`].
-    pub media_type: Arc<str>,
-    /// The digest of `bytes`; equal to the one asked for, where it was asked for by digest.
-    pub digest: Digest,
-    /// Byte for byte.
-    pub bytes: Bytes,
-}
-
-/// A blob, or a part of one, that is about to come.
-#[derive(Debug)]
-pub struct FetchedBlob {
-    /// Where `body` starts within the blob, in bytes: 0 where the registry ignored the range.
-    pub offset: u64,
-    /// Whether the registry honoured the range, with a 206.
-    pub partial: bool,
-    /// The whole blob's size, in bytes, where the registry said it.
-    pub total: Option<u64>,
-    /// The bytes, as they come.
-    pub body: Body,
-}
-
-/// A list of tags or referrers, passed on as it is.
-#[derive(Clone, Debug)]
-pub struct Listing {
-    /// The JSON.
-    pub bytes: Bytes,
-    /// `Content-Type`.
-    pub media_type: Arc<str>,
-    /// The query of the next page, from `Link; rel="next"`, without the question mark.
-    pub next: Option<String>,
-    /// `OCI-Filters-Applied`.
-    pub filters: Option<String>,
-}
+use action::Call;
+use endpoint::Answer;
+use endpoint::Endpoint;
+use wire::Wire;
 
 /// One remote registry. Share it as an `Arc`.
-#[derive(Debug)]
 pub struct Registry {
     config: Config,
-    wire: Wire,
-    sign_in: SignIn,
-    budget: Budget,
+    wire: Arc<Wire>,
+    /// The main one, then the fallbacks in their order.
+    endpoints: Vec<Endpoint>,
     permits: Option<Arc<Semaphore>>,
 }
 
@@ -180,30 +62,27 @@ impl Registry {
     /// A client that has not connected yet.
     ///
     /// # Errors
-    /// When the CA file can't be read, or the URL is plain HTTP where that is not allowed.
+    /// When the CA file can't be read, or a URL is plain HTTP where that is not allowed.
     pub fn new(config: Config, ledger: Ledger) -> Result<Self, Error> {
-        for url in std::iter::once(&config.url).chain(&config.fallback) {
-            if url.scheme() == "http" && !config.plain_http {
-                return Err(Error::Config(format!(
-                    "upstream {}: {url} is plain HTTP; allow it with plain_http = true",
-                    config.name
-                )));
-            }
+        let wire = Arc::new(Wire::new(&config, ledger)?);
+        let plain = config.plain_http;
+        let main = Endpoint::new(&config.url, plain, config.credentials.clone())?;
+        let mut endpoints = vec![main];
+        for base in &config.fallback {
+            // What was configured for one host is not told to another.
+            let credentials = match config.credentials {
+                Credentials::DockerConfig => Credentials::DockerConfig,
+                _ => Credentials::Anonymous,
+            };
+            endpoints.push(Endpoint::new(base, plain, credentials)?);
         }
-        let wire = Wire {
-            transport: transport::build(&config)?,
-            timeouts: config.timeouts.clone(),
-            ledger,
-            registry: config.name.as_str().into(),
-        };
         let permits = config
             .max_concurrent
-            .map(|most| Arc::new(Semaphore::new(most)));
+            .map(|most| Arc::new(Semaphore::new(most.max(1))));
         Ok(Self {
             config,
             wire,
-            sign_in: SignIn::default(),
-            budget: Budget::default(),
+            endpoints,
             permits,
         })
     }
@@ -211,5 +90,129 @@ impl Registry {
     /// How it was configured.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// `GET /v2/`, signed in where the registry asks for it.
+    pub async fn ping(&self, flow: FlowId) -> Result<(), Error> {
+        self.ask(&Call::ping(flow)).await.map(drop)
+    }
+
+    /// `HEAD /v2/<name>/manifests/<reference>`, with `accept` as `Accept` (none where empty).
+    pub async fn manifest_head(
+        &self,
+        flow: FlowId,
+        name: &Name,
+        reference: &Reference,
+        accept: &str,
+    ) -> Result<ManifestHead, Error> {
+        let call = Call::manifest_head(flow, name, reference, accept);
+        ManifestHead::of(&self.ask(&call).await?, reference)
+    }
+
+    /// `GET /v2/<name>/manifests/<reference>`; at most 8 MiB of it. What came is checked against
+    /// its own `Docker-Content-Digest` and against the digest that was asked for.
+    pub async fn manifest_get(
+        &self,
+        flow: FlowId,
+        name: &Name,
+        reference: &Reference,
+        accept: &str,
+    ) -> Result<FetchedManifest, Error> {
+        let call = Call::manifest_get(flow, name, reference, accept);
+        FetchedManifest::of(self.ask(&call).await?, reference)
+    }
+
+    /// `HEAD /v2/<name>/blobs/<digest>`: its size, where the registry said it.
+    pub async fn blob_head(
+        &self,
+        flow: FlowId,
+        name: &Name,
+        digest: &Digest,
+    ) -> Result<Option<u64>, Error> {
+        let call = Call::blob_head(flow, name, digest);
+        Ok(answer::length(&self.ask(&call).await?.headers))
+    }
+
+    /// `GET /v2/<name>/blobs/<digest>`, redirects followed; with `Range: bytes=start-(end-1)` for
+    /// a range, open-ended where its end is `u64::MAX`. Only the header is awaited and retried.
+    pub async fn blob_get(
+        &self,
+        flow: FlowId,
+        name: &Name,
+        digest: &Digest,
+        range: Option<Range<u64>>,
+    ) -> Result<FetchedBlob, Error> {
+        if range.as_ref().is_some_and(Range::is_empty) {
+            return Err(Error::Unsatisfiable);
+        }
+        let call = Call::blob_get(flow, name, digest, range.as_ref());
+        FetchedBlob::of(self.ask(&call).await?, range.as_ref())
+    }
+
+    /// `GET /v2/<name>/tags/list?<query>`.
+    pub async fn tag_list(&self, flow: FlowId, name: &Name, query: &str) -> Result<Listing, Error> {
+        self.ask(&Call::tag_list(flow, name, query))
+            .await
+            .map(Listing::of)
+    }
+
+    /// `GET /v2/<name>/referrers/<digest>?<query>`.
+    pub async fn referrers(
+        &self,
+        flow: FlowId,
+        name: &Name,
+        digest: &Digest,
+        query: &str,
+    ) -> Result<Listing, Error> {
+        self.ask(&Call::referrers(flow, name, digest, query))
+            .await
+            .map(Listing::of)
+    }
+
+    /// Asks the main endpoint, and the fallbacks where it is down. A fallback may lack what the
+    /// main one has, so only its success counts.
+    async fn ask(&self, call: &Call) -> Result<Answer, Error> {
+        let mut first = None;
+        for endpoint in &self.endpoints {
+            match (self.attempts(endpoint, call).await, &first) {
+                (Ok(answer), _) => return Ok(answer),
+                (Err(error), None) if !is_down(&error) => return Err(error),
+                (Err(error), None) => first = Some(error),
+                (Err(error), Some(_)) => {
+                    let host = wire::host_of(&endpoint.base);
+                    tracing::debug!("the fallback {host} did not help: {error}");
+                }
+            }
+        }
+        Err(first.unwrap_or_else(|| Error::Config("no URL is configured".into())))
+    }
+
+    async fn attempts(&self, endpoint: &Endpoint, call: &Call) -> Result<Answer, Error> {
+        let attempt = || async {
+            // Nobody holds a permit through a pause.
+            let permit = match &self.permits {
+                Some(permits) => permits.clone().acquire_owned().await.ok(),
+                None => None,
+            };
+            endpoint.attempt(&self.wire, call, permit).await
+        };
+        self.wire.policy.run(attempt).await
+    }
+}
+
+/// Whether another place may be better off.
+fn is_down(error: &Error) -> bool {
+    match error {
+        Error::Unreachable(_) | Error::TimedOut(_) => true,
+        Error::Status { status, .. } => *status >= 500,
+        _ => false,
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }

@@ -1,98 +1,159 @@
+//! How often to try: backoff with full jitter, within a budget.
+
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
+use std::time::Instant;
+use std::time::SystemTime;
 
 use backon::BackoffBuilder as _;
 use backon::ExponentialBackoff;
 use backon::ExponentialBuilder;
 use http::HeaderMap;
-use http::StatusCode;
 use http::header::RETRY_AFTER;
 
 use super::Error;
 use super::Retries;
+use super::fault::Again;
+use super::fault::Fault;
 
-/// How many retries are allowed beyond the requests' own number, so that an outage is never met
-/// with a multiple of the load that caused it.
+/// How often one registry is asked again.
 #[derive(Debug)]
-pub(super) struct Budget(Mutex<f64>);
+pub(super) struct Policy {
+    retries: Retries,
+    budget: Budget,
+}
 
-/// Each request earns this part of a retry.
-const EARNED: f64 = 0.2;
-/// What may be saved up, and what there is at the start.
-const SAVED: f64 = 10.0;
+/// What retries may cost: each takes one, each request gives a fifth of one back, and time gives
+/// back a little, so that quiet registries are asked again as well. In an outage the extra load
+/// is therefore bounded by a fifth, whatever the attempts of one request are.
+#[derive(Debug)]
+struct Budget(Mutex<Balance>);
 
-impl Default for Budget {
-    fn default() -> Self {
-        Self(Mutex::new(SAVED))
+#[derive(Debug)]
+struct Balance {
+    left: f64,
+    at: Instant,
+}
+
+const RESERVE: f64 = 10.0;
+const FOR_A_REQUEST: f64 = 0.2;
+const FOR_A_SECOND: f64 = 0.5;
+
+impl Policy {
+    /// With a full reserve.
+    pub(super) fn new(retries: Retries) -> Self {
+        Self {
+            retries,
+            budget: Budget::new(Instant::now()),
+        }
     }
+
+    /// Makes attempts until one succeeds, or another makes no sense or is not allowed. Dropping
+    /// the future ends the attempt, or the pause, that it is in.
+    pub(super) async fn run<T, F>(&self, attempt: impl Fn() -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Fault>>,
+    {
+        self.budget.deposit(Instant::now());
+        let mut pauses = Pauses::new(&self.retries);
+        loop {
+            let fault = match attempt().await {
+                Ok(done) => return Ok(done),
+                Err(fault) => fault,
+            };
+            let Some(pause) = pauses.before(fault.again) else {
+                return Err(fault.error);
+            };
+            if !self.budget.withdraw(Instant::now()) {
+                tracing::debug!("not tried again, for too many were: {}", fault.error);
+                return Err(fault.error);
+            }
+            tracing::debug!("trying again in {pause:?}: {}", fault.error);
+            tokio::time::sleep(pause).await;
+        }
+    }
+}
+
+/// The pauses between the attempts at one request.
+struct Pauses {
+    delays: ExponentialBackoff,
+    base: Duration,
+    cap: Duration,
+    timed_out: bool,
+}
+
+impl Pauses {
+    fn new(retries: &Retries) -> Self {
+        let delays = ExponentialBuilder::new()
+            .with_min_delay(retries.base)
+            .with_max_delay(retries.cap)
+            .with_max_times(retries.attempts.saturating_sub(1))
+            .build();
+        Self {
+            delays,
+            base: retries.base,
+            cap: retries.cap,
+            timed_out: false,
+        }
+    }
+
+    /// How long to wait before the next attempt; `None` where there is none.
+    fn before(&mut self, again: Again) -> Option<Duration> {
+        match again {
+            Again::Never => None,
+            Again::Backoff => self.delays.next().map(jittered),
+            Again::Once if std::mem::replace(&mut self.timed_out, true) => None,
+            Again::Once => self.delays.next().map(jittered),
+            Again::After(least) if least > self.cap => None,
+            Again::After(least) => self.delays.next().map(|_| least + jittered(self.base)),
+        }
+    }
+}
+
+fn jittered(most: Duration) -> Duration {
+    most.mul_f64(fastrand::f64())
 }
 
 impl Budget {
-    /// A request is made.
-    pub(super) fn earn(&self) {
-        let mut saved = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *saved = (*saved + EARNED).min(SAVED);
+    fn new(now: Instant) -> Self {
+        Self(Mutex::new(Balance {
+            left: RESERVE,
+            at: now,
+        }))
     }
 
-    /// Whether a retry may be made; it is paid for if so.
-    pub(super) fn spend(&self) -> bool {
-        let mut saved = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let enough = *saved >= 1.0;
-        if enough {
-            *saved -= 1.0;
+    fn deposit(&self, now: Instant) {
+        self.change(now, FOR_A_REQUEST);
+    }
+
+    fn withdraw(&self, now: Instant) -> bool {
+        self.change(now, -1.0)
+    }
+
+    /// Whether there was enough.
+    fn change(&self, now: Instant, by: f64) -> bool {
+        let mut balance = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let earned = now.saturating_duration_since(balance.at).as_secs_f64() * FOR_A_SECOND;
+        balance.left = (balance.left + earned).min(RESERVE);
+        balance.at = balance.at.max(now);
+        let after = balance.left + by;
+        if after >= 0.0 {
+            balance.left = after.min(RESERVE);
         }
-        enough
+        after >= 0.0
     }
 }
 
-/// The pauses between attempts: exponential, jittered.
-pub(super) fn pauses(retries: &Retries) -> ExponentialBackoff {
-    ExponentialBuilder::default()
-        .with_min_delay(retries.base)
-        .with_max_delay(retries.cap)
-        .with_max_times(retries.attempts.saturating_sub(1))
-        .with_jitter()
-        .build()
-}
-
-/// Whether another attempt may help.
-pub(super) fn is_retryable(error: &Error) -> bool {
-    match error {
-        Error::Unreachable(_) | Error::TimedOut(_) | Error::Throttled { .. } => true,
-        Error::Status { status, .. } => matches!(status, 408 | 500 | 502 | 503 | 504),
-        _ => false,
-    }
-}
-
-/// Whether the same content may be had elsewhere.
-pub(super) fn is_outage(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::Unreachable(_) | Error::TimedOut(_) | Error::Status { status: 500.., .. }
-    )
-}
-
-/// `Retry-After` (RFC 9110, section 10.2.3): seconds, or a date.
-pub(super) fn retry_after(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
-    let asks = matches!(
-        status,
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
-    );
-    let value = headers
-        .get(RETRY_AFTER)
-        .filter(|_| asks)?
-        .to_str()
-        .ok()?
-        .trim();
-    if let Ok(seconds) = value.parse() {
+/// `Retry-After`: seconds or a date (RFC 9110, 10.2.3).
+pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));
     }
-    let date = jiff::fmt::rfc2822::parse(value).ok()?.timestamp();
-    SystemTime::from(date)
-        .duration_since(SystemTime::now())
-        .ok()
-        .or(Some(Duration::ZERO))
+    let parser = jiff::fmt::rfc2822::DateTimeParser::new();
+    let date = SystemTime::from(parser.parse_timestamp(text).ok()?);
+    Some(date.duration_since(now).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -100,32 +161,61 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_budget_bounds_retries_to_a_part_of_the_requests() {
-        let budget = Budget::default();
+    fn a_budget_bounds_retries() {
+        let start = Instant::now();
+        let budget = Budget::new(start);
         let mut retries = 0;
-        for _ in 0..1000 {
-            budget.earn();
-            while budget.spend() {
-                retries += 1;
-            }
+        for _ in 0..100 {
+            budget.deposit(start);
+            retries += usize::from(budget.withdraw(start));
         }
-        assert!((200..=211).contains(&retries), "{retries}");
+        assert!((25..=30).contains(&retries), "{retries}");
+        assert!(!budget.withdraw(start));
+        assert!(budget.withdraw(start + Duration::from_secs(2)));
+        let later = start + Duration::from_secs(3600);
+        let saved = (0..100).filter(|_| budget.withdraw(later)).count();
+        assert_eq!(saved, 10, "no more than the reserve is saved up");
     }
 
     #[test]
-    fn reads_both_forms_of_retry_after() {
-        let header = |value: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(RETRY_AFTER, value.parse().unwrap());
-            retry_after(StatusCode::TOO_MANY_REQUESTS, &headers)
+    fn pauses_follow_what_went_wrong() {
+        let pauses = || {
+            Pauses::new(&Retries {
+                attempts: 4,
+                base: Duration::from_secs(1),
+                cap: Duration::from_secs(3),
+            })
         };
-        assert_eq!(header("7"), Some(Duration::from_secs(7)));
-        assert_eq!(
-            header("Wed, 21 Oct 2015 07:28:00 GMT"),
-            Some(Duration::ZERO)
-        );
-        assert!(header("Wed, 21 Oct 2150 07:28:00 GMT").unwrap() > Duration::from_secs(1 << 30));
-        assert_eq!(header("soon"), None);
-        assert_eq!(retry_after(StatusCode::NOT_FOUND, &HeaderMap::new()), None);
+        let mut backoff = pauses();
+        for most in [1, 2, 3] {
+            let pause = backoff.before(Again::Backoff).unwrap();
+            assert!(pause <= Duration::from_secs(most), "{pause:?}");
+        }
+        assert_eq!(backoff.before(Again::Backoff), None);
+
+        let mut late = pauses();
+        assert!(late.before(Again::Once).is_some());
+        assert_eq!(late.before(Again::Once), None);
+
+        let told = pauses().before(Again::After(Duration::from_secs(3)));
+        assert!(told.unwrap() >= Duration::from_secs(3));
+        let too_long = Again::After(Duration::from_secs(4));
+        assert_eq!(pauses().before(too_long), None);
+        assert_eq!(pauses().before(Again::Never), None);
+    }
+
+    #[test]
+    fn reads_retry_after() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        let read = |text: &str| {
+            let headers = [(RETRY_AFTER, text.parse().unwrap())].into_iter().collect();
+            retry_after(&headers, now)
+        };
+        assert_eq!(read("120"), Some(Duration::from_secs(120)));
+        let date = "Sun, 06 Nov 1994 08:49:47 GMT";
+        assert_eq!(read(date), Some(Duration::from_secs(10)));
+        assert_eq!(read("Sun, 06 Nov 1994 08:49:27 GMT"), Some(Duration::ZERO));
+        assert_eq!(read("soon"), None);
+        assert_eq!(retry_after(&HeaderMap::new(), now), None);
     }
 }

@@ -1,253 +1,235 @@
-use std::collections::BTreeSet;
-use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
-use std::time::{Duration, Instant};
+//! Tokens from a token server (distribution spec, "Token Authentication").
 
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::HeaderMap;
 use http::HeaderValue;
 use http::Method;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use serde::Deserialize;
-use url::Url;
+use url::form_urlencoded;
 
-use super::Config;
 use super::Error;
-use super::challenge::Challenge;
-use super::challenge::Realm;
+use super::Secret;
+use super::challenge::TokenKey;
 use super::credential;
-use super::credential::Credential;
-use super::credential::sensitive;
-use super::exchange::Request;
-use super::exchange::Wire;
-use crate::ledger::Action;
-use crate::ledger::FlowId;
-use crate::oci::Name;
+use super::credential::Login;
+use super::credential::Source;
+use super::fault::Fault;
+use super::redirect;
+use super::refusal;
+use super::wire::Outgoing;
+use super::wire::Subject;
+use super::wire::Wire;
+use super::wire::host_of;
 
-/// Signs requests in: learns what the registry wants from its first 401, then sends the right
-/// header with each request at once.
-#[derive(Debug, Default)]
-pub(super) struct SignIn {
-    learned: Mutex<Option<Challenge>>,
-    tokens: Mutex<HashMap<BTreeSet<String>, Arc<Slot>>>,
-    credential: tokio::sync::Mutex<Option<(Instant, Credential)>>,
+/// A token, ready to send.
+#[derive(Debug)]
+pub(super) struct Token {
+    /// `Authorization`, marked as sensitive.
+    pub(super) authorization: HeaderValue,
+    good_until: Instant,
 }
 
-/// The token for one set of scopes; locked while it is fetched, so that one request serves all.
-type Slot = tokio::sync::Mutex<Option<Token>>;
+impl Token {
+    /// Whether it is good for a while yet.
+    pub(super) fn is_fresh(&self) -> bool {
+        Instant::now() < self.good_until
+    }
+}
 
-#[derive(Clone, Debug)]
-struct Token {
-    header: Arc<HeaderValue>,
-    renew: Instant,
+/// The longest answer of a token server, in bytes.
+const LONGEST: usize = 1 << 20;
+/// How long a token is good where its server does not say (distribution spec, `expires_in`).
+const DEFAULT_LIFE: u64 = 60;
+/// A token is renewed when a fifth of its life is left, but no earlier than this before its end.
+const MOST_MARGIN: Duration = Duration::from_secs(60);
+
+/// Asks for a token, tried again as any request. Where the login is refused, and its source has
+/// another one by now, that is tried as well.
+pub(super) async fn fetch(
+    wire: Arc<Wire>,
+    source: Arc<Source>,
+    key: TokenKey,
+    subject: Subject,
+) -> Result<Arc<Token>, Error> {
+    let login = source.login().await?;
+    match sign_in(&wire, &key, &subject, &login).await {
+        Err(refused @ Error::Refused { .. }) => match source.renewed(&login).await {
+            Some(login) => sign_in(&wire, &key, &subject, &login).await,
+            None => Err(refused),
+        },
+        done => done,
+    }
+}
+
+async fn sign_in(
+    wire: &Wire,
+    key: &TokenKey,
+    subject: &Subject,
+    login: &Login,
+) -> Result<Arc<Token>, Error> {
+    let host = host_of(&key.realm);
+    let attempt = || async {
+        let asked = Instant::now();
+        let bytes = exchange(wire, request(key, login), subject)
+            .await
+            .map_err(|fault| named(fault, &host))?;
+        read(&bytes, asked)
+            .map(Arc::new)
+            .ok_or_else(|| Fault::wrong(format!("the token server {host} gave no token")))
+    };
+    wire.policy.run(attempt).await
+}
+
+async fn exchange(wire: &Wire, outgoing: Outgoing, subject: &Subject) -> Result<Bytes, Fault> {
+    let response = if outgoing.method == Method::GET {
+        redirect::follow(wire, outgoing, subject).await?.response
+    } else {
+        wire.exchange(&outgoing, subject).await?
+    };
+    if response.status() != http::StatusCode::OK {
+        return Err(refusal::fault(response).await);
+    }
+    response.into_body().whole(LONGEST).await
+}
+
+/// With a refresh token a `POST` (distribution spec, "OAuth2 Token Authentication"), else a `GET`.
+fn request(key: &TokenKey, login: &Login) -> Outgoing {
+    let mut outgoing = Outgoing {
+        method: Method::GET,
+        url: key.realm.clone(),
+        headers: HeaderMap::new(),
+        body: Bytes::new(),
+    };
+    let json = HeaderValue::from_static("application/json");
+    outgoing.headers.insert(ACCEPT, json);
+    if let Login::Identity(refresh) = login {
+        let form = HeaderValue::from_static("application/x-www-form-urlencoded");
+        outgoing.headers.insert(CONTENT_TYPE, form);
+        outgoing.method = Method::POST;
+        outgoing.body = form_urlencoded::Serializer::new(String::new())
+            .append_pair("grant_type", "refresh_token")
+            .append_pair("client_id", "tidegate")
+            .append_pair("service", key.service.as_deref().unwrap_or_default())
+            .append_pair("scope", &key.scopes.to_string())
+            .append_pair("refresh_token", refresh.expose())
+            .finish()
+            .into();
+        return outgoing;
+    }
+    if let Some(basic) = login.basic() {
+        outgoing.headers.insert(AUTHORIZATION, basic);
+    }
+    if key.service.is_some() || !key.scopes.is_empty() {
+        let mut query = outgoing.url.query_pairs_mut();
+        query.extend_pairs(key.service.iter().map(|service| ("service", service)));
+        query.extend_pairs(key.scopes.each().map(|scope| ("scope", scope)));
+    }
+    outgoing
+}
+
+/// Says that it was the token server, so that a 404 of it is not taken for the registry's.
+fn named(mut fault: Fault, host: &str) -> Fault {
+    let told = |what: &str| format!("the token server {host}: {what}");
+    fault.error = match fault.error {
+        Error::Refused { status, message } => Error::Refused {
+            status,
+            message: told(&message),
+        },
+        Error::Status { status, message } => Error::Status {
+            status,
+            message: told(&message),
+        },
+        Error::NotFound { .. } | Error::Unsatisfiable => {
+            Error::Wrong(format!("the token server {host} is not there (404)"))
+        }
+        Error::Wrong(text) => Error::Wrong(told(&text)),
+        other => other,
+    };
+    fault
 }
 
 #[derive(Deserialize)]
-struct Issued {
+struct Answer {
     token: Option<String>,
     access_token: Option<String>,
     expires_in: Option<u64>,
 }
 
-/// What a token is good for where its issuer doesn't say (token specification, "expires_in").
-const LIFETIME: Duration = Duration::from_secs(60);
-/// How long a credential is used before files and helpers are asked again.
-const CREDENTIAL_AGE: Duration = Duration::from_secs(600);
-/// The longest answer of a token server, in bytes.
-const LONGEST_ANSWER: usize = 1 << 20;
-/// The most token slots that are kept.
-const SLOTS: usize = 4096;
-
-impl SignIn {
-    /// The `Authorization` for a request to `name`; `None` where none is wanted.
-    ///
-    /// # Errors
-    /// When the credential can't be looked up, or the token server doesn't give a token.
-    pub(super) async fn header(
-        &self,
-        (config, wire): (&Config, &Wire),
-        flow: FlowId,
-        name: Option<&Name>,
-    ) -> Result<Option<Arc<HeaderValue>>, Error> {
-        let challenge = self.learned().clone();
-        if let super::Credentials::Token(token) = &config.credentials {
-            return Ok(sensitive(&format!("Bearer {}", token.expose())));
-        }
-        match challenge {
-            None => Ok(None),
-            Some(Challenge::Basic) => Ok(self.credential(config).await?.basic()),
-            Some(Challenge::Bearer(mut realm)) => {
-                realm
-                    .scopes
-                    .extend(name.map(|name| format!("repository:{name}:pull")));
-                let slot = self.slot(&realm.scopes);
-                let mut slot = slot.lock().await;
-                if let Some(token) = slot.as_ref().filter(|token| Instant::now() < token.renew) {
-                    return Ok(Some(token.header.clone()));
-                }
-                let credential = self.credential(config).await?;
-                let token = fetch(wire, flow, &realm, &credential).await?;
-                let header = token.header.clone();
-                *slot = Some(token);
-                Ok(Some(header))
-            }
-        }
-    }
-
-    /// Takes in a 401: learns its challenge, and drops what was `sent` in vain. Whether another
-    /// attempt makes sense.
-    pub(super) async fn refused(
-        &self,
-        headers: &http::HeaderMap,
-        name: Option<&Name>,
-        sent: Option<&Arc<HeaderValue>>,
-    ) -> bool {
-        let Some(mut challenge) = Challenge::of(headers) else {
-            return false;
-        };
-        if let Challenge::Bearer(realm) = &mut challenge {
-            // What one repository needs is added for each request; the others' is no business of
-            // it.
-            realm
-                .scopes
-                .retain(|scope| !scope.starts_with("repository:"));
-        }
-        *self.learned() = Some(challenge.clone());
-        let Some(sent) = sent else { return true };
-        *self.credential.lock().await = None;
-        if let Challenge::Bearer(mut realm) = challenge {
-            realm
-                .scopes
-                .extend(name.map(|name| format!("repository:{name}:pull")));
-            let slot = self.slot(&realm.scopes);
-            let mut slot = slot.lock().await;
-            // Another request may have got a new one meanwhile.
-            if slot
-                .as_ref()
-                .is_some_and(|token| Arc::ptr_eq(&token.header, sent))
-            {
-                *slot = None;
-            }
-        }
-        true
-    }
-
-    async fn credential(&self, config: &Config) -> Result<Credential, Error> {
-        let mut kept = self.credential.lock().await;
-        if let Some((since, credential)) = kept.as_ref()
-            && since.elapsed() < CREDENTIAL_AGE
-        {
-            return Ok(credential.clone());
-        }
-        let credential = credential::look_up(config).await?;
-        *kept = Some((Instant::now(), credential.clone()));
-        Ok(credential)
-    }
-
-    fn slot(&self, scopes: &BTreeSet<String>) -> Arc<Slot> {
-        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        if tokens.len() >= SLOTS {
-            tokens.clear();
-        }
-        tokens.entry(scopes.clone()).or_default().clone()
-    }
-
-    fn learned(&self) -> MutexGuard<'_, Option<Challenge>> {
-        self.learned.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Asks for a token.
-async fn fetch(
-    wire: &Wire,
-    flow: FlowId,
-    realm: &Realm,
-    credential: &Credential,
-) -> Result<Token, Error> {
-    let request = request(flow, realm, credential)?;
-    let asked = Instant::now();
-    let mut answer = wire
-        .send(request, None)
-        .await?
-        .succeed()
-        .await
-        .map_err(explain)?;
-    let body = answer
-        .body
-        .collect(LONGEST_ANSWER)
-        .await?
-        .unwrap_or_default();
-    issued(&body, asked)
-}
-
-/// The request for a token: a `GET`, or, with docker's identity token, an OAuth 2 `POST` (token
-/// specification).
-fn request(flow: FlowId, realm: &Realm, credential: &Credential) -> Result<Request, Error> {
-    let mut url: Url = realm.url.parse().map_err(|error| {
-        Error::Wrong(format!(
-            "a token realm that is no URL ('{}': {error})",
-            realm.url
-        ))
-    })?;
-    let scopes = realm.scopes.iter().map(String::as_str);
-    let service = realm.service.as_deref().map(|service| ("service", service));
-    let form = match credential {
-        Credential::Identity(token) => {
-            let mut form = url::form_urlencoded::Serializer::new(String::new());
-            form.append_pair("grant_type", "refresh_token")
-                .append_pair("client_id", "tidegate");
-            form.append_pair("refresh_token", token.expose())
-                .extend_pairs(service);
-            form.append_pair("scope", &scopes.collect::<Vec<_>>().join(" "));
-            Some(form.finish())
-        }
-        _ => {
-            let scopes = scopes.map(|scope| ("scope", scope));
-            url.query_pairs_mut()
-                .extend_pairs(service.into_iter().chain(scopes));
-            None
-        }
-    };
-    Ok(Request {
-        flow,
-        action: Action::Token,
-        method: if form.is_some() {
-            Method::POST
-        } else {
-            Method::GET
-        },
-        url,
-        repository: Arc::default(),
-        reference: Arc::default(),
-        accept: None,
-        range: None,
-        authorization: credential.basic(),
-        form,
+fn read(bytes: &[u8], asked: Instant) -> Option<Token> {
+    let answer: Answer = serde_json::from_slice(bytes).ok()?;
+    let given = [answer.token, answer.access_token];
+    let text = given.into_iter().flatten().find(|text| !text.is_empty())?;
+    let life = Duration::from_secs(answer.expires_in.unwrap_or(DEFAULT_LIFE).min(1 << 30));
+    Some(Token {
+        authorization: credential::bearer(&Secret::new(text))?,
+        good_until: asked + life - MOST_MARGIN.min(life / 5),
     })
 }
 
-fn issued(body: &[u8], asked: Instant) -> Result<Token, Error> {
-    let wrong = || Error::Wrong("the token server sent no token".into());
-    let issued: Issued = serde_json::from_slice(body).map_err(|_| wrong())?;
-    let text = issued.token.or(issued.access_token).ok_or_else(wrong)?;
-    let header = sensitive(&format!("Bearer {text}")).ok_or_else(wrong)?;
-    let lifetime = issued.expires_in.map_or(LIFETIME, Duration::from_secs);
-    // Renewed a fifth of its life, at most half a minute, before it ends.
-    let margin = (lifetime / 5).min(Duration::from_secs(30));
-    Ok(Token {
-        header,
-        renew: asked + (lifetime - margin),
-    })
-}
+#[cfg(test)]
+mod tests {
+    use super::super::challenge::Scopes;
+    use super::*;
 
-/// A token server's refusal is not the repository's absence.
-fn explain(error: Error) -> Error {
-    match error {
-        Error::NotFound { .. } => Error::Wrong("the token server answered 404".into()),
-        Error::Refused { status, message } => Error::Refused {
-            status,
-            message: format!("the token server: {message}"),
-        },
-        error => error,
+    fn key(realm: &str, service: Option<&str>, scopes: &str) -> TokenKey {
+        TokenKey {
+            realm: realm.parse().unwrap(),
+            service: service.map(Into::into),
+            scopes: Scopes::parse(scopes),
+        }
+    }
+
+    #[test]
+    fn asks_as_the_specification_says() {
+        let two = key(
+            "https://t/token?x=1",
+            Some("a b"),
+            "repository:b:pull repository:a:pull",
+        );
+        let nobody = request(&two, &Login::Nobody);
+        assert_eq!(
+            nobody.url.as_str(),
+            "https://t/token?x=1&service=a+b&scope=repository%3Aa%3Apull&scope=repository%3Ab%3Apull"
+        );
+        assert_eq!(nobody.headers.get(AUTHORIZATION), None);
+        let bare = request(&key("https://t/token", None, ""), &Login::Nobody);
+        assert_eq!(bare.url.as_str(), "https://t/token");
+
+        let identity = Login::Identity(Secret::new("refresh-me"));
+        let posted = request(&two, &identity);
+        assert_eq!(posted.method, Method::POST);
+        let body = String::from_utf8(posted.body.to_vec()).unwrap();
+        assert!(body.contains("grant_type=refresh_token"), "{body}");
+        assert!(
+            body.contains("scope=repository%3Aa%3Apull+repository%3Ab%3Apull"),
+            "{body}"
+        );
+        assert!(body.ends_with("refresh_token=refresh-me"), "{body}");
+    }
+
+    #[test]
+    fn reads_tokens_and_their_life() {
+        let now = Instant::now();
+        let life = |text: &str| read(text.as_bytes(), now).map(|token| token.good_until - now);
+        let seconds = |n| Some(Duration::from_secs(n));
+        assert_eq!(life(r#"{"token":"a"}"#), seconds(48));
+        assert_eq!(
+            life(r#"{"access_token":"a","expires_in":300}"#),
+            seconds(240)
+        );
+        assert_eq!(
+            life(r#"{"token":"","access_token":"a","expires_in":3600}"#),
+            seconds(3540)
+        );
+        assert_eq!(life(r#"{"token":""}"#), None);
+        assert_eq!(life(r#"{"token":"a\nb"}"#), None);
+        assert_eq!(life("no"), None);
+        let shown = format!("{:?}", read(br#"{"token":"hunter2"}"#, now));
+        assert!(!shown.contains("hunter2"), "{shown}");
     }
 }

@@ -1,139 +1,141 @@
-use std::future::Future;
-use std::io;
+//! Connections: TCP, TLS, HTTP/1.1 and HTTP/2 by ALPN, pooled.
+
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::OnceLock;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::Uri;
 use http_body_util::Full;
-use hyper_rustls::HttpsConnector;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
-use hyper_util::rt::TokioTimer;
-use rustls::ClientConfig;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::RootCertStore;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
+use tokio::net::TcpStream;
 use tower_service::Service;
 
-use super::Config;
 use super::Error;
+use super::cause::ConnectTimeout;
 
-/// A pool of connections to the hosts of one registry: HTTP/2 where TLS agrees on it.
-pub(super) type Transport = Client<Timed<HttpsConnector<HttpConnector>>, Full<Bytes>>;
-
-/// How much one HTTP/1.1 connection may read ahead, in bytes.
-const READ_BUFFER: usize = 128 << 10;
-/// HTTP/2 flow control: what a blob, and all of a connection, may have in flight, in bytes. At
-/// 100 ms a blob thus gets 40 MB/s and a connection 160 MB/s.
-const STREAM_WINDOW: u32 = 4 << 20;
-const CONNECTION_WINDOW: u32 = 16 << 20;
-/// How long a connection may stay idle before it is closed.
-const POOL_IDLE: Duration = Duration::from_secs(60);
-
-/// Builds the pool. Nothing is dialled yet.
-///
-/// # Errors
-/// When the CA file can't be read or holds no certificate.
-pub(super) fn build(config: &Config) -> Result<Transport, Error> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let tls = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| Error::Config(format!("TLS can't be set up: {error}")))?
-        .with_root_certificates(roots(config.ca.as_deref())?)
-        .with_no_client_auth();
-    let mut http = HttpConnector::new();
-    http.enforce_http(false);
-    http.set_nodelay(true);
-    http.set_keepalive(Some(POOL_IDLE));
-    let https = hyper_rustls::HttpsConnectorBuilder::new()
-        .with_tls_config(tls)
-        .https_or_http()
-        .enable_all_versions()
-        .wrap_connector(http);
-    Ok(Client::builder(TokioExecutor::new())
-        .pool_idle_timeout(POOL_IDLE)
-        .pool_timer(TokioTimer::new())
-        .timer(TokioTimer::new())
-        .http1_max_buf_size(READ_BUFFER)
-        .http2_initial_stream_window_size(STREAM_WINDOW)
-        .http2_initial_connection_window_size(CONNECTION_WINDOW)
-        .http2_keep_alive_interval(Duration::from_secs(20))
-        .build(Timed {
-            inner: https,
-            limit: config.timeouts.connect,
-        }))
-}
-
-fn roots(ca: Option<&Path>) -> Result<RootCertStore, Error> {
-    let mut roots = RootCertStore::empty();
-    // A system without a readable root is no error: a private CA may be all that is needed.
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let Some(path) = ca else { return Ok(roots) };
-    let fail = |why: String| Error::Config(format!("ca file {}: {why}", path.display()));
-    let certificates = CertificateDer::pem_file_iter(path).map_err(|e| fail(e.to_string()))?;
-    let mut found = false;
-    for certificate in certificates {
-        let certificate = certificate.map_err(|e| fail(e.to_string()))?;
-        roots.add(certificate).map_err(|e| fail(e.to_string()))?;
-        found = true;
-    }
-    if found {
-        Ok(roots)
-    } else {
-        Err(fail("it holds no certificate in PEM".into()))
-    }
-}
-
-/// A connector with a limit on the whole of a connection's set-up: name, TCP and TLS.
-#[derive(Clone, Debug)]
-pub(super) struct Timed<C> {
-    inner: C,
-    limit: Duration,
-}
+/// The pooled client.
+pub(super) type HttpClient = Client<Connector, Full<Bytes>>;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-impl<C, R> Service<http::Uri> for Timed<C>
-where
-    C: Service<http::Uri, Response = R, Error = BoxError>,
-    C::Future: Send + 'static,
-{
-    type Response = R;
-    type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<R, BoxError>> + Send>>;
+/// What one HTTP/1.1 connection may have read ahead of its body's reader.
+const HTTP1_BUFFER: usize = 128 << 10;
+/// What an upstream may send ahead of one body's reader over HTTP/2: at 20 ms, 100 MiB/s.
+const STREAM_WINDOW: u32 = 2 << 20;
+/// What an upstream may send ahead of all readers of one HTTP/2 connection: this bounds the
+/// memory of any number of bodies. Eight readers must stall before they hold up the others.
+const CONNECTION_WINDOW: u32 = 16 << 20;
+/// Registries close idle connections after about a minute.
+const POOL_IDLE: Duration = Duration::from_secs(50);
+/// Idle connections kept for each host.
+const POOL_SIZE: usize = 32;
+/// How often a quiet HTTP/2 connection in use is asked whether it still lives.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, uri: http::Uri) -> Self::Future {
-        let (connecting, limit) = (self.inner.call(uri), self.limit);
-        Box::pin(async move {
-            let late = format!("no connection within {limit:?}");
-            let late = |_| io::Error::new(io::ErrorKind::TimedOut, late);
-            tokio::time::timeout(limit, connecting)
-                .await
-                .map_err(late)?
-        })
-    }
+/// A client that trusts the system's authorities and those of `ca`, and gives up connecting after
+/// `connect`.
+pub(super) fn client(ca: Option<&Path>, connect: Duration) -> Result<HttpClient, Error> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Error::Config(format!("TLS can't be set up: {error}")))?
+        .with_root_certificates(roots(ca)?)
+        .with_no_client_auth();
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_keepalive(Some(Duration::from_secs(60)));
+    tcp.set_connect_timeout(Some(connect));
+    let https = HttpsConnectorBuilder::new()
+        .with_tls_config(tls)
+        .https_or_http()
+        .enable_all_versions()
+        .wrap_connector(tcp);
+    let connector = Connector {
+        https,
+        limit: connect,
+    };
+    Ok(Client::builder(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(POOL_IDLE)
+        .pool_max_idle_per_host(POOL_SIZE)
+        .http1_max_buf_size(HTTP1_BUFFER)
+        .http2_initial_stream_window_size(STREAM_WINDOW)
+        .http2_initial_connection_window_size(CONNECTION_WINDOW)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .build(connector))
 }
 
-/// What went wrong with a request, in words: hyper's own say only that something did.
-pub(super) fn explain(host: &str, error: &(dyn std::error::Error + 'static)) -> Error {
-    let mut why = None;
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(io) = error.downcast_ref::<io::Error>()
-            && io.kind() == io::ErrorKind::TimedOut
-        {
-            return Error::TimedOut(format!("{host}: {io}"));
-        }
-        why = Some(error.to_string());
-        cause = error.source();
+fn roots(ca: Option<&Path>) -> Result<RootCertStore, Error> {
+    static SYSTEM: OnceLock<RootCertStore> = OnceLock::new();
+    let mut roots = SYSTEM.get_or_init(system_roots).clone();
+    let Some(path) = ca else {
+        return Ok(roots);
+    };
+    let unusable =
+        |why: String| Error::Config(format!("the CA file {} is unusable: {why}", path.display()));
+    let pem = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
+    let before = roots.len();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
+        roots
+            .add(certificate)
+            .map_err(|error| unusable(error.to_string()))?;
     }
-    Error::Unreachable(format!("{host}: {}", why.unwrap_or_default()))
+    if roots.len() == before {
+        return Err(unusable("it has no PEM certificate".into()));
+    }
+    Ok(roots)
+}
+
+fn system_roots() -> RootCertStore {
+    let loaded = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(loaded.certs);
+    if roots.is_empty() {
+        tracing::warn!(
+            "this system has no certificate authorities (install ca-certificates, or set \
+             SSL_CERT_FILE): only those of `ca` are trusted"
+        );
+    }
+    roots
+}
+
+/// Makes TCP and TLS connections within a limit.
+#[derive(Clone, Debug)]
+pub(super) struct Connector {
+    https: HttpsConnector<HttpConnector>,
+    limit: Duration,
+}
+
+impl Service<Uri> for Connector {
+    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.https.poll_ready(cx)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let limit = self.limit;
+        let connecting = self.https.call(uri);
+        Box::pin(async move {
+            match tokio::time::timeout(limit, connecting).await {
+                Ok(connected) => connected,
+                Err(_) => Err(ConnectTimeout(limit).into()),
+            }
+        })
+    }
 }

@@ -11,6 +11,7 @@ use std::path::Path;
 use tempfile::NamedTempFile;
 use tempfile::TempPath;
 
+use super::error::found;
 use super::error::is_absent;
 
 /// Whether a file must be there after a power cut.
@@ -24,7 +25,7 @@ pub(super) enum Durability {
 
 /// How often a folder that vanishes between making it and moving a file into it is made anew:
 /// evictions and `gc` remove folders that are empty.
-const ATTEMPTS: usize = 16;
+const ATTEMPTS: usize = 1000;
 
 /// A new file, readable by others as the umask says, so that a registry of another user can serve
 /// it once it is published.
@@ -43,42 +44,57 @@ pub(super) fn put(
 ) -> io::Result<File> {
     let (mut file, temp) = temp(tmp)?.into_parts();
     file.write_all(bytes)?;
-    if durability == Durability::Synced {
-        file.sync_data()?;
+    match durability {
+        Durability::Synced => {
+            file.sync_data()?;
+            place(temp, path)?.sync()?;
+        }
+        Durability::Relaxed => drop(place(temp, path)?),
     }
-    publish(temp, path, durability)?;
     Ok(file)
 }
 
+/// A file that has its name, but might lose it in a power cut.
+#[must_use]
+pub(super) struct Placed<'a> {
+    path: &'a Path,
+    /// The folders that were made for it.
+    new: Vec<&'a Path>,
+}
+
 /// Moves a file, synced already where that matters, to `path`. Its folder is made where missing.
-/// The caller syncs the folder with [`sync_parent`] where it does not ask for it here.
-pub(super) fn publish(mut temp: TempPath, path: &Path, durability: Durability) -> io::Result<()> {
-    let mut attempts = ATTEMPTS;
-    loop {
-        make_parent(path, durability)?;
-        match temp.persist(path) {
+pub(super) fn place(mut temp: TempPath, path: &Path) -> io::Result<Placed<'_>> {
+    let folder = path.parent().unwrap_or(path);
+    let new: Vec<&Path> = folder.ancestors().take_while(|f| !f.is_dir()).collect();
+    for attempt in 1.. {
+        let moved = match fs::create_dir_all(folder) {
+            Ok(()) => temp
+                .persist(path)
+                .map_err(|failed| (failed.error, failed.path)),
+            Err(error) => Err((error, temp)),
+        };
+        match moved {
             Ok(()) => break,
-            Err(failed) if is_absent(&failed.error) && attempts > 1 && failed.path.exists() => {
-                attempts -= 1;
-                temp = failed.path;
+            Err((error, back)) if attempt < ATTEMPTS && is_race(&error) && back.exists() => {
+                temp = back;
             }
-            Err(failed) => return Err(failed.error),
+            Err((error, _)) => return Err(error),
         }
     }
-    match durability {
-        Durability::Synced => sync_parent(path),
-        Durability::Relaxed => Ok(()),
+    Ok(Placed { path, new })
+}
+
+impl Placed<'_> {
+    /// Makes the name durable.
+    pub(super) fn sync(self) -> io::Result<()> {
+        sync_parent(self.path)?;
+        self.new.into_iter().try_for_each(sync_parent)
     }
 }
 
-fn make_parent(path: &Path, durability: Durability) -> io::Result<()> {
-    let Some(folder) = path.parent() else {
-        return Ok(());
-    };
-    match durability {
-        Durability::Synced => make_folders(folder),
-        Durability::Relaxed => fs::create_dir_all(folder),
-    }
+/// Whether a folder may have vanished since it was made, or since it was found to exist.
+fn is_race(error: &io::Error) -> bool {
+    is_absent(error) || error.kind() == io::ErrorKind::AlreadyExists
 }
 
 /// Makes a folder and what is missing above it, and syncs each folder that gets a new entry.
@@ -91,18 +107,22 @@ pub(super) fn make_folders(folder: &Path) -> io::Result<()> {
     }
     match fs::create_dir(folder) {
         Ok(()) => sync_parent(folder),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
-        // The parent was empty, and was removed since.
-        Err(error) if is_absent(&error) => fs::create_dir_all(folder),
+        // Somebody else made it, or removed its parent, which was empty. It may be gone again:
+        // whoever puts something into it tries more than once.
+        Err(error) if is_race(&error) => fs::create_dir_all(folder),
         Err(error) => Err(error),
     }
 }
 
-/// Makes the name of `path` survive a power cut.
-pub(super) fn sync_parent(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(folder) if folder.as_os_str().is_empty() => File::open(".")?.sync_all(),
-        Some(folder) => File::open(folder)?.sync_all(),
+/// Makes the name of `path` survive a power cut, unless it is gone since.
+fn sync_parent(path: &Path) -> io::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
+        Some(folder) => folder,
+        None => return Ok(()),
+    };
+    match found(File::open(folder))? {
+        Some(folder) => folder.sync_all(),
         None => Ok(()),
     }
 }
@@ -166,18 +186,27 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("a/b");
         let done = std::sync::atomic::AtomicBool::new(false);
-        std::thread::scope(|scope| {
+        let results: Vec<io::Result<File>> = std::thread::scope(|scope| {
             scope.spawn(|| {
-                while !done.load(std::sync::atomic::Ordering::Relaxed) {
-                    let _ = fs::remove_dir(&folder);
+                // Fewer times than one put tries, so that none can lose every time.
+                let mut removed = 0;
+                while removed < ATTEMPTS / 2 && !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    removed += usize::from(fs::remove_dir(&folder).is_ok());
                 }
             });
-            for _ in 0..300 {
-                let path = folder.join("file");
-                put(root.path(), &path, b"x", Durability::Relaxed).unwrap();
-                fs::remove_file(&path).unwrap();
-            }
+            let path = folder.join("file");
+            let put = |number: usize| {
+                let durability = [Durability::Relaxed, Durability::Synced][number % 2];
+                let put = put(root.path(), &path, b"x", durability);
+                let _ = fs::remove_file(&path);
+                put
+            };
+            let results = (0..300).map(put).collect();
             done.store(true, std::sync::atomic::Ordering::Relaxed);
+            results
         });
+        for result in results {
+            result.unwrap();
+        }
     }
 }

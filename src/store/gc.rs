@@ -64,13 +64,9 @@ pub struct Report {
 pub fn gc(config: &Config, progress: &mut dyn FnMut(Progress)) -> Result<Report, Error> {
     let layout = Layout::existing(&config.path)?;
     let lock = Lock::take(&layout)?;
-    let grace = match lock {
-        Some(_) => Duration::ZERO,
-        None => GRACE,
-    };
     let mut collection = Collection {
         layout,
-        before: SystemTime::now() - grace,
+        before: lock.is_none().then(|| SystemTime::now() - GRACE),
         live: HashSet::new(),
         report: Report {
             serving: lock.is_none(),
@@ -86,8 +82,8 @@ pub fn gc(config: &Config, progress: &mut dyn FnMut(Progress)) -> Result<Report,
 
 struct Collection {
     layout: Layout,
-    /// What was touched later stays.
-    before: SystemTime,
+    /// What was touched later stays; all goes where no process serves.
+    before: Option<SystemTime>,
     /// What is linked.
     live: HashSet<Digest>,
     report: Report,
@@ -177,7 +173,8 @@ impl Collection {
             return Ok(());
         };
         let seen = shelf::seen(&metadata);
-        if seen.used <= self.before && durable::remove(&path).at(&path)? {
+        if self.is_before(seen.used) && durable::remove(&path).at(&path)? {
+            let _ = fs::remove_dir(self.layout.blob_folder(digest));
             self.report.blobs += 1;
             self.report.bytes += seen.size;
         }
@@ -189,12 +186,16 @@ impl Collection {
         let Some(metadata) = found(fs::metadata(path)).at(path)? else {
             return Ok(true);
         };
-        Ok(metadata.modified().at(path)? <= self.before)
+        Ok(self.is_before(metadata.modified().at(path)?))
+    }
+
+    fn is_before(&self, time: SystemTime) -> bool {
+        self.before.is_none_or(|before| time <= before)
     }
 
     /// Removes empty folders, the innermost first.
     fn fold(&mut self, folder: &PathBuf) -> Result<(), Error> {
-        if !folder.is_dir() || !self.is_old(folder)? && self.report.serving {
+        if !folder.is_dir() || !self.is_old(folder)? {
             return Ok(());
         }
         for (_, inner) in walk::entries(folder)? {

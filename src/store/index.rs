@@ -84,15 +84,6 @@ pub(super) struct Reservation {
     bytes: u64,
 }
 
-/// Why there is no room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NoRoom {
-    /// The index is not complete, so nothing can be evicted yet.
-    Incomplete,
-    /// What is neither read nor promised is not enough.
-    Busy,
-}
-
 impl Index {
     pub(super) fn new(max_size: Option<u64>) -> Self {
         Self {
@@ -172,28 +163,27 @@ impl Index {
     }
 
     /// Promises room, where evictions can make it. A writer that is alone may go beyond the limit:
-    /// otherwise a few slow readers could keep everybody else from writing.
-    pub(super) fn reserve(self: &Arc<Self>, bytes: u64) -> Result<Reservation, NoRoom> {
+    /// otherwise a few slow readers could keep everybody else from writing. Until the index is
+    /// complete all is promised, and evicted afterwards: a start does not hold up pulls.
+    pub(super) fn reserve(self: &Arc<Self>, bytes: u64) -> Option<Reservation> {
         let mut state = self.state();
-        if let Some(max_size) = self.max_size {
-            if !state.complete {
-                return Err(NoRoom::Incomplete);
-            }
+        if let Some(max_size) = self.max_size
+            && state.complete
+        {
             let beyond = |total: u64| total.saturating_sub(max_size);
             let alone = state.reserved == 0 && state.can_free(beyond(state.bytes));
             if !alone && !state.can_free(beyond(state.bytes + state.reserved + bytes)) {
-                return Err(NoRoom::Busy);
+                return None;
             }
         }
         state.reserved += bytes;
         drop(state);
-        Ok(self.reservation(bytes))
+        Some(self.reservation(bytes))
     }
 
-    /// Promises room, whether there is any or not.
-    pub(super) fn reserve_anyway(self: &Arc<Self>, bytes: u64) -> Reservation {
-        self.state().reserved += bytes;
-        self.reservation(bytes)
+    /// Promises nothing.
+    pub(super) fn reserve_nothing(self: &Arc<Self>) -> Reservation {
+        self.reservation(0)
     }
 
     fn reservation(self: &Arc<Self>, bytes: u64) -> Reservation {
@@ -369,22 +359,22 @@ mod tests {
     #[test]
     fn promises_no_more_than_there_is_but_to_one() {
         let index = index(10, &[4, 4]);
-        assert_eq!(index.reserve(1).unwrap_err(), NoRoom::Incomplete);
+        drop(index.reserve(100).expect("nothing is known yet"));
         index.complete();
         let file = file();
         index.used(&digest(0), seen(4, 0), &file);
         let first = index.reserve(6).unwrap();
-        assert_eq!(index.reserve(1).unwrap_err(), NoRoom::Busy);
+        assert!(index.reserve(1).is_none());
         assert_eq!(victims(&index), [digest(1)]);
         drop(first);
         let alone = index.reserve(9).unwrap();
-        assert_eq!(index.reserve(1).unwrap_err(), NoRoom::Busy);
+        assert!(index.reserve(1).is_none());
         drop(alone);
         assert_eq!(index.usage().reserved, 0);
         index.found(digest(2), seen(7, 0));
         let pin = super::tests::file();
         index.used(&digest(2), seen(7, 0), &pin);
-        assert_eq!(index.reserve(1).unwrap_err(), NoRoom::Busy, "one too many");
+        assert!(index.reserve(1).is_none(), "one too many");
         index.forget(&digest(2));
         drop(file);
         drop((index.reserve(5).unwrap(), index.reserve(5).unwrap()));

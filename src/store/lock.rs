@@ -14,7 +14,7 @@ use super::layout::Layout;
 /// kernel when the process ends.
 #[derive(Debug)]
 pub(super) struct Lock {
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -29,9 +29,16 @@ impl Lock {
             .open(&path)
             .at(&path)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(Self { _file: file })),
+            Ok(()) => Ok(Some(Self { file })),
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
             Err(errno) => Err(io::Error::from(errno)).at(&path),
         }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // A child that is just being started still has the file open; closing it is not enough.
+        let _ = flock(&self.file, FlockOperation::Unlock);
     }
 }

@@ -19,7 +19,6 @@ use super::Blob;
 use super::Config;
 use super::Error;
 use super::durable;
-use super::durable::Durability;
 use super::error::At as _;
 use super::error::found;
 use super::index::Index;
@@ -141,20 +140,19 @@ impl Shelf {
         room: Reservation,
     ) -> Result<Blob, Error> {
         let path = self.layout.blob(digest);
-        durable::make_folders(&self.layout.blob_folder(digest)).at(&path)?;
-        let blob = {
+        let (blob, placed) = {
             let _turn = self.turns.of(digest);
-            durable::publish(temp, &path, Durability::Relaxed).at(&path)?;
+            let placed = durable::place(temp, &path).at(&path)?;
             let metadata = file.metadata().at(&path)?;
             self.index.settle(room, digest, seen(&metadata), file);
-            Blob {
+            let blob = Blob {
                 file: Arc::clone(file),
                 size: metadata.len(),
                 stored: metadata.modified().at(&path)?,
-            }
+            };
+            (blob, placed)
         };
-        if let Err(error) = durable::sync_parent(&path).at(&path) {
-            drop(blob);
+        if let Err(error) = placed.sync().at(&path) {
             self.discard(digest)?;
             return Err(error);
         }

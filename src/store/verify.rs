@@ -192,13 +192,15 @@ impl Check {
                 continue;
             };
             let named = Manifest::parse(&content);
-            let all = named.manifests.into_iter().chain(named.blobs);
-            let missing = all.filter(|named| !self.good.contains(named));
-            self.report.missing.extend(missing.map(|named| Missing {
-                repository: repository.display(),
-                manifest: digest.to_string(),
-                digest: named.to_string(),
-            }));
+            for named in named.manifests.into_iter().chain(named.blobs) {
+                if !self.good.contains(&named) && walk::size(&self.layout, &named)?.is_none() {
+                    self.report.missing.push(Missing {
+                        repository: repository.display(),
+                        manifest: digest.to_string(),
+                        digest: named.to_string(),
+                    });
+                }
+            }
         }
         Ok(())
     }
@@ -211,7 +213,7 @@ impl Check {
                 Some(tag) if !links::is_link(&repository.folder.revision(&tag.digest))? => {
                     format!("it points to {}, which is not linked", tag.digest)
                 }
-                Some(tag) if !self.good.contains(&tag.digest) => {
+                Some(tag) if !self.is_stored(&tag.digest)? => {
                     format!("it points to {}, which is not stored", tag.digest)
                 }
                 Some(_) => continue,
@@ -220,6 +222,11 @@ impl Check {
             self.problem(Kind::DanglingTag, subject, detail, folder.path())?;
         }
         Ok(())
+    }
+
+    /// Whether a manifest is stored: since it was looked for, perhaps, beside a process that serves.
+    fn is_stored(&self, digest: &Digest) -> Result<bool, Error> {
+        Ok(self.good.contains(digest) || walk::manifest(&self.layout, digest)?.is_some())
     }
 
     fn problem(

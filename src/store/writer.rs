@@ -13,7 +13,6 @@ use super::Error;
 use super::Store;
 use super::durable;
 use super::error::At as _;
-use super::index::NoRoom;
 use super::index::Reservation;
 use super::links;
 use super::shelf::Shelf;
@@ -117,20 +116,19 @@ impl Store {
         let index = &self.shelf.index;
         if !index.can_hold(bytes) {
             // It will not be kept, so that nothing needs to go for it.
-            return Ok(index.reserve_anyway(0));
+            return Ok(index.reserve_nothing());
         }
         let deadline = Instant::now() + PATIENCE;
         loop {
             let mut changed = pin!(index.changed.notified());
             changed.as_mut().enable();
-            match index.reserve(bytes) {
-                Ok(room) => return Ok(room),
-                Err(NoRoom::Incomplete) if Instant::now() >= deadline => {
-                    return Ok(index.reserve_anyway(bytes));
-                }
-                Err(NoRoom::Busy) if Instant::now() >= deadline => return Err(self.full(bytes)),
-                Err(_) => drop(timeout(LOOK, changed).await),
+            if let Some(room) = index.reserve(bytes) {
+                return Ok(room);
             }
+            if Instant::now() >= deadline {
+                return Err(self.full(bytes));
+            }
+            let _ = timeout(LOOK, changed).await;
         }
     }
 

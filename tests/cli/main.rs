@@ -2,6 +2,10 @@
 
 mod client;
 mod configuration;
+mod serve;
+mod serving;
+mod store;
+mod upstream;
 
 use std::path::Path;
 use std::process::Command;
@@ -96,6 +100,7 @@ fn help_names_every_command_and_what_it_is_for() {
         "serve        Run the proxy",
         "check        Check the configuration",
         "client       Print, or write, the configuration that makes a client pull",
+        "store        Look into the store",
         "completions  Print the completions of a shell",
         "--config <FILE>",
         "--log-format <FORMAT>",

@@ -1,0 +1,217 @@
+//! What is refused, and in which words.
+
+use super::tests::refusal;
+
+/// A file, and the line and the text of what is said about it.
+const WRONG: &[(&str, usize, &str)] = &[
+    (
+        "[server]\nlisten = \"127.0.0.1\"",
+        2,
+        "server.listen: invalid socket address syntax; this must be an IP address with a port",
+    ),
+    (
+        "[server]\nlisten = [\n\"127.0.0.1:1\",\n\"x\"]",
+        4,
+        "server.listen: invalid",
+    ),
+    (
+        "[server]\nlisten = []",
+        2,
+        "server.listen: the list is empty",
+    ),
+    (
+        "[server]\n\ndrain_timout = \"1s\"",
+        3,
+        "server.drain_timout: there is no such key; did you mean `drain_timeout`?",
+    ),
+    (
+        "[server]\ndrain_timeout = 25",
+        2,
+        "server.drain_timeout: this is an integer, but it must be a duration such as \"30s\"",
+    ),
+    (
+        "[server]\nidle_timeout = \"0s\"",
+        2,
+        "server.idle_timeout: it must be more than 0",
+    ),
+    (
+        "[server]\nmax_connections = 0",
+        2,
+        "server.max_connections: this must be 1 or more",
+    ),
+    (
+        "[server]\nmax_connections = -1",
+        2,
+        "server.max_connections: this must be 1 or more",
+    ),
+    (
+        "[server]\ntls = { cert = \"a\" }",
+        2,
+        "server.tls: the key `key` is missing",
+    ),
+    (
+        "[server]\nadmin = \"on\"",
+        2,
+        "server.admin: invalid socket address syntax; this must be",
+    ),
+    ("[server\n", 1, "unclosed table, expected `]`"),
+    (
+        "[sever]\n",
+        1,
+        "sever: there is no such key; did you mean `server`?",
+    ),
+    ("[store]\nmax_size = \"lots\"", 2, "store.max_size: "),
+    (
+        "[store]\nmax_size = \"0\"",
+        2,
+        "store.max_size: it must be more than 0",
+    ),
+    (
+        "[store]\nenabled = false",
+        2,
+        "store.enabled: a proxy without the embedded store is not supported in this version yet",
+    ),
+    (
+        "[store]\npath = \"${NOWHERE}\"",
+        2,
+        "store.path: the environment variable NOWHERE is not set",
+    ),
+    (
+        "[defaults]\non_disconnect = \"stop\"",
+        2,
+        "defaults.on_disconnect: there is no such choice; this must be \"finish\" or \"abort\"",
+    ),
+];
+
+/// The same, of what follows `[[upstream]]` in the first line.
+const WRONG_UPSTREAM: &[(&str, usize, &str)] = &[
+    (
+        "name = \"A b\"",
+        2,
+        "upstream.name: 'A b' is not a registry's name",
+    ),
+    (
+        "name = \"a.io\"\nurl = \"a.io\"",
+        3,
+        "upstream.url: relative URL without a base; this must be a URL such as",
+    ),
+    (
+        "name = \"a.io\"\nurl = \"ftp://a.io\"",
+        3,
+        "upstream.url: it must begin with https://",
+    ),
+    (
+        "name = \"a.io\"\nurl = \"https://u:hunter2@a.io\"",
+        3,
+        "upstream.url: a user or password",
+    ),
+    (
+        "name = \"a.io\"\nurl = \"http://a.io\"",
+        3,
+        "upstream.url: plain http:// is refused",
+    ),
+    (
+        "name = \"a.io\"\nfallback = [\"https://b.io\", \"http://a.io\"]",
+        3,
+        "upstream.fallback: plain http:// is refused",
+    ),
+    (
+        "name = \"a.io\"\nallow = [\"{a\"]",
+        3,
+        "upstream.allow: unclosed alternate group",
+    ),
+    (
+        "name = \"a.io\"\nulr = \"x\"",
+        3,
+        "upstream.ulr: there is no such key; did you mean `url`?",
+    ),
+    (
+        "name = \"a.io\"\nmax_concurrent = 0",
+        3,
+        "upstream.max_concurrent: this must be 1 or more",
+    ),
+    (
+        "name = \"a.io\"\nname = \"b.io\"",
+        3,
+        "the key name is here twice",
+    ),
+    (
+        "url = \"https://a.io\"",
+        1,
+        "upstream: the key `name` is missing",
+    ),
+    (
+        "name = \"a.io\"\n[[upstream]]\nname = \"a.io\"",
+        4,
+        "upstream.name: there are two upstreams with the name a.io",
+    ),
+    (
+        "name = \"a:1\"\n[[upstream]]\nname = \"a_1\"",
+        4,
+        "upstream.name: a_1 and a:1 would be mixed up",
+    ),
+    (
+        "name = \"a.io\"\ndefault = true\n[[upstream]]\nname = \"b.io\"\ndefault = true",
+        6,
+        "upstream.default: a.io is the default already",
+    ),
+];
+
+#[test]
+fn an_error_names_file_line_and_key() {
+    let upstreams = WRONG_UPSTREAM
+        .iter()
+        .map(|(text, line, said)| (format!("[[upstream]]\n{text}"), line, said));
+    let others = WRONG
+        .iter()
+        .map(|(text, line, said)| ((*text).to_owned(), line, said));
+    for (text, line, said) in others.chain(upstreams) {
+        let whole = format!("/etc/tidegate/proxy.toml:{line}: {said}");
+        let refused = refusal(&text);
+        assert!(
+            refused.starts_with(&whole),
+            "{text}\n  got {refused}\n  not {whole}"
+        );
+        assert!(!refused.contains("hunter2"), "{refused}");
+    }
+}
+
+#[test]
+fn what_comes_later_is_refused() {
+    for (text, line, key) in [
+        ("[[target]]\nname = \"x\"", 1, "target"),
+        ("[[prefetch]]\nname = \"x\"", 1, "prefetch"),
+        (
+            "[server]\nintercept = \"127.0.0.1:3128\"",
+            2,
+            "server.intercept",
+        ),
+        (
+            "[server]\nlogin = { htpasswd = \"users\" }",
+            2,
+            "server.login",
+        ),
+        (
+            "[[upstream]]\nname = \"a\"\nrate = \"100/s\"",
+            3,
+            "upstream.rate",
+        ),
+        (
+            "[[upstream]]\nname = \"a\"\nbandwidth = \"1MB/s\"",
+            3,
+            "upstream.bandwidth",
+        ),
+        (
+            "[[upstream]]\nname = \"a\"\ncredentials = \"passthrough\"",
+            3,
+            "upstream.credentials",
+        ),
+    ] {
+        let said = refusal(text);
+        assert!(
+            said.starts_with(&format!("/etc/tidegate/proxy.toml:{line}: {key}: ")),
+            "{said}"
+        );
+        assert!(said.contains("not supported in this version yet"), "{said}");
+    }
+}

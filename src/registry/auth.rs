@@ -1,0 +1,260 @@
+//! Signing in to one host: what it asked for, and what was got for that.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+
+use http::HeaderMap;
+use http::HeaderValue;
+use moka::sync::Cache;
+use url::Url;
+
+use super::Credentials;
+use super::Error;
+use super::challenge::Challenge;
+use super::challenge::Scopes;
+use super::challenge::TokenKey;
+use super::credential;
+use super::credential::Login;
+use super::credential::Source;
+use super::detached::Detached;
+use super::detached::detach;
+use super::fault::Fault;
+use super::token;
+use super::token::Token;
+use super::wire::Subject;
+use super::wire::Wire;
+use super::wire::host_of;
+use crate::ledger::Action;
+
+/// The sign-in state of one host.
+pub(super) struct Auth {
+    base: Url,
+    /// A bearer token from the configuration, sent as it is.
+    fixed: Option<HeaderValue>,
+    source: Arc<Source>,
+    /// By repository.
+    challenges: Cache<Arc<str>, Arc<Challenge>>,
+    /// The last of them that a repository not asked before may be expected to have too.
+    usual: Mutex<Option<Challenge>>,
+    tokens: Mutex<HashMap<TokenKey, Detached<Arc<Token>>>>,
+}
+
+/// What a request may be signed with.
+pub(super) enum Grant {
+    /// The configuration's own token.
+    Fixed(HeaderValue),
+    /// A token from a token server.
+    Token(TokenKey, Arc<Token>),
+    /// A user name and a password.
+    Login(HeaderValue, Arc<Login>),
+}
+
+impl Grant {
+    /// `Authorization`.
+    pub(super) fn header(&self) -> &HeaderValue {
+        match self {
+            Self::Fixed(header) | Self::Login(header, _) => header,
+            Self::Token(_, token) => &token.authorization,
+        }
+    }
+}
+
+const MOST_REPOSITORIES: u64 = 10_000;
+const MOST_TOKENS: usize = 4096;
+
+impl Auth {
+    /// Nobody has asked for anything yet.
+    pub(super) fn new(base: &Url, credentials: Credentials) -> Result<Self, Error> {
+        let fixed = match &credentials {
+            Credentials::Token(token) => Some(credential::bearer(token).ok_or_else(|| {
+                Error::Config("the token has characters that no HTTP header may have".into())
+            })?),
+            _ => None,
+        };
+        Ok(Self {
+            base: base.clone(),
+            fixed,
+            source: Arc::new(Source::new(credentials, &host_of(base))),
+            challenges: Cache::new(MOST_REPOSITORIES),
+            usual: Mutex::default(),
+            tokens: Mutex::default(),
+        })
+    }
+
+    /// What a request can be signed with before it is refused: the last challenge of its
+    /// repository, or the one that its host usually has, is answered in advance.
+    pub(super) async fn known(
+        &self,
+        wire: &Arc<Wire>,
+        subject: &Subject,
+    ) -> Result<Option<Grant>, Fault> {
+        if let Some(fixed) = &self.fixed {
+            return Ok(Some(Grant::Fixed(fixed.clone())));
+        }
+        let repository = &subject.repository;
+        let challenge = self.challenges.get(repository);
+        match challenge.or_else(|| self.expected(repository)) {
+            Some(challenge) => self.grant(wire, subject, &challenge).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Something else to sign with, after a 401 with `headers` to a request that was signed with
+    /// `refused`; `None` where there is nothing else.
+    pub(super) async fn after_401(
+        &self,
+        wire: &Arc<Wire>,
+        subject: &Subject,
+        headers: &HeaderMap,
+        refused: Option<Grant>,
+    ) -> Result<Option<Grant>, Fault> {
+        let repository = &subject.repository;
+        let Some(challenge) = Challenge::of(headers, &self.base, &Scopes::pull(repository)) else {
+            return Ok(None);
+        };
+        self.check(&challenge)?;
+        self.learn(repository, &challenge);
+        let earlier = self.challenges.get(repository);
+        let challenge = Arc::new(challenge.joined(earlier.as_deref()));
+        self.challenges
+            .insert(repository.clone(), challenge.clone());
+        match refused {
+            Some(Grant::Fixed(_)) => return Ok(None),
+            Some(Grant::Login(_, login)) if *challenge == Challenge::Basic => {
+                return Ok(self.reread(&login).await);
+            }
+            Some(Grant::Token(key, token)) => self.forget(&key, &token),
+            Some(Grant::Login(..)) | None => {}
+        }
+        self.grant(wire, subject, &challenge).await.map(Some)
+    }
+
+    /// Something else to sign with after a 403: registries that know only `Basic` answer so to a
+    /// password that has expired.
+    pub(super) async fn after_403(&self, refused: Option<Grant>) -> Option<Grant> {
+        match refused {
+            Some(Grant::Login(_, login)) => self.reread(&login).await,
+            _ => None,
+        }
+    }
+
+    /// A challenge of `repository` tells what others get, where it is as the spec has it.
+    fn learn(&self, repository: &str, challenge: &Challenge) {
+        let is_usual = match challenge {
+            Challenge::Basic => true,
+            Challenge::Bearer(key) => {
+                !repository.is_empty() && key.scopes == Scopes::pull(repository)
+            }
+        };
+        if is_usual {
+            *self.usual() = Some(challenge.clone());
+        }
+    }
+
+    fn expected(&self, repository: &str) -> Option<Arc<Challenge>> {
+        match self.usual().clone()? {
+            Challenge::Bearer(_) if repository.is_empty() => None,
+            Challenge::Bearer(mut key) => {
+                key.scopes = Scopes::pull(repository);
+                Some(Arc::new(Challenge::Bearer(key)))
+            }
+            Challenge::Basic => Some(Arc::new(Challenge::Basic)),
+        }
+    }
+
+    fn usual(&self) -> MutexGuard<'_, Option<Challenge>> {
+        self.usual.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn reread(&self, refused: &Login) -> Option<Grant> {
+        let login = self.source.renewed(refused).await?;
+        login.basic().map(|header| Grant::Login(header, login))
+    }
+
+    /// A password is never sent in clear text because of what an HTTPS host says.
+    fn check(&self, challenge: &Challenge) -> Result<(), Fault> {
+        match challenge {
+            Challenge::Bearer(key)
+                if key.realm.scheme() != "https" && key.realm.scheme() != self.base.scheme() =>
+            {
+                let realm = host_of(&key.realm);
+                let text = format!("sends to a token server that is not HTTPS, {realm}");
+                Err(Fault::wrong(text))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn grant(
+        &self,
+        wire: &Arc<Wire>,
+        subject: &Subject,
+        challenge: &Challenge,
+    ) -> Result<Grant, Fault> {
+        match challenge {
+            Challenge::Basic => {
+                let login = self.source.login().await.map_err(Fault::lasting)?;
+                match login.basic() {
+                    Some(header) => Ok(Grant::Login(header, login)),
+                    None => Err(Fault::lasting(Error::Refused {
+                        status: 401,
+                        message: "wants a user name and a password, and none is configured".into(),
+                    })),
+                }
+            }
+            Challenge::Bearer(key) => {
+                let token = self.token(wire, subject, key);
+                let token = token.await.map_err(Fault::lasting)?;
+                Ok(Grant::Token(key.clone(), token))
+            }
+        }
+    }
+
+    /// The token, or the one fetch of it that all wait for.
+    fn token(&self, wire: &Arc<Wire>, subject: &Subject, key: &TokenKey) -> Detached<Arc<Token>> {
+        let mut tokens = self.tokens();
+        match tokens.get(key) {
+            Some(token) if is_usable(token) => return token.clone(),
+            _ => {}
+        }
+        if tokens.len() >= MOST_TOKENS {
+            tokens.retain(|_, token| is_usable(token));
+        }
+        let subject = Subject {
+            action: Action::Token,
+            reference: Arc::default(),
+            ..subject.clone()
+        };
+        let source = self.source.clone();
+        let fetched = detach(token::fetch(wire.clone(), source, key.clone(), subject));
+        tokens.insert(key.clone(), fetched.clone());
+        fetched
+    }
+
+    /// Drops a token that was refused, unless somebody else has replaced it already.
+    fn forget(&self, key: &TokenKey, refused: &Arc<Token>) {
+        let mut tokens = self.tokens();
+        let is_it = tokens.get(key).is_some_and(
+            |held| matches!(held.peek(), Some(Ok(token)) if Arc::ptr_eq(token, refused)),
+        );
+        if is_it {
+            tokens.remove(key);
+        }
+    }
+
+    fn tokens(&self) -> MutexGuard<'_, HashMap<TokenKey, Detached<Arc<Token>>>> {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether it is being fetched, or was fetched and is fresh.
+fn is_usable(token: &Detached<Arc<Token>>) -> bool {
+    match token.peek() {
+        None => true,
+        Some(Ok(token)) => token.is_fresh(),
+        Some(Err(_)) => false,
+    }
+}

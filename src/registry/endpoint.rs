@@ -1,0 +1,137 @@
+//! One place that a registry's content is at: one attempt at a call there.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http::StatusCode;
+use http::header::CONTENT_ENCODING;
+use tokio::sync::OwnedSemaphorePermit;
+use url::Url;
+
+use super::Body;
+use super::Credentials;
+use super::Error;
+use super::action::Call;
+use super::auth::Auth;
+use super::auth::Grant;
+use super::fault::Fault;
+use super::redirect;
+use super::redirect::Landed;
+use super::refusal;
+use super::wire::Wire;
+use super::wire::host_of;
+
+/// A base URL, and the sign-in state of its host.
+pub(super) struct Endpoint {
+    /// Where it is.
+    pub(super) base: Url,
+    auth: Auth,
+}
+
+/// A 200 or a 206.
+pub(super) struct Answer {
+    /// 200 or 206.
+    pub(super) status: StatusCode,
+    /// The headers.
+    pub(super) headers: HeaderMap,
+    /// The body, where the call wanted it whole.
+    pub(super) bytes: Bytes,
+    /// The body, where the call did not.
+    pub(super) body: Body,
+}
+
+impl Endpoint {
+    /// Nothing is asked yet.
+    ///
+    /// # Errors
+    /// `Config` when the URL can't be used.
+    pub(super) fn new(base: &Url, plain: bool, credentials: Credentials) -> Result<Self, Error> {
+        let refused = |why: &str| Err(Error::Config(format!("{}: {why}", host_of(base))));
+        if !base.username().is_empty() || base.password().is_some() {
+            return refused("a URL is no place for a user name or a password, use `credentials`");
+        }
+        if base.query().is_some() || base.fragment().is_some() {
+            return refused("a registry's URL has no query and no fragment");
+        }
+        match base.scheme() {
+            "https" => {}
+            "http" if plain => {}
+            "http" => return refused("plain HTTP is only allowed with `plain_http = true`"),
+            other => return refused(&format!("{other}: is not a registry's URL, use https:")),
+        }
+        Ok(Self {
+            base: base.clone(),
+            auth: Auth::new(base, credentials)?,
+        })
+    }
+
+    /// One attempt, signed in where it is asked for. `permit` is held to the body's end.
+    pub(super) async fn attempt(
+        &self,
+        wire: &Arc<Wire>,
+        call: &Call,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> Result<Answer, Fault> {
+        let grant = self.auth.known(wire, &call.subject).await?;
+        let mut landed = self.send(wire, call, grant.as_ref()).await?;
+        let status = landed.response.status();
+        if landed.at_origin && matches!(status.as_u16(), 401 | 403) {
+            let headers = landed.response.headers().clone();
+            let fault = refusal::fault(landed.response).await;
+            let renewed = match status {
+                StatusCode::UNAUTHORIZED => {
+                    let subject = &call.subject;
+                    self.auth.after_401(wire, subject, &headers, grant).await?
+                }
+                _ => self.auth.after_403(grant).await,
+            };
+            let Some(grant) = renewed else {
+                return Err(fault);
+            };
+            landed = self.send(wire, call, Some(&grant)).await?;
+        }
+        accept(landed, call, permit).await
+    }
+
+    async fn send(&self, wire: &Wire, call: &Call, grant: Option<&Grant>) -> Result<Landed, Fault> {
+        let outgoing = call.outgoing(&self.base, grant.map(Grant::header));
+        redirect::follow(wire, outgoing, &call.subject).await
+    }
+}
+
+async fn accept(
+    landed: Landed,
+    call: &Call,
+    permit: Option<OwnedSemaphorePermit>,
+) -> Result<Answer, Fault> {
+    if !matches!(landed.response.status().as_u16(), 200 | 206) {
+        let mut fault = refusal::fault(landed.response).await;
+        if let Error::Refused { message, .. } = &mut fault.error
+            && !landed.at_origin
+        {
+            *message = format!("{}, where it redirects to: {message}", landed.host);
+        }
+        return Err(fault);
+    }
+    let (parts, mut body) = landed.response.into_parts();
+    if let Some(encoding) = parts.headers.get(CONTENT_ENCODING)
+        && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
+    {
+        return Err(Fault::wrong(format!(
+            "{} encoded the content ({encoding:?}), though only identity is accepted",
+            landed.host
+        )));
+    }
+    body.hold(permit);
+    let mut answer = Answer {
+        status: parts.status,
+        headers: parts.headers,
+        bytes: Bytes::new(),
+        body,
+    };
+    if let Some(most) = call.whole {
+        answer.bytes = answer.body.whole(most).await?;
+    }
+    Ok(answer)
+}

@@ -1,0 +1,204 @@
+//! What a registry says when it does not give what was asked.
+
+use std::time::Duration;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use bytes::BytesMut;
+use http::HeaderMap;
+use http::Response;
+use http::StatusCode;
+use serde::Deserialize;
+
+use super::Body;
+use super::Error;
+use super::fault::Again;
+use super::fault::Fault;
+use super::retry;
+
+/// As much of an error's body is read.
+const LONGEST_BODY: usize = 64 << 10;
+/// For as long.
+const READING: Duration = Duration::from_secs(10);
+/// As much of its message is passed on, in characters.
+const LONGEST_MESSAGE: usize = 300;
+
+/// The failure that an answer other than 2xx is.
+pub(super) async fn fault(response: Response<Body>) -> Fault {
+    let (parts, body) = response.into_parts();
+    let bytes = tokio::time::timeout(READING, start_of(body))
+        .await
+        .unwrap_or_default();
+    classify(parts.status, &parts.headers, &Words::of(&bytes))
+}
+
+/// Reads a short body to its end, so that its connection can be used again.
+pub(super) async fn drain(body: Body) {
+    const SHORT: Duration = Duration::from_secs(1);
+    let _ = tokio::time::timeout(SHORT, start_of(body)).await;
+}
+
+async fn start_of(mut body: Body) -> Bytes {
+    let mut start = BytesMut::new();
+    while let Some(Ok(bytes)) = body.chunk().await {
+        let room = LONGEST_BODY - start.len();
+        start.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        if bytes.len() > room {
+            break;
+        }
+    }
+    start.freeze()
+}
+
+fn classify(status: StatusCode, headers: &HeaderMap, words: &Words) -> Fault {
+    let number = status.as_u16();
+    let message = words.message(status);
+    match number {
+        404 | 410 => Fault::lasting(Error::NotFound {
+            code: words.code.clone(),
+        }),
+        401 | 403 => Fault::lasting(Error::Refused {
+            status: number,
+            message,
+        }),
+        416 => Fault::lasting(Error::Unsatisfiable),
+        429 => {
+            let wait = retry::retry_after(headers, SystemTime::now());
+            Fault {
+                error: Error::Throttled { retry_after: wait },
+                again: wait.map_or(Again::Backoff, Again::After),
+            }
+        }
+        408 | 500 | 502 | 503 | 504 => {
+            let wait = retry::retry_after(headers, SystemTime::now());
+            Fault {
+                error: Error::Status {
+                    status: number,
+                    message,
+                },
+                again: wait.map_or(Again::Backoff, Again::After),
+            }
+        }
+        400.. => Fault::lasting(Error::Status {
+            status: number,
+            message,
+        }),
+        _ => Fault::wrong(format!("the status {status}, which answers nothing")),
+    }
+}
+
+/// What the body said.
+#[derive(Debug, Default, PartialEq)]
+struct Words {
+    code: String,
+    text: String,
+}
+
+/// The OCI error body (distribution spec, "Error Codes"), and what token servers send instead.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Said {
+    errors: Vec<Entry>,
+    message: Option<String>,
+    details: Option<String>,
+    error_description: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Entry {
+    code: Option<String>,
+    message: Option<String>,
+}
+
+impl Words {
+    fn of(body: &[u8]) -> Self {
+        if let Ok(said) = serde_json::from_slice::<Said>(body) {
+            let first = said.errors.into_iter().next().unwrap_or_default();
+            let text = first
+                .message
+                .or(said.message)
+                .or(said.details)
+                .or(said.error_description);
+            return Self {
+                code: one_line(&first.code.unwrap_or_default()),
+                text: one_line(&text.unwrap_or_default()),
+            };
+        }
+        let text = String::from_utf8_lossy(body);
+        let is_markup = text.trim_start().starts_with('<');
+        let is_json = text.trim_start().starts_with(['{', '[']);
+        Self {
+            code: String::new(),
+            text: if is_markup || is_json {
+                String::new()
+            } else {
+                one_line(&text)
+            },
+        }
+    }
+
+    fn message(&self, status: StatusCode) -> String {
+        match (self.code.as_str(), self.text.as_str()) {
+            ("", "") => status.canonical_reason().unwrap_or("no reason").to_owned(),
+            ("", text) => text.to_owned(),
+            (code, "") => code.to_owned(),
+            (code, text) => format!("{code}: {text}"),
+        }
+    }
+}
+
+fn one_line(text: &str) -> String {
+    let words = text.split(|c: char| c.is_whitespace() || c.is_control());
+    let mut line = String::new();
+    for word in words.filter(|word| !word.is_empty()) {
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.extend(word.chars().take(LONGEST_MESSAGE));
+        if line.chars().count() > LONGEST_MESSAGE {
+            return line.chars().take(LONGEST_MESSAGE).chain(['…']).collect();
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(body: &str) -> (String, String) {
+        let Words { code, text } = Words::of(body.as_bytes());
+        (code, text)
+    }
+
+    #[test]
+    fn reads_what_registries_say() {
+        let oci = r#"{"errors":[{"code":"DENIED","message":"not\nyours","detail":{"a":1}}]}"#;
+        assert_eq!(read(oci), ("DENIED".into(), "not yours".into()));
+        let hub = r#"{"details":"incorrect username or password"}"#;
+        assert_eq!(read(hub).1, "incorrect username or password");
+        assert_eq!(read(r#"{"errors":[]}"#), Default::default());
+        assert_eq!(read(r#"{"errors":"#), Default::default());
+        assert_eq!(read("<html>no</html>"), Default::default());
+        assert_eq!(read("slow\r\n\x1b[31mdown").1, "slow [31mdown");
+        let long = "ä ".repeat(9000);
+        assert_eq!(read(&long).1.chars().count(), LONGEST_MESSAGE + 1);
+        let no_spaces = "a".repeat(9000);
+        assert!(read(&no_spaces).1.chars().count() <= LONGEST_MESSAGE + 1);
+    }
+
+    #[test]
+    fn tells_what_can_be_tried_again() {
+        let again = |status: u16| {
+            let status = StatusCode::from_u16(status).unwrap();
+            classify(status, &HeaderMap::new(), &Words::default()).again
+        };
+        for status in [408, 429, 500, 502, 503, 504] {
+            assert_eq!(again(status), Again::Backoff, "{status}");
+        }
+        for status in [204, 304, 400, 401, 403, 404, 405, 410, 416, 501, 505] {
+            assert_eq!(again(status), Again::Never, "{status}");
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! End to end: real clients pull a private image of several platforms from a real registry through
+//! tidegate, over TLS on both sides.
+
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
+
+mod clients;
+mod container;
+mod containerd;
+mod dockerd;
+mod layout;
+mod need;
+mod podman;
+mod sandbox;
+mod scene;
+mod skopeo;
+mod upstream;

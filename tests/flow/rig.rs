@@ -1,0 +1,240 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use fake_registry::Client;
+use fake_registry::Reply;
+use fake_registry::RequestBuilder;
+use fake_registry::Upstream;
+use tempfile::TempDir;
+use tidegate::flow;
+use tidegate::flow::NameFilter;
+use tidegate::flow::OnDisconnect;
+use tidegate::flow::PullThrough;
+use tidegate::front;
+use tidegate::front::Front;
+use tidegate::ledger::Ledger;
+use tidegate::oci::media;
+use tidegate::registry;
+use tidegate::registry::Credentials;
+use tidegate::registry::Registry;
+use tidegate::registry::Retries;
+use tidegate::registry::Timeouts;
+use tidegate::store;
+use tidegate::store::Store;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// A MiB, in bytes.
+pub(crate) const MIB: u64 = 1 << 20;
+
+/// How a proxy is set up.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    pub(crate) tag_ttl: Duration,
+    pub(crate) negative_ttl: Duration,
+    pub(crate) on_disconnect: OnDisconnect,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) deny: Vec<String>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            tag_ttl: Duration::ZERO,
+            negative_ttl: Duration::from_secs(60),
+            on_disconnect: OnDisconnect::Finish,
+            timeouts: timeouts(Duration::from_secs(30)),
+            deny: Vec::new(),
+        }
+    }
+}
+
+impl Setup {
+    /// One that does not wait long for a silent upstream.
+    pub(crate) fn impatient() -> Self {
+        Self {
+            timeouts: timeouts(Duration::from_secs(1)),
+            ..Self::default()
+        }
+    }
+}
+
+fn timeouts(limit: Duration) -> Timeouts {
+    Timeouts {
+        connect: limit,
+        header: limit,
+        idle_body: limit,
+    }
+}
+
+/// A proxy over an empty store, in this process, in front of one scripted upstream, `up.test`.
+pub(crate) struct Rig {
+    pub(crate) up: Upstream,
+    pub(crate) client: Client,
+    pub(crate) flow: Arc<PullThrough>,
+    url: String,
+    folder: TempDir,
+    setup: Setup,
+    stop: Option<oneshot::Sender<()>>,
+    running: JoinHandle<usize>,
+}
+
+impl Rig {
+    pub(crate) async fn start() -> Self {
+        Self::with(Setup::default()).await
+    }
+
+    pub(crate) async fn with(setup: Setup) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        Self::over(Upstream::start().await, folder, setup).await
+    }
+
+    async fn over(up: Upstream, folder: TempDir, setup: Setup) -> Self {
+        // What goes wrong is told beside the test that it makes fail.
+        let log = tracing_subscriber::fmt().with_test_writer();
+        let _ = log.with_max_level(tracing::Level::WARN).try_init();
+        let path = folder.path().join("store");
+        let store = Store::open(store::Config {
+            path,
+            max_size: None,
+        })
+        .await
+        .expect("a store");
+        let upstreams = vec![upstream("up.test", &up, &setup)];
+        let config = flow::Config {
+            negative_ttl: setup.negative_ttl,
+            on_disconnect: setup.on_disconnect,
+        };
+        let flow = Arc::new(PullThrough::new(config, store, upstreams));
+        let config = front::Config {
+            listen: vec![([127, 0, 0, 1], 0).into()],
+            default_upstream: "up.test".parse().ok(),
+            ..front::Config::default()
+        };
+        let front = Front::bind(config, flow.clone(), Ledger::new())
+            .await
+            .expect("a port");
+        let url = format!("http://{}", front.local_addrs()[0]);
+        let (stop, stopped) = oneshot::channel::<()>();
+        let stopped = async move { drop(stopped.await) };
+        let running = tokio::spawn(front.run(stopped, Duration::from_secs(5)));
+        let client = Client::new();
+        Self {
+            up,
+            client,
+            flow,
+            url,
+            folder,
+            setup,
+            stop: Some(stop),
+            running,
+        }
+    }
+
+    /// The same proxy, ended and started again over the same store.
+    pub(crate) async fn restarted(mut self) -> Self {
+        drop(self.stop.take());
+        assert_eq!((&mut self.running).await.expect("the front ended well"), 0);
+        self.flow.settled().await;
+        drop(self.flow);
+        Self::over(self.up, self.folder, self.setup).await
+    }
+
+    /// The store's folder.
+    pub(crate) fn store(&self) -> std::path::PathBuf {
+        self.folder.path().join("store")
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}/v2/{path}", self.url)
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        self.client
+            .get(self.url(path))
+            .send()
+            .await
+            .expect("an answer")
+    }
+
+    pub(crate) async fn head(&self, path: &str) -> Reply {
+        self.accepting(self.client.head(self.url(path)))
+            .send()
+            .await
+            .expect("an answer")
+    }
+
+    /// A manifest, as a client asks for it that can read all types.
+    pub(crate) async fn manifest(&self, path: &str) -> Reply {
+        self.accepting(self.client.get(self.url(path)))
+            .send()
+            .await
+            .expect("an answer")
+    }
+
+    fn accepting(&self, request: RequestBuilder) -> RequestBuilder {
+        request.header("accept", media::ACCEPT_NATIVE)
+    }
+
+    pub(crate) async fn range(&self, path: &str, range: &str) -> Reply {
+        self.client
+            .get(self.url(path))
+            .header("range", range)
+            .send()
+            .await
+            .expect("an answer")
+    }
+
+    /// What reached the upstream since the log was cleared, `HEAD` and `GET` apart.
+    pub(crate) fn asked(&self) -> (usize, usize) {
+        let count = |method: &str| self.up.count(|r| r.method.as_str() == method);
+        (count("HEAD"), count("GET"))
+    }
+
+    /// Puts an image manifest that names `blobs`.
+    pub(crate) fn put_image(&self, repository: &str, tag: &str, blobs: &[&str]) -> String {
+        let layers: Vec<_> = blobs
+            .iter()
+            .map(|digest| {
+                serde_json::json!({
+                    "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip",
+                    "digest": digest, "size": 1,
+                })
+            })
+            .collect();
+        let json = serde_json::json!({
+            "schemaVersion": 2, "mediaType": media::OCI_MANIFEST, "layers": layers,
+            "annotations": { "tag": tag },
+        });
+        self.up
+            .put_manifest(repository, tag, media::OCI_MANIFEST, json.to_string())
+    }
+}
+
+fn upstream(name: &str, up: &Upstream, setup: &Setup) -> flow::Upstream {
+    let config = registry::Config {
+        name: name.parse().expect("a name"),
+        url: up.url().parse().expect("a URL"),
+        fallback: Vec::new(),
+        credentials: Credentials::Anonymous,
+        ca: None,
+        plain_http: true,
+        max_concurrent: None,
+        timeouts: setup.timeouts.clone(),
+        retries: Retries {
+            attempts: 2,
+            base: Duration::from_millis(10),
+            cap: Duration::from_secs(1),
+        },
+    };
+    flow::Upstream {
+        registry: Arc::new(Registry::new(config, Ledger::new()).expect("a registry client")),
+        tag_ttl: setup.tag_ttl,
+        names: NameFilter::new(&[], &setup.deny).expect("globs"),
+    }
+}
+
+/// A reply's `X-Cache`.
+pub(crate) fn cache(reply: &Reply) -> &str {
+    reply.header("x-cache").unwrap_or_default()
+}

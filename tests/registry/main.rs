@@ -1,0 +1,12 @@
+//! The registry client against a scripted registry, at the wire.
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
+
+mod auth;
+mod books;
+mod docker;
+mod redirect;
+mod retry;
+mod setup;
+mod tls;
+mod transfer;
+mod unreachable;

@@ -1,0 +1,167 @@
+//! Faults that a scripted server commits on demand: when, and what.
+
+mod script;
+mod when;
+
+use http::HeaderName;
+use http::HeaderValue;
+use http::StatusCode;
+use http::header::LOCATION;
+
+use crate::gate::Gate;
+
+pub use script::FaultHandle;
+pub(crate) use script::Plan;
+pub(crate) use script::Script;
+pub use when::When;
+
+/// What goes wrong. Several faults that strike the same request add up.
+#[derive(Clone, Debug)]
+pub struct Fault(pub(crate) Vec<Action>);
+
+#[derive(Clone, Debug)]
+pub(crate) enum Action {
+    Status(StatusCode),
+    Header(HeaderName, HeaderValue),
+    WithoutHeader(HeaderName),
+    CutAfter(u64, Cut),
+    FlipBitAt(u64),
+    WrongLength(i64),
+    StallAfter(u64, Gate),
+    StallHeader(Gate),
+    Slow(u64),
+    IgnoreRange,
+    NoContentLength,
+    Endless,
+    RedirectBase(String),
+    WrongDigestHeader,
+}
+
+/// How a connection is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// Closed, once everything before the cut has reached the kernel.
+    Close,
+    /// Reset (RST): what the client has not yet read may be lost too.
+    Reset,
+}
+
+impl Fault {
+    /// Answers with `status` and an OCI error body instead. Add headers by [`Fault::header`], for
+    /// example `Retry-After`.
+    ///
+    /// # Panics
+    /// Where `status` is no HTTP status.
+    pub fn status(status: u16) -> Self {
+        Self(vec![Action::Status(
+            StatusCode::from_u16(status).expect("an HTTP status"),
+        )])
+    }
+
+    /// Answers with `status` and `Location: url`, and no body.
+    pub fn redirect_to(url: &str, status: u16) -> Self {
+        Self::status(status).header(LOCATION.as_str(), url)
+    }
+
+    /// Answers 307 to the same path and query at `base` (such as another server's `url()`), as a
+    /// registry does that keeps its blobs on a CDN.
+    pub fn redirect_to_host(base: &str) -> Self {
+        let mut fault = Self::status(307);
+        fault.0.push(Action::RedirectBase(base.to_owned()));
+        fault
+    }
+
+    /// The answer carries this header, in place of its own.
+    ///
+    /// # Panics
+    /// Where name or value can't be in a header.
+    pub fn extra_header(name: &str, value: &str) -> Self {
+        Self(Vec::new()).header(name, value)
+    }
+
+    /// The answer lacks this header.
+    ///
+    /// # Panics
+    /// Where `name` can't name a header.
+    pub fn without_header(name: &str) -> Self {
+        Self(vec![Action::WithoutHeader(
+            name.parse().expect("a header name"),
+        )])
+    }
+
+    /// The connection is closed in mid-body, right after `bytes` bytes of this answer's body. The
+    /// header still promises all. (Over HTTP/2 fewer bytes may arrive, where the client's window
+    /// is full.)
+    pub fn cut_after(bytes: u64) -> Self {
+        Self(vec![Action::CutAfter(bytes, Cut::Close)])
+    }
+
+    /// As [`Fault::cut_after`], by a TCP reset: what the client has not read by then may be lost.
+    pub fn reset_after(bytes: u64) -> Self {
+        Self(vec![Action::CutAfter(bytes, Cut::Reset)])
+    }
+
+    /// One bit of the byte at `offset` of the content is wrong. A range that doesn't hold the byte
+    /// is right.
+    pub fn flip_bit_at(offset: u64) -> Self {
+        Self(vec![Action::FlipBitAt(offset)])
+    }
+
+    /// `Content-Length` says `by` more bytes than come (the connection then closes), or, where `by`
+    /// is negative, fewer than there are (HTTP/1.1 sends just those; HTTP/2 sends all).
+    pub fn wrong_length(by: i64) -> Self {
+        Self(vec![Action::WrongLength(by)])
+    }
+
+    /// After `bytes` bytes of this answer's body nothing more comes until the gate is opened.
+    pub fn stall_after(bytes: u64, gate: &Gate) -> Self {
+        Self(vec![Action::StallAfter(bytes, gate.clone())])
+    }
+
+    /// Not even the header comes until the gate is opened.
+    pub fn stall_header(gate: &Gate) -> Self {
+        Self(vec![Action::StallHeader(gate.clone())])
+    }
+
+    /// The body comes at this speed.
+    pub fn slow(bytes_per_second: u64) -> Self {
+        Self(vec![Action::Slow(bytes_per_second.max(1))])
+    }
+
+    /// `Range` is overlooked: 200 and everything.
+    pub fn ignore_range() -> Self {
+        Self(vec![Action::IgnoreRange])
+    }
+
+    /// No `Content-Length`: a chunked body over HTTP/1.1.
+    pub fn no_content_length() -> Self {
+        Self(vec![Action::NoContentLength])
+    }
+
+    /// The body never ends: the content over and over, without `Content-Length`.
+    pub fn endless() -> Self {
+        Self(vec![Action::Endless])
+    }
+
+    /// `Docker-Content-Digest` is another one than the content's.
+    pub fn wrong_digest_header() -> Self {
+        Self(vec![Action::WrongDigestHeader])
+    }
+
+    /// The answer also carries this header.
+    ///
+    /// # Panics
+    /// Where name or value can't be in a header.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        let name = name.parse().expect("a header name");
+        self.0
+            .push(Action::Header(name, value.parse().expect("a header value")));
+        self
+    }
+
+    /// Both faults at once.
+    pub fn and(mut self, other: Fault) -> Self {
+        self.0.extend(other.0);
+        self
+    }
+}

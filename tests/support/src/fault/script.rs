@@ -1,0 +1,134 @@
+//! The faults in force at one server, and what they come to for one request.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+
+use http::HeaderName;
+use http::HeaderValue;
+use http::StatusCode;
+
+use crate::fault::Action;
+use crate::fault::Cut;
+use crate::fault::Fault;
+use crate::fault::When;
+use crate::gate::Gate;
+use crate::record::Recorded;
+use crate::record::lock;
+
+/// A fault in force: how often it struck, and the means to end it.
+#[derive(Clone, Debug)]
+pub struct FaultHandle(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    hits: AtomicUsize,
+    lifted: AtomicBool,
+}
+
+impl FaultHandle {
+    /// How many requests the fault struck.
+    pub fn hits(&self) -> usize {
+        self.0.hits.load(Ordering::SeqCst)
+    }
+
+    /// Ends the fault, for requests that come from now on.
+    pub fn lift(&self) {
+        self.0.lifted.store(true, Ordering::SeqCst);
+    }
+}
+
+/// The faults in force at one server.
+#[derive(Default)]
+pub(crate) struct Script(Mutex<Vec<Rule>>);
+
+struct Rule {
+    when: When,
+    fault: Fault,
+    seen: usize,
+    state: Arc<State>,
+}
+
+impl Script {
+    pub(crate) fn add(&self, when: When, fault: Fault) -> FaultHandle {
+        let state = Arc::<State>::default();
+        lock(&self.0).push(Rule {
+            when,
+            fault,
+            seen: 0,
+            state: state.clone(),
+        });
+        FaultHandle(state)
+    }
+
+    pub(crate) fn clear(&self) {
+        lock(&self.0).clear();
+    }
+
+    /// What goes wrong with this request. Uses up one strike of each fault that matches.
+    pub(crate) fn strike(&self, recorded: &Recorded) -> Plan {
+        let mut plan = Plan::default();
+        for rule in lock(&self.0).iter_mut() {
+            rule.strike(recorded, &mut plan);
+        }
+        plan
+    }
+}
+
+impl Rule {
+    fn strike(&mut self, recorded: &Recorded, plan: &mut Plan) {
+        if self.state.lifted.load(Ordering::SeqCst) || !self.when.matches(recorded) {
+            return;
+        }
+        self.seen += 1;
+        if self.seen <= self.when.skip || self.seen - self.when.skip > self.when.times {
+            return;
+        }
+        self.state.hits.fetch_add(1, Ordering::SeqCst);
+        for action in &self.fault.0 {
+            plan.add(action);
+        }
+    }
+}
+
+/// Everything that goes wrong with one request.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    pub(crate) status: Option<StatusCode>,
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(crate) without: Vec<HeaderName>,
+    pub(crate) redirect_base: Option<String>,
+    pub(crate) cut_after: Option<(u64, Cut)>,
+    pub(crate) flip_bit_at: Option<u64>,
+    pub(crate) wrong_length: i64,
+    pub(crate) stall_after: Option<(u64, Gate)>,
+    pub(crate) stall_header: Option<Gate>,
+    pub(crate) slow: Option<u64>,
+    pub(crate) ignore_range: bool,
+    pub(crate) no_content_length: bool,
+    pub(crate) endless: bool,
+    pub(crate) wrong_digest_header: bool,
+}
+
+impl Plan {
+    fn add(&mut self, action: &Action) {
+        match action.clone() {
+            Action::Status(status) => self.status = Some(status),
+            Action::Header(name, value) => self.headers.push((name, value)),
+            Action::WithoutHeader(name) => self.without.push(name),
+            Action::CutAfter(bytes, cut) => self.cut_after = Some((bytes, cut)),
+            Action::FlipBitAt(offset) => self.flip_bit_at = Some(offset),
+            Action::WrongLength(by) => self.wrong_length = by,
+            Action::StallAfter(bytes, gate) => self.stall_after = Some((bytes, gate)),
+            Action::StallHeader(gate) => self.stall_header = Some(gate),
+            Action::Slow(speed) => self.slow = Some(speed),
+            Action::IgnoreRange => self.ignore_range = true,
+            Action::NoContentLength => self.no_content_length = true,
+            Action::Endless => self.endless = true,
+            Action::RedirectBase(base) => self.redirect_base = Some(base),
+            Action::WrongDigestHeader => self.wrong_digest_header = true,
+        }
+    }
+}
