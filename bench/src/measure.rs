@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::Read as _;
+use std::io::Write as _;
+use std::path::Path;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -89,12 +90,16 @@ pub(crate) fn await_quiet(root: Option<u32>, patience: Duration) {
     }
 }
 
-/// Takes `bytes` of memory and gives them back: a virtual machine's host lends memory at its first
-/// use, page by page, and that would be measured instead of what uses it next.
-pub(crate) fn prime_memory(bytes: u64) -> anyhow::Result<()> {
-    let fd = rustix::fs::memfd_create("bench-prime", rustix::fs::MemfdFlags::CLOEXEC)?;
-    let mut file = fs::File::from(fd);
-    std::io::copy(&mut std::io::repeat(0).take(bytes), &mut file)?;
+/// Has `bytes` of page cache taken by a file in `dir`, and gives them back, twice. A virtual
+/// machine's host lends memory at its first use, page by page; that would be measured otherwise.
+pub(crate) fn prime_page_cache(dir: &Path, bytes: u64) -> anyhow::Result<()> {
+    let chunk = vec![0xa5; 128 << 10];
+    for _ in 0..2 {
+        let mut file = tempfile::tempfile_in(dir)?;
+        for _ in 0..bytes / chunk.len() as u64 {
+            file.write_all(&chunk)?;
+        }
+    }
     Ok(())
 }
 

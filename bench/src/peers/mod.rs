@@ -158,6 +158,11 @@ impl Running {
         self.child.as_ref().map(Child::id)
     }
 
+    /// Its folder, which its cache is in.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// The end of what it said.
     pub(crate) fn log(&self) -> String {
         let text = std::fs::read(self.dir.path().join("server.log")).unwrap_or_default();
