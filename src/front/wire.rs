@@ -96,6 +96,7 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.lane.flush(&self.stream);
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
