@@ -3,6 +3,7 @@ use crate::oci::Digest;
 use crate::oci::Reference;
 use crate::oci::Repository;
 use crate::oci::media;
+use crate::registry::Secret;
 
 /// What is wanted, from where.
 #[derive(Clone, Debug)]
@@ -15,6 +16,16 @@ pub struct Ask {
     pub head: bool,
     /// The cause, for the ledger.
     pub flow: FlowId,
+    /// On whose behalf.
+    pub caller: Caller,
+}
+
+/// On whose behalf something is asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// What the client sent as `Authorization`, for upstreams whose credentials are the client's
+    /// own.
+    pub authorization: Option<Secret>,
 }
 
 /// The content that is wanted.

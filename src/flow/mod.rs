@@ -39,7 +39,7 @@ mod served;
 mod tail;
 mod upstream;
 
-pub use ask::{Accept, Ask, ByteRange, Want};
+pub use ask::{Accept, Ask, ByteRange, Caller, Want};
 pub use error::Error;
 pub use passed::Passed;
 pub use served::{Body, Listing, Served};

@@ -7,6 +7,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::flow::Accept;
 use crate::flow::Ask;
+use crate::flow::Caller;
 use crate::flow::Want;
 use crate::ledger::FlowId;
 use crate::oci::Name;
@@ -14,6 +15,7 @@ use crate::oci::Reference;
 use crate::oci::ReferenceError;
 use crate::oci::Repository;
 use crate::oci::UpstreamName;
+use crate::registry::Secret;
 
 use super::catalog::Page;
 use super::condition;
@@ -78,6 +80,7 @@ where
         want,
         head: request.method == Method::HEAD,
         flow,
+        caller: caller(request),
     };
     Ok(if is_list {
         Route::List(ask)
@@ -128,6 +131,16 @@ fn repository(choice: Choice<'_>) -> Result<Repository, Fault> {
     };
     name.map(|name| Repository::new(choice.upstream, name))
         .map_err(|error| Fault::bad_name(&error))
+}
+
+/// Whoever asks. Several `Authorization` headers, or one that is no text, are nobody's.
+fn caller(request: &Parts) -> Caller {
+    let mut values = request.headers.get_all(header::AUTHORIZATION).iter();
+    let only = values.next().filter(|_| values.next().is_none());
+    let text = only.and_then(|value| value.to_str().ok());
+    Caller {
+        authorization: text.map(Secret::new),
+    }
 }
 
 fn accept(request: &Parts) -> Accept {

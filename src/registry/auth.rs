@@ -13,6 +13,7 @@ use url::Url;
 
 use super::Credentials;
 use super::Error;
+use super::Secret;
 use super::challenge::Challenge;
 use super::challenge::Scopes;
 use super::challenge::TokenKey;
@@ -32,8 +33,10 @@ use crate::ledger::Action;
 /// The sign-in state of one host.
 pub(super) struct Auth {
     base: Url,
-    /// A bearer token from the configuration, sent as it is.
+    /// What is sent as it is: a bearer token from the configuration, or a client's own words.
     fixed: Option<HeaderValue>,
+    /// Whether challenges are for the client to answer.
+    is_relay: bool,
     source: Arc<Source>,
     /// By repository.
     challenges: Cache<Arc<str>, Arc<Challenge>>,
@@ -77,11 +80,29 @@ impl Auth {
         Ok(Self {
             base: base.clone(),
             fixed,
+            is_relay: false,
             source: Arc::new(Source::new(credentials, &host_of(base))),
             challenges: Cache::new(MOST_REPOSITORIES),
             usual: Mutex::default(),
             tokens: Mutex::default(),
         })
+    }
+
+    /// The sign-in of a client that answers its challenges itself: `authorization` is sent as it
+    /// is, to this host and no other.
+    pub(super) fn relay(base: &Url, authorization: Option<&Secret>) -> Result<Self, Error> {
+        let fixed = authorization.map(credential::verbatim);
+        let unfit = || Error::Config("the client's Authorization is no HTTP header".into());
+        Ok(Self {
+            fixed: fixed.map(|header| header.ok_or_else(unfit)).transpose()?,
+            is_relay: true,
+            ..Self::new(base, Credentials::Anonymous)?
+        })
+    }
+
+    /// Whether challenges are for the client to answer.
+    pub(super) fn is_relay(&self) -> bool {
+        self.is_relay
     }
 
     /// What a request can be signed with before it is refused: the last challenge of its
@@ -111,6 +132,9 @@ impl Auth {
         headers: &HeaderMap,
         refused: Option<Grant>,
     ) -> Result<Option<Grant>, Fault> {
+        if self.is_relay {
+            return Ok(None);
+        }
         let repository = &subject.repository;
         let Some(challenge) = Challenge::of(headers, &self.base, &Scopes::pull(repository)) else {
             return Ok(None);
@@ -202,6 +226,7 @@ impl Auth {
                     None => Err(Fault::lasting(Error::Refused {
                         status: 401,
                         message: "wants a user name and a password, and none is configured".into(),
+                        challenge: None,
                     })),
                 }
             }

@@ -58,6 +58,9 @@ pub enum Credentials {
     DockerConfig,
     /// As nobody.
     Anonymous,
+    /// As the client that asks, with what it sent as `Authorization`: see
+    /// [`Registry::acting_for`](super::Registry::acting_for). Without a client, as nobody.
+    Passthrough,
     /// With a user name and a password, or an access token in its place.
     Basic {
         /// The user name.

@@ -51,6 +51,11 @@ pub(super) fn bearer(token: &Secret) -> Option<HeaderValue> {
     sensitive(format!("Bearer {}", token.expose()))
 }
 
+/// `Authorization` as somebody sent it; `None` where it can't stand in a header.
+pub(super) fn verbatim(authorization: &Secret) -> Option<HeaderValue> {
+    sensitive(authorization.expose().to_owned())
+}
+
 fn sensitive(text: String) -> Option<HeaderValue> {
     let mut value = HeaderValue::try_from(text).ok()?;
     value.set_sensitive(true);
@@ -142,7 +147,7 @@ impl Source {
         let server = self.server.clone();
         let reading = detach(async move {
             let login = match credentials {
-                Credentials::Anonymous => Login::Nobody,
+                Credentials::Anonymous | Credentials::Passthrough => Login::Nobody,
                 Credentials::Basic { username, password } => Login::Password { username, password },
                 Credentials::Token(token) => Login::Bearer(token),
                 Credentials::DockerConfig => {

@@ -6,12 +6,14 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::StatusCode;
 use http::header::CONTENT_ENCODING;
+use http::header::WWW_AUTHENTICATE;
 use tokio::sync::OwnedSemaphorePermit;
 use url::Url;
 
 use super::Body;
 use super::Credentials;
 use super::Error;
+use super::Secret;
 use super::action::Call;
 use super::auth::Auth;
 use super::auth::Grant;
@@ -66,6 +68,14 @@ impl Endpoint {
         })
     }
 
+    /// The same place, for a client that signs in itself.
+    pub(super) fn relay(&self, authorization: Option<&Secret>) -> Result<Self, Error> {
+        Ok(Self {
+            base: self.base.clone(),
+            auth: Auth::relay(&self.base, authorization)?,
+        })
+    }
+
     /// One attempt, signed in where it is asked for. `permit` is held to the body's end.
     pub(super) async fn attempt(
         &self,
@@ -78,7 +88,12 @@ impl Endpoint {
         let status = landed.response.status();
         if landed.at_origin && matches!(status.as_u16(), 401 | 403) {
             let headers = landed.response.headers().clone();
-            let fault = refusal::fault(landed.response).await;
+            let mut fault = refusal::fault(landed.response).await;
+            if let Error::Refused { challenge, .. } = &mut fault.error
+                && self.auth.is_relay()
+            {
+                *challenge = challenge_of(&headers);
+            }
             let renewed = match status {
                 StatusCode::UNAUTHORIZED => {
                     let subject = &call.subject;
@@ -98,6 +113,13 @@ impl Endpoint {
         let outgoing = call.outgoing(&self.base, grant.map(Grant::header));
         redirect::follow(wire, outgoing, &call.subject).await
     }
+}
+
+/// `WWW-Authenticate`, all of it (RFC 9110, section 11.6.1).
+fn challenge_of(headers: &HeaderMap) -> Option<Arc<str>> {
+    let values = headers.get_all(WWW_AUTHENTICATE).iter();
+    let texts: Vec<_> = values.filter_map(|value| value.to_str().ok()).collect();
+    (!texts.is_empty()).then(|| texts.join(", ").into())
 }
 
 async fn accept(

@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Why a registry did not give what was asked, by what the caller can do about it.
@@ -16,6 +17,9 @@ pub enum Error {
         status: u16,
         /// What the registry said, shortened to a line.
         message: String,
+        /// Its `WWW-Authenticate`, where the client's own credentials were used: the client is to
+        /// answer it.
+        challenge: Option<Arc<str>>,
     },
     /// 429, also after waiting. Ask later.
     #[error("too many requests (429)")]

@@ -92,6 +92,23 @@ impl Registry {
         &self.config
     }
 
+    /// This registry as one client sees it: the same connections and limits, but signed in with
+    /// what the client sent as `Authorization`, and nothing else. Its challenges come back in
+    /// [`Error::Refused`]. Fallbacks are other hosts, which the client did not mean: none is asked.
+    ///
+    /// # Errors
+    /// `Config` where `authorization` can't stand in a header.
+    pub fn acting_for(&self, authorization: Option<&Secret>) -> Result<Self, Error> {
+        let main = self.endpoints.first();
+        let main = main.map(|main| main.relay(authorization)).transpose()?;
+        Ok(Self {
+            config: self.config.clone(),
+            wire: self.wire.clone(),
+            endpoints: main.into_iter().collect(),
+            permits: self.permits.clone(),
+        })
+    }
+
     /// `GET /v2/`, signed in where the registry asks for it.
     pub async fn ping(&self, flow: FlowId) -> Result<(), Error> {
         self.ask(&Call::ping(flow)).await.map(drop)

@@ -60,6 +60,7 @@ fn classify(status: StatusCode, headers: &HeaderMap, words: &Words) -> Fault {
         401 | 403 => Fault::lasting(Error::Refused {
             status: number,
             message,
+            challenge: None,
         }),
         416 => Fault::lasting(Error::Unsatisfiable),
         429 => {

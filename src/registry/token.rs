@@ -136,8 +136,11 @@ fn request(key: &TokenKey, login: &Login) -> Outgoing {
 fn named(mut fault: Fault, host: &str) -> Fault {
     let told = |what: &str| format!("the token server {host}: {what}");
     fault.error = match fault.error {
-        Error::Refused { status, message } => Error::Refused {
+        Error::Refused {
+            status, message, ..
+        } => Error::Refused {
             status,
+            challenge: None,
             message: told(&message),
         },
         Error::Status { status, message } => Error::Status {

@@ -50,6 +50,7 @@ fn message(error: Error) -> String {
         Error::Refused {
             status: 401,
             message,
+            ..
         } => message,
         other => panic!("{other:?}"),
     }

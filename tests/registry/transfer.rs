@@ -143,14 +143,17 @@ async fn an_errors_body_is_told_in_a_line() {
     assert_eq!(error, Error::NotFound { code });
     upstream.fault(When::any(), Fault::status(403));
     let error = get(&registry).await.unwrap_err();
-    assert!(matches!(&error, Error::Refused { status: 403, message } if !message.contains('\n')));
+    assert!(
+        matches!(&error, Error::Refused { status: 403, message, .. } if !message.contains('\n'))
+    );
     let error = head(&registry).await.unwrap_err();
     let message = "Forbidden".to_owned();
     assert_eq!(
         error,
         Error::Refused {
             status: 403,
-            message
+            message,
+            challenge: None,
         },
         "a HEAD has no body"
     );

@@ -150,6 +150,7 @@ mod tests {
                 E::Refused {
                     status: 401,
                     message: text(),
+                    challenge: None,
                 },
                 (401, "UNAUTHORIZED"),
             ),
@@ -157,6 +158,7 @@ mod tests {
                 E::Refused {
                     status: 403,
                     message: text(),
+                    challenge: None,
                 },
                 (403, "DENIED"),
             ),
