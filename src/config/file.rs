@@ -100,6 +100,8 @@ pub(super) struct Upstream {
     #[serde(default)]
     pub(super) plain_http: bool,
     #[serde(default)]
+    pub(super) allow_private: bool,
+    #[serde(default)]
     pub(super) allow: Vec<Pattern>,
     #[serde(default)]
     pub(super) deny: Vec<Pattern>,

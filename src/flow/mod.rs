@@ -138,6 +138,7 @@ impl PullThrough {
         let states = settings.routes.iter().map(|(name, route)| UpstreamState {
             name: name.clone(),
             outage: route.breaker.state(),
+            limits: route.registry().limits(),
         });
         let mut states: Vec<_> = states.collect();
         states.sort_unstable_by(|a, b| a.name.cmp(&b.name));

@@ -7,6 +7,7 @@ use globset::GlobSetBuilder;
 
 use super::breaker::Breaker;
 use crate::oci::Name;
+use crate::registry::Limit;
 use crate::registry::Registry;
 
 /// One upstream, as the flow is told of it.
@@ -92,6 +93,8 @@ pub struct UpstreamState {
     pub name: crate::oci::UpstreamName,
     /// How long it has been out, and why, where it is.
     pub outage: Option<(Duration, String)>,
+    /// What is known of its limits.
+    pub limits: Vec<Limit>,
 }
 
 #[cfg(test)]

@@ -219,6 +219,7 @@ fn upstream(name: &str, up: &Upstream, setup: &Setup) -> flow::Upstream {
         credentials: Credentials::Anonymous,
         ca: None,
         plain_http: true,
+        allow_private: false,
         max_concurrent: None,
         timeouts: setup.timeouts.clone(),
         retries: Retries {

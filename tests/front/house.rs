@@ -153,6 +153,7 @@ pub(crate) fn upstream(name: &str, url: &str) -> Upstream {
         credentials: Credentials::Anonymous,
         ca: None,
         plain_http: true,
+        allow_private: false,
         max_concurrent: None,
         timeouts: Timeouts {
             connect: second,

@@ -31,6 +31,7 @@ pub(crate) fn config(url: &str) -> Config {
         credentials: Credentials::Anonymous,
         ca: None,
         plain_http: url.starts_with("http:"),
+        allow_private: false,
         max_concurrent: None,
         timeouts: Timeouts {
             connect: Duration::from_secs(10),
