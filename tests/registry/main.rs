@@ -4,9 +4,14 @@
 mod auth;
 mod books;
 mod docker;
+mod journal;
+mod limits;
+mod passthrough;
 mod redirect;
 mod retry;
+mod secrets;
 mod setup;
+mod strangers;
 mod tls;
 mod transfer;
 mod unreachable;
