@@ -127,3 +127,96 @@ fn at(host: &str, address: &IpAddr) -> String {
         format!(" at {address}")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Credentials;
+    use super::super::Retries;
+    use super::super::Timeouts;
+    use super::*;
+    use std::time::Duration;
+
+    fn guard(allow_private: bool) -> Guard {
+        let second = Duration::from_secs(1);
+        let config = Config {
+            name: "registry.test".parse().unwrap(),
+            url: "https://Registry.test/prefix".parse().unwrap(),
+            fallback: vec!["http://[::1]:5000".parse().unwrap()],
+            credentials: Credentials::Anonymous,
+            ca: None,
+            plain_http: true,
+            allow_private,
+            max_concurrent: None,
+            timeouts: Timeouts {
+                connect: second,
+                header: second,
+                idle_body: second,
+            },
+            retries: Retries {
+                attempts: 1,
+                base: second,
+                cap: second,
+            },
+        };
+        Guard::new(&config, &config.url)
+    }
+
+    fn uri(text: &str) -> Uri {
+        text.parse().unwrap()
+    }
+
+    fn lets(guard: &Guard, address: &str) -> bool {
+        guard.check("x.test", address.parse().unwrap()).is_ok()
+    }
+
+    #[test]
+    fn a_place_is_a_host_and_a_port() {
+        let guard = guard(false);
+        for (text, expected) in [
+            ("https://registry.test/v2/", true),
+            ("https://registry.test:443/", true),
+            ("http://registry.test:443/", true),
+            ("http://[::1]:5000/v2/", true),
+            ("https://registry.test:444/", false),
+            ("http://registry.test/", false),
+            ("https://registry.test.evil.test/", false),
+            ("http://[::1]:5001/", false),
+        ] {
+            assert_eq!(guard.is_configured(&uri(text)), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn nothing_but_the_internet_is_open_before_the_registry_is_reached() {
+        let shut = guard(false);
+        for address in ["127.0.0.1", "10.0.0.1", "169.254.169.254", "::1", "0.0.0.0"] {
+            assert!(!lets(&shut, address), "{address}");
+            assert!(lets(&guard(true), address), "{address}");
+        }
+        assert!(lets(&shut, "1.1.1.1") && lets(&shut, "2606:4700::1111"));
+    }
+
+    #[test]
+    fn the_registrys_own_connection_opens_its_kind_alone() {
+        let guard = guard(false);
+        let (own, other) = (uri("https://registry.test/"), uri("http://[::1]:5000/"));
+        guard.connected(&other, "10.0.0.1".parse().unwrap());
+        guard.connected(&own, "1.1.1.1".parse().unwrap());
+        assert!(!lets(&guard, "10.0.0.2"), "a fallback's kind is its own");
+        guard.connected(&own, "10.0.0.1".parse().unwrap());
+        assert!(lets(&guard, "192.168.7.7") && lets(&guard, "::ffff:10.9.9.9"));
+        assert!(!lets(&guard, "127.0.0.1") && !lets(&guard, "169.254.169.254"));
+    }
+
+    #[test]
+    fn an_address_in_a_url_is_checked_without_a_name_server() {
+        let guard = guard(false);
+        let refused = |text: &str| guard.check_literal(&uri(text)).unwrap_err().to_string();
+        let text = refused("http://[fe80::1]:80/");
+        assert!(text.contains("leads to [fe80::1], a link-local"), "{text}");
+        let text = refused("http://10.0.0.1/");
+        assert!(text.contains("leads to 10.0.0.1, a private"), "{text}");
+        assert!(guard.check_literal(&uri("http://10.0.0.1.test/")).is_ok());
+        assert!(guard.check_literal(&uri("http://1.1.1.1/")).is_ok());
+    }
+}

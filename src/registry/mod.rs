@@ -41,6 +41,8 @@ mod refusal;
 mod resolver;
 mod retry;
 mod secret;
+#[cfg(test)]
+mod tests;
 mod token;
 mod transport;
 mod window;

@@ -13,5 +13,6 @@ mod secrets;
 mod setup;
 mod strangers;
 mod tls;
+mod tokens;
 mod transfer;
 mod unreachable;
