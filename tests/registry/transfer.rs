@@ -273,11 +273,11 @@ async fn a_slow_reader_is_not_a_stalled_registry() {
 #[tokio::test]
 async fn a_transfer_that_keeps_moving_is_never_cut() {
     let (upstream, _) = pair().await;
-    let digest = upstream.put_generated_blob(REPOSITORY, 600, 1);
-    // A few bytes every 20 ms, for 6 s.
+    let digest = upstream.put_generated_blob(REPOSITORY, 1100, 1);
+    // A few bytes every 20 ms, for 11 s.
     upstream.fault(When::get("/blobs/"), Fault::slow(100));
     let mut hasty = config(&upstream.url());
-    let limit = Duration::from_millis(500);
+    let limit = Duration::from_secs(1);
     hasty.timeouts.connect = limit;
     hasty.timeouts.header = limit;
     hasty.timeouts.idle_body = limit;
