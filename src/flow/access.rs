@@ -76,9 +76,7 @@ impl Access {
     }
 
     fn remember(&self, who: Who, name: Option<&Name>, since: Instant) {
-        if self.ttl > Duration::ZERO {
-            self.permits.insert((who, name.cloned()), since);
-        }
+        self.permits.insert((who, name.cloned()), since);
     }
 
     /// A refusal ends what is remembered of this caller and repository.

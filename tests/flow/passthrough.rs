@@ -334,39 +334,98 @@ async fn what_goes_wrong_for_one_is_no_outage_for_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nobody_waits_for_what_another_is_told() {
+    let scene = Scene::start().await;
+    let (first, second) = (scene.token("alice"), scene.token("alice"));
+    scene.pull(&first).await;
+    scene.pull(&second).await;
+    let new = scene.rig.put_image(REPOSITORY, "v2", &[]);
+    let new = format!("{REPOSITORY}/manifests/{new}");
+    let gate = Gate::new();
+    let fault = Fault::status(401).and(Fault::stall_header(&gate));
+    scene.rig.up.fault(When::any().and(is_by(&first)), fault);
+    scene.rig.up.clear_log();
+    for (path, expected) in [(&*new, "MISS"), (TAG, "HIT")] {
+        let (waiting, ()) = tokio::join!(scene.get(path, &first), async {
+            let is_asked = |log: &[Recorded]| log.iter().any(|r| r.path.ends_with(path));
+            scene.rig.up.wait_for(is_asked).await;
+            assert_eq!(cache(&scene.get(path, &second).await), expected);
+            gate.open();
+        });
+        assert_eq!(waiting.status, 401, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_fill_that_is_refused_fails_nobody_else() {
     let scene = Scene::start().await;
     let (first, second) = (scene.token("alice"), scene.token("alice"));
     assert_eq!(scene.get(TAG, &first).await.status, 200);
+    let others: Vec<_> = (0..8).map(|_| scene.token("alice")).collect();
     let gate = Gate::new();
     let refused = When::get(&scene.blob).and(is_by(&first));
     let fault = Fault::status(401).and(Fault::stall_header(&gate));
     scene.rig.up.fault(refused, fault);
     let path = scene.blob_path();
-    let (starter, follower, ()) = tokio::join!(
+    let (starter, followers, ()) = tokio::join!(
         scene.get(&path, &first),
         async {
             let is_asked = |log: &[Recorded]| log.iter().any(|r| r.is_get_of(&scene.blob));
             scene.rig.up.wait_for(is_asked).await;
-            scene.get(&path, &second).await
+            join_all(others.iter().map(|other| scene.get(&path, other))).await
         },
         async {
-            let is_let_in = |r: &Recorded| is_by(&second)(r) && r.status.is_some();
-            let is_let_in = |log: &[Recorded]| log.iter().any(is_let_in);
-            scene.rig.up.wait_for(is_let_in).await;
+            let is_answered = |r: &&Recorded| r.method == "HEAD" && r.status.is_some();
+            let are_let_in = |log: &[Recorded]| log.iter().filter(is_answered).count() == 8;
+            scene.rig.up.wait_for(are_let_in).await;
             gate.open();
         }
     );
     assert_eq!(starter.status, 401);
-    assert_eq!(follower.status, 200);
-    assert_eq!(follower.digest().await.unwrap(), scene.blob);
+    for follower in followers {
+        assert_eq!(follower.status, 200);
+        assert_eq!(follower.digest().await.unwrap(), scene.blob);
+    }
+    assert_eq!(scene.rig.up.gets_of(&scene.blob).len(), 2);
     scene.rig.flow.settled().await;
-    assert_eq!(cache(&scene.get(&path, &second).await), "HIT");
-    assert_eq!(
-        scene.get(&path, &first).await.status,
-        200,
-        "the registry lets it in again"
-    );
+    assert_eq!(cache(&scene.get(&path, &others[0]).await), "HIT");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_missing_for_one_request_is_no_answer_to_another_of_the_same_client() {
+    let scene = Scene::start().await;
+    scene.pull(&scene.token("alice")).await;
+    let alice = scene.token("alice");
+    let gate = Gate::new();
+    let stall = Fault::stall_header(&gate);
+    scene.rig.up.fault(When::path("missing"), stall);
+    let missing = format!("{REPOSITORY}/manifests/missing");
+    let (missing, served) = tokio::join!(scene.get(&missing, &alice), async {
+        let is_asked = |log: &[Recorded]| log.iter().any(|r| r.path.ends_with("missing"));
+        scene.rig.up.wait_for(is_asked).await;
+        let asking = join_all((0..8).map(|_| scene.get(TAG, &alice)));
+        let open = async { gate.open() };
+        futures_util::future::join(asking, open).await.0
+    });
+    assert_eq!(missing.status, 404);
+    assert!(served.iter().all(|reply| reply.status == 200));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_permission_is_believed_for_auth_ttl_and_no_longer() {
+    let scene = Scene::with(Setup {
+        auth_ttl: Duration::from_millis(500),
+        ..setup()
+    })
+    .await;
+    let alice = scene.token("alice");
+    scene.pull(&alice).await;
+    scene.tokens.revoke_tokens();
+    let path = scene.blob_path();
+    let refused = async { while scene.get(&path, &alice).await.status != 401 {} };
+    let in_time = tokio::time::timeout(fake_registry::PATIENCE, refused).await;
+    assert!(in_time.is_ok(), "believed for ever");
+    scene.assert_closed(&alice, 401).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -510,9 +569,11 @@ async fn what_the_proxy_itself_fetched_is_closed_after_a_reload_to_passthrough()
     });
     scene.assert_closed("", 401).await;
     scene.assert_closed(&scene.token("bob"), 401).await;
-    scene.pull(&scene.token("alice")).await;
+    let alice = scene.token("alice");
+    scene.pull(&alice).await;
     scene.rig.put_image(REPOSITORY, "later", &[]);
-    assert_eq!(scene.get(missing, &scene.token("alice")).await.status, 200);
+    // The proxy was told a moment ago that there is none; this client was not.
+    assert_eq!(scene.get(missing, &alice).await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

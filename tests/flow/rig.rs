@@ -36,6 +36,7 @@ pub(crate) struct Setup {
     pub(crate) credentials: Credentials,
     pub(crate) on_disconnect: OnDisconnect,
     pub(crate) timeouts: Timeouts,
+    pub(crate) allow: Vec<String>,
     pub(crate) deny: Vec<String>,
 }
 
@@ -48,6 +49,7 @@ impl Default for Setup {
             credentials: Credentials::Anonymous,
             on_disconnect: OnDisconnect::Finish,
             timeouts: timeouts(Duration::from_secs(30)),
+            allow: Vec::new(),
             deny: Vec::new(),
         }
     }
@@ -250,7 +252,7 @@ fn upstream(name: &str, up: &Upstream, setup: &Setup) -> flow::Upstream {
         registry: Arc::new(Registry::new(config, Ledger::new()).expect("a registry client")),
         tag_ttl: setup.tag_ttl,
         auth_ttl: setup.auth_ttl,
-        names: NameFilter::new(&[], &setup.deny).expect("globs"),
+        names: NameFilter::new(&setup.allow, &setup.deny).expect("globs"),
     }
 }
 
