@@ -32,7 +32,7 @@ fn the_example_is_the_default() {
 fn the_example_stands_with_all_keys_in_place() {
     let config = parse(&uncommented(EXAMPLE));
     assert!(config.front.tls.is_some());
-    assert_eq!(config.upstreams.len(), upstream::BUILT_IN.len() + 5);
+    assert_eq!(config.upstreams.len(), upstream::BUILT_IN.len() + 6);
 }
 
 #[test]

@@ -82,6 +82,7 @@ pub(super) struct Store {
 #[serde(deny_unknown_fields)]
 pub(super) struct Defaults {
     pub(super) tag_ttl: Option<Ttl>,
+    pub(super) auth_ttl: Option<Ttl>,
     pub(super) negative_ttl: Option<Ttl>,
     pub(super) on_disconnect: Option<Leaving>,
     pub(super) connect_timeout: Option<Wait>,
@@ -108,6 +109,7 @@ pub(super) struct Upstream {
     #[serde(default)]
     pub(super) fallback: Vec<Spanned<Location>>,
     pub(super) tag_ttl: Option<Ttl>,
+    pub(super) auth_ttl: Option<Ttl>,
     pub(super) max_concurrent: Option<Count>,
     pub(super) connect_timeout: Option<Wait>,
     pub(super) header_timeout: Option<Wait>,

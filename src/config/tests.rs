@@ -71,6 +71,7 @@ fn every_key_arrives() {
 
         [defaults]
         tag_ttl = "1h"
+        auth_ttl = "1m"
         negative_ttl = "0s"
         on_disconnect = "abort"
         connect_timeout = "1s"
@@ -91,6 +92,7 @@ fn every_key_arrives() {
         deny = ["library/secret"]
         fallback = ["https://mirror.gcr.io"]
         tag_ttl = "2h"
+        auth_ttl = "0s"
         max_concurrent = 3
         connect_timeout = "8s"
         header_timeout = "9s"
@@ -128,6 +130,7 @@ fn every_key_arrives() {
         panic!("{:?}", config.upstreams);
     };
     assert_eq!(hub.tag_ttl, secs(3600));
+    assert_eq!((hub.auth_ttl, corp.auth_ttl), (secs(60), secs(0)));
     assert_eq!(hub.registry.url.as_str(), "https://registry-1.docker.io/");
     let timeouts = &hub.registry.timeouts;
     assert_eq!(
@@ -162,10 +165,11 @@ fn every_key_arrives() {
 }
 
 #[test]
-fn credentials_have_six_forms() {
+fn credentials_have_seven_forms() {
     for (form, read) in [
         (r#""docker-config""#, Credentials::DockerConfig),
         (r#""anonymous""#, Credentials::Anonymous),
+        (r#""passthrough""#, Credentials::Passthrough),
         (r#"{ token = "t" }"#, Credentials::Token(Secret::new("t"))),
         (
             r#"{ helper = "ecr-login" }"#,

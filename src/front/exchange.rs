@@ -8,6 +8,7 @@ use http::request::Parts;
 
 use crate::flow::Ask;
 use crate::flow::Body;
+use crate::flow::Caller;
 use crate::flow::PullThrough;
 use crate::flow::Served;
 use crate::flow::Want;
@@ -80,9 +81,12 @@ impl Exchanges {
         let route = self.route(request, flow);
         let mut upstream = None;
         let answered = match route {
-            Ok(Route::Ping) => {
+            Ok(Route::Ping {
+                upstream: greeted,
+                caller,
+            }) => {
                 draft.receipt.action = Action::Ping;
-                Ok((answer::json("{}", None), None))
+                self.ping(greeted.as_ref(), &caller, flow).await
             }
             Ok(Route::Catalog(page)) => {
                 draft.receipt.action = Action::Catalog;
@@ -122,6 +126,19 @@ impl Exchanges {
             default: default.as_deref(),
         };
         route::route(request, &upstreams, flow)
+    }
+
+    /// An upstream where the clients' own credentials decide says how to sign in.
+    async fn ping(
+        &self,
+        upstream: Option<&UpstreamName>,
+        caller: &Caller,
+        flow: FlowId,
+    ) -> Answered {
+        if let Some(upstream) = upstream {
+            self.flow.ping(upstream, caller, flow).await?;
+        }
+        Ok((answer::json("{}", None), None))
     }
 
     async fn content(&self, request: &Parts, ask: Ask) -> Answered {
