@@ -106,3 +106,49 @@ impl From<Refusal> for Fault {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::flow::Caller;
+    use crate::flow::Want;
+    use crate::ledger::FlowId;
+    use crate::login::Config;
+    use crate::oci::Repository;
+    use crate::registry::Secret;
+
+    use super::*;
+
+    fn passed_on(config: Option<Config>) -> bool {
+        let login = config.map(|config| Login::load(config).unwrap());
+        let mut ask = Ask {
+            repository: Repository::new("docker.io".parse().unwrap(), "a".parse().unwrap()),
+            want: Want::Tags {
+                query: String::new(),
+            },
+            head: false,
+            flow: FlowId::next(),
+            caller: Caller {
+                authorization: Some(Secret::new("Basic YTpi")),
+            },
+        };
+        let door = Door::new(login, Arc::default());
+        door.pass(None, &mut ask).unwrap();
+        ask.caller.authorization.is_some()
+    }
+
+    #[test]
+    fn what_is_the_login_here_goes_no_further() {
+        let tokens = tempfile::NamedTempFile::new().unwrap();
+        let by_token = Config {
+            tokens: Some(tokens.path().to_owned()),
+            ..Config::default()
+        };
+        let by_certificate = Config {
+            certificates: true,
+            ..Config::default()
+        };
+        assert!(!passed_on(Some(by_token)));
+        assert!(passed_on(Some(by_certificate)));
+        assert!(passed_on(None));
+    }
+}

@@ -75,10 +75,8 @@ impl Access {
 
 impl PartialEq for Access {
     fn eq(&self, other: &Self) -> bool {
-        let rules = |access: &Self| -> Vec<Rule> {
-            access.0.iter().map(|table| table.rule.clone()).collect()
-        };
-        rules(self) == rules(other)
+        let rules = self.0.iter().map(|table| &table.rule);
+        rules.eq(other.0.iter().map(|table| &table.rule))
     }
 }
 

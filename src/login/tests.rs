@@ -60,11 +60,7 @@ fn a_wrong_line_is_named_without_its_hash() {
         ),
         ("\n\na:{SHA}hunter2=".into(), 3, "only bcrypt hashes"),
         ("a:hunter2".into(), 1, "only bcrypt hashes"),
-        (
-            HASH.replace("$2y$", "a:$2x$").clone(),
-            1,
-            "only bcrypt hashes",
-        ),
+        (HASH.replace("$2y$", "a:$2x$"), 1, "only bcrypt hashes"),
         (format!("a:{broken}"), 1, "this bcrypt hash is broken"),
         (format!("a:{expensive}"), 1, "the cost of this bcrypt hash"),
         (
