@@ -5,8 +5,10 @@ use globset::Glob;
 use globset::GlobSet;
 use globset::GlobSetBuilder;
 
+use super::access::Access;
 use super::breaker::Breaker;
 use crate::oci::Name;
+use crate::registry::Credentials;
 use crate::registry::Limit;
 use crate::registry::Registry;
 
@@ -17,6 +19,9 @@ pub struct Upstream {
     pub registry: Arc<Registry>,
     /// How long a tag is believed without asking again.
     pub tag_ttl: Duration,
+    /// Where the clients' own credentials decide: how long a permission is believed without asking
+    /// again.
+    pub auth_ttl: Duration,
     /// Which repositories may be asked for.
     pub names: NameFilter,
 }
@@ -70,11 +75,15 @@ fn globs(patterns: &[String]) -> Result<GlobSet, globset::Error> {
 pub(super) struct Route {
     pub(super) upstream: Upstream,
     pub(super) breaker: Breaker,
+    /// Whom it lets in, where the clients' own credentials decide.
+    pub(super) access: Option<Access>,
 }
 
 impl Route {
     pub(super) fn new(upstream: Upstream) -> Self {
+        let is_own = upstream.registry.config().credentials == Credentials::Passthrough;
         Self {
+            access: is_own.then(|| Access::new(upstream.auth_ttl)),
             upstream,
             breaker: Breaker::default(),
         }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::LazyLock;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
@@ -40,8 +41,8 @@ pub(super) struct Auth {
     /// Whether challenges are for the client to answer.
     is_relay: bool,
     source: Arc<Source>,
-    /// By repository.
-    challenges: Cache<Arc<str>, Arc<Challenge>>,
+    /// By repository. Made at the first of them: a client's own sign-in never gets there.
+    challenges: LazyLock<Cache<Arc<str>, Arc<Challenge>>>,
     /// The last of them that a repository not asked before may be expected to have too.
     usual: Mutex<Option<Challenge>>,
     tokens: Mutex<HashMap<TokenKey, Held>>,
@@ -96,7 +97,7 @@ impl Auth {
             fixed,
             is_relay: false,
             source: Arc::new(Source::new(credentials, &host_of(base))),
-            challenges: Cache::new(MOST_REPOSITORIES),
+            challenges: LazyLock::new(|| Cache::new(MOST_REPOSITORIES)),
             usual: Mutex::default(),
             tokens: Mutex::default(),
         })
@@ -128,6 +129,9 @@ impl Auth {
     ) -> Result<Option<Grant>, Fault> {
         if let Some(fixed) = &self.fixed {
             return Ok(Some(Grant::Fixed(fixed.clone())));
+        }
+        if self.is_relay {
+            return Ok(None);
         }
         let repository = &subject.repository;
         let challenge = self.challenges.get(repository);

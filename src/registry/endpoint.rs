@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderMap;
+use http::HeaderValue;
 use http::StatusCode;
 use http::header::CONTENT_ENCODING;
 use http::header::WWW_AUTHENTICATE;
@@ -155,11 +156,11 @@ impl Endpoint {
     }
 }
 
-/// `WWW-Authenticate`, all of it (RFC 9110, section 11.6.1).
-fn challenge_of(headers: &HeaderMap) -> Option<Arc<str>> {
-    let values = headers.get_all(WWW_AUTHENTICATE).iter();
-    let texts: Vec<_> = values.filter_map(|value| value.to_str().ok()).collect();
-    (!texts.is_empty()).then(|| texts.join(", ").into())
+/// `WWW-Authenticate`, each of them as it is (RFC 9110, section 11.6.1): clients differ in what they
+/// make of several in one.
+fn challenge_of(headers: &HeaderMap) -> Option<Arc<[HeaderValue]>> {
+    let values: Arc<[_]> = headers.get_all(WWW_AUTHENTICATE).iter().cloned().collect();
+    (!values.is_empty()).then_some(values)
 }
 
 async fn accept(

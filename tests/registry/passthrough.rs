@@ -35,7 +35,7 @@ fn challenge<T>(outcome: Result<T, Error>) -> String {
             status: 401,
             challenge: Some(challenge),
             ..
-        }) => challenge.to_string(),
+        }) => challenge[0].to_str().unwrap().to_owned(),
         other => panic!("{other:?}"),
     }
 }
