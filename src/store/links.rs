@@ -1,7 +1,6 @@
 //! Links are permission: a repository opens what it has a link to, whether the content is stored
 //! now or not. They are small files that hold a digest.
 
-use std::fs;
 use std::fs::File;
 use std::io;
 use std::io::Read as _;
@@ -25,11 +24,19 @@ use crate::oci::Tag;
 /// The name of a link's file within its folder.
 pub(super) const LINK: &str = "link";
 
-/// Whether there is a link in `folder`. An empty one is what is left of a power cut.
-pub(super) fn is_link(folder: &Path) -> Result<bool, Error> {
+/// Whether there is a link to `digest` in `folder`. An empty one is what is left of a power cut,
+/// and another content is somebody's mistake: neither is a permission.
+pub(super) fn is_link(folder: &Path, digest: &Digest) -> Result<bool, Error> {
     let path = folder.join(LINK);
-    let metadata = found(fs::metadata(&path)).at(&path)?;
-    Ok(metadata.is_some_and(|metadata| metadata.len() > 0))
+    let mut text = [0; 160];
+    let mut read = || -> io::Result<usize> {
+        match found(File::open(&path))? {
+            Some(mut file) => file.read(&mut text),
+            None => Ok(0),
+        }
+    };
+    let length = read().at(&path)?;
+    Ok(text[..length].trim_ascii_end() == digest.as_str().as_bytes())
 }
 
 /// Lets `repository` open `digests`. Not synced: a link that is lost costs one question to the
@@ -45,7 +52,7 @@ pub(super) fn link_blobs(
     durable::make_folders(repository.path()).at(repository.path())?;
     for digest in digests {
         let folder = repository.layer(digest);
-        if !is_link(&folder)? {
+        if !is_link(&folder, digest)? {
             link(layout, &folder, digest, Durability::Relaxed)?;
         }
     }
@@ -123,7 +130,7 @@ pub(super) fn remove_tag(layout: &Layout, folder: &TagFolder) -> Result<bool, Er
 pub(super) fn tags(repository: &RepositoryFolder) -> Result<Vec<Tag>, Error> {
     let mut tags = Vec::new();
     for (tag, folder) in walk::tags(repository)? {
-        if is_link(&folder.path().join("current"))? {
+        if target(&folder.current())?.is_some() {
             tags.push(tag);
         }
     }
