@@ -1,5 +1,6 @@
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::PoisonError;
 use std::time::SystemTime;
 
 use super::Body;
@@ -11,15 +12,20 @@ use super::Passed;
 use super::Served;
 use super::Tail;
 use super::fill::Fill;
+use super::fill::Leftover;
 use super::flight::Flights;
 use super::flight::Follower;
+use super::flight::Landing;
 use super::flight::Opened;
 use super::growing::Growing;
+use super::passed::measured;
+use super::supplier::Supplier;
 use crate::ledger::Origin;
 use crate::oci::Descriptor;
 use crate::oci::Digest;
 use crate::oci::media;
 use crate::registry;
+use crate::registry::FetchedBlob;
 use crate::store::Blob;
 use crate::store::Store;
 
@@ -95,12 +101,18 @@ impl Blobs {
     /// Sees to it that the repository may open the blob: it is linked, or the upstream says so.
     async fn prove(&self, call: &Call, ask: &BlobAsk) -> Result<Option<u64>, Error> {
         let (repository, digest) = (&call.repository, &ask.digest);
-        if self.store.is_linked(repository, digest).await? {
+        let linked = self.store.is_linked(repository, digest).await;
+        if linked.unwrap_or_else(|error| {
+            tracing::error!(%repository, %digest, "the link can't be read: {error}");
+            false
+        }) {
             return Ok(None);
         }
         let size = self.ask_size(call, ask).await?;
         let digests = std::slice::from_ref(digest);
-        self.store.link_blobs(repository, digests).await?;
+        if let Err(error) = self.store.link_blobs(repository, digests).await {
+            tracing::error!(%repository, %digest, "the link can't be stored: {error}");
+        }
         Ok(size)
     }
 
@@ -146,7 +158,9 @@ impl Blobs {
             && let Some(part) = part_of(ask, growing.size())?
             && growing.coverage(|coverage| coverage.is_near(part.start))
         {
-            let body = Body::Tail(Tail::growing(growing.clone(), follower, part.clone()));
+            let supplier = supplier(call, ask);
+            let tail = Tail::growing(growing.clone(), follower, supplier, part.clone());
+            let body = Body::Tail(tail);
             let descriptor = descriptor(ask, growing.size());
             let (origin, age, part) = (Origin::Joined, None, Some(part));
             return Ok(Served {
@@ -181,8 +195,7 @@ impl Blobs {
         match fetched.total {
             Some(size) if fetched.partial => {
                 let part = part.start..part.end.min(size);
-                let length = part.end - part.start;
-                let body = Passed::new(fetched.body, call.repository.clone(), length, None);
+                let body = Passed::new(supplier(call, ask), Some(fetched), part.clone(), size);
                 Ok(bypassed(descriptor(ask, size), Some(part), body))
             }
             // It ignores ranges: the whole comes anyway, so it is kept.
@@ -203,8 +216,9 @@ impl Blobs {
                 Origin::Joined
             };
             let others = *follower.repository() != call.repository;
+            let leftover = Leftover::default();
             if let Some(landing) = landing {
-                tokio::spawn(self.fill(call, ask, landing).run());
+                tokio::spawn(self.fill(call, ask, landing, leftover.clone()).run());
             }
             match follower.opened().await {
                 // That it was opened for this repository is the upstream's word.
@@ -212,15 +226,19 @@ impl Blobs {
                     if others {
                         self.prove(call, ask).await?;
                     }
-                    return from_fill(growing, follower, ask, origin);
+                    return from_fill(growing, follower, (call, ask), origin);
                 }
                 Ok(Opened::Stored(blob)) => {
                     self.prove(call, ask).await?;
                     return from_store(blob, ask);
                 }
-                Err(Error::Store(error)) => {
+                Err(error) if error.is_local() => {
                     tracing::error!(digest = %ask.digest, "passing a blob on unstored: {error}");
-                    return self.pass(call, ask).await;
+                    let leftover = leftover
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .take();
+                    return self.pass(call, ask, leftover).await;
                 }
                 Err(error) if !others => return Err(error),
                 Err(_) => {}
@@ -230,38 +248,61 @@ impl Blobs {
         Err(Error::GivenUp(why))
     }
 
-    /// The whole, or all from the start of the range on, for the store doesn't take it.
-    async fn pass(&self, call: &Call, ask: &BlobAsk) -> Result<Served, Error> {
+    /// The whole, or all from the start of the range on, for the store doesn't take it. `leftover`
+    /// is the upstream's answer to who asked for the whole, where nobody has read from it yet.
+    async fn pass(
+        &self,
+        call: &Call,
+        ask: &BlobAsk,
+        leftover: Option<FetchedBlob>,
+    ) -> Result<Served, Error> {
         let start = match ask.range {
-            Some(ByteRange::From(start)) if start > 0 => Some(start),
-            _ => None,
+            Some(ByteRange::From(start)) => start,
+            _ => 0,
         };
-        let range = start.map(|start| start..u64::MAX);
-        let name = &call.repository.name;
-        let fetched = call
-            .registry()
-            .blob_get(call.flow, name, &ask.digest, range);
-        let fetched = call.noted(fetched.await);
-        let fetched = fetched.map_err(|error| no_blob(call, ask, error))?;
-        let Some(size) = fetched.total else {
-            let error = registry::Error::Wrong("a blob without Content-Length".into());
-            return Err(no_blob(call, ask, error));
+        let supplier = supplier(call, ask);
+        let fetched = match leftover.filter(|_| start == 0) {
+            Some(fetched) => fetched,
+            None => {
+                let range = (start > 0).then_some(start..u64::MAX);
+                let name = &call.repository.name;
+                let fetched = call
+                    .registry()
+                    .blob_get(call.flow, name, &ask.digest, range);
+                call.noted(fetched.await)
+                    .map_err(|error| supplier.error(error))?
+            }
         };
-        let part = start.filter(|_| fetched.partial).map(|start| start..size);
-        let whole = part.is_none().then(|| ask.digest.clone());
-        let length = part.as_ref().map_or(size, |part| part.end - part.start);
-        let body = Passed::new(fetched.body, call.repository.clone(), length, whole);
+        let (size, fetched) = match fetched.total {
+            Some(size) => (size, Some(fetched)),
+            None => match self.ask_size(call, ask).await? {
+                Some(size) if size > 0 => (size, Some(fetched)),
+                _ => (measured(&supplier, fetched).await?, None),
+            },
+        };
+        let part = part_of(ask, size)?;
+        let body = Passed::new(supplier, fetched, part.clone().unwrap_or(0..size), size);
         Ok(bypassed(descriptor(ask, size), part, body))
     }
 
-    fn fill(&self, call: &Call, ask: &BlobAsk, landing: super::flight::Landing) -> Fill {
+    fn fill(&self, call: &Call, ask: &BlobAsk, landing: Landing, leftover: Leftover) -> Fill {
         Fill {
             landing,
             registry: call.registry().clone(),
             store: self.store.clone(),
             on_disconnect: ask.on_disconnect,
             flow: call.flow,
+            leftover,
         }
+    }
+}
+
+fn supplier(call: &Call, ask: &BlobAsk) -> Supplier {
+    Supplier {
+        registry: call.registry().clone(),
+        repository: call.repository.clone(),
+        digest: ask.digest.clone(),
+        flow: call.flow,
     }
 }
 
@@ -302,14 +343,14 @@ fn from_store(blob: Blob, ask: &BlobAsk) -> Result<Served, Error> {
 fn from_fill(
     growing: Arc<Growing>,
     follower: Follower,
-    ask: &BlobAsk,
+    (call, ask): (&Call, &BlobAsk),
     origin: Origin,
 ) -> Result<Served, Error> {
     let part = part_of(ask, growing.size())?;
     let descriptor = descriptor(ask, growing.size());
     let whole = part.clone().unwrap_or(0..descriptor.size);
     growing.hurry(whole.start);
-    let body = Body::Tail(Tail::growing(growing, follower, whole));
+    let body = Body::Tail(Tail::growing(growing, follower, supplier(call, ask), whole));
     Ok(Served {
         descriptor,
         origin,
@@ -338,9 +379,5 @@ fn descriptor(ask: &BlobAsk, size: u64) -> Descriptor {
 }
 
 fn no_blob(call: &Call, ask: &BlobAsk, error: registry::Error) -> Error {
-    let repository = call.repository.clone();
-    match error {
-        registry::Error::NotFound { .. } => Error::NoBlob(repository, ask.digest.to_string()),
-        error => Error::Upstream { repository, error },
-    }
+    supplier(call, ask).error(error)
 }

@@ -36,6 +36,7 @@ mod manifest;
 mod passed;
 mod segment;
 mod served;
+mod supplier;
 mod tail;
 mod upstream;
 
@@ -43,7 +44,7 @@ pub use ask::{Accept, Ask, ByteRange, Caller, Want};
 pub use error::Error;
 pub use passed::Passed;
 pub use served::{Body, Listing, Served};
-pub use tail::{Span, Tail};
+pub use tail::{Piece, Span, Tail};
 pub use upstream::{NameFilter, Upstream, UpstreamState};
 
 use blob::BlobAsk;
