@@ -115,11 +115,16 @@ impl Fill {
         };
         growing.conclude(verdict.clone());
         verdict?;
-        let committed = self.commit(writer).await;
-        if let Err(error @ Error::Store(store::Error::Unsynced { .. })) = &committed {
-            growing.revoke(error.clone());
+        match self.commit(writer).await {
+            Ok(blob) => growing.commit(blob),
+            Err(error) => {
+                if let Error::Store(store::Error::Unsynced { .. }) = error {
+                    growing.revoke(error.clone());
+                }
+                return Err(error);
+            }
         }
-        committed.map(drop)
+        Ok(())
     }
 
     /// Waits until all segments have come, those that readers split off and those that fill what

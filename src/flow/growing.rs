@@ -18,6 +18,7 @@ use super::coverage::Segment;
 use crate::oci::Algorithm;
 use crate::oci::Digest;
 use crate::oci::Hasher;
+use crate::store::Blob;
 use crate::store::Relief;
 use crate::store::Writer;
 
@@ -45,6 +46,7 @@ const CATCH_UP: usize = 256 << 10;
 struct State {
     coverage: Coverage,
     verdict: Option<Result<(), Error>>,
+    committed: Option<Blob>,
     waiting: Vec<Waker>,
     /// Counts the wake-ups, so that a follower knows whether its waker still waits.
     round: u64,
@@ -73,6 +75,7 @@ impl Growing {
         let state = State {
             coverage,
             verdict: None,
+            committed: None,
             waiting: Vec::new(),
             round: 0,
         };
@@ -222,6 +225,17 @@ impl Growing {
     /// Tells all followers how it ended. The first verdict holds.
     pub(super) fn conclude(&self, verdict: Result<(), Error>) {
         self.wake(Some(verdict));
+    }
+
+    /// The file is a stored blob from now on.
+    pub(super) fn commit(&self, blob: Blob) {
+        self.state().committed = Some(blob);
+    }
+
+    /// Whether nobody has altered the file since it was stored.
+    pub(super) fn is_unaltered(&self) -> bool {
+        let committed = self.state().committed.clone();
+        committed.is_none_or(|blob| blob.is_unaltered())
     }
 
     /// Takes the word back that all is right: what is in the file can't be relied on any more.

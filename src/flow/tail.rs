@@ -184,13 +184,18 @@ impl Tail {
             offset: self.at,
             len,
         };
-        if let Source::Stored(blob) = &self.source
-            && self.at + len == self.end
-            && !blob.is_unaltered()
-        {
+        if self.at + len == self.end && !self.is_unaltered() {
             return Poll::Ready(Some(Err(Error::Read(Arc::new(io::Error::other(ALTERED))))));
         }
         Poll::Ready(Some(Ok(Piece::Span(span))))
+    }
+
+    fn is_unaltered(&self) -> bool {
+        match &self.source {
+            Source::Stored(blob) => blob.is_unaltered(),
+            Source::Growing(growing, ..) => growing.is_unaltered(),
+            Source::Upstream(_) => true,
+        }
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {

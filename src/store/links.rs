@@ -114,11 +114,12 @@ pub(super) fn put_tag(
     {
         return Ok(());
     }
-    link(layout, &folder.past(digest), digest, Durability::Relaxed)?;
     let bytes = digest.as_str().as_bytes();
     durable::put(&layout.tmp(), &path, bytes, Durability::Synced)
         .and_then(|file| file.set_modified(confirmed))
-        .at(&path)
+        .at(&path)?;
+    // Afterwards: a tag that is only half there would be one that points nowhere.
+    link(layout, &folder.past(digest), digest, Durability::Relaxed)
 }
 
 /// Removes a tag: from then on it is unknown, whatever else of it is still on disk.

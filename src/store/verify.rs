@@ -259,11 +259,12 @@ impl Check {
     fn fault_of_tag(&self, repository: &FoundRepository, folder: &TagFolder) -> Option<String> {
         let digest = match links::tag(folder) {
             Ok(Some(tag)) => tag.digest,
+            Ok(None) if !folder.current().exists() => return None,
             Ok(None) => return Some("it holds no digest".to_owned()),
             Err(error) => return Some(format!("it can't be read: {error}")),
         };
         let revision = repository.folder.revision(&digest);
-        if fault_of_link(&revision, &digest).is_some() {
+        if !links::is_link(&revision, &digest).unwrap_or_default() {
             return Some(format!("it points to {digest}, which is not linked"));
         }
         // Beside a process that serves, it may have been stored since it was looked for.
@@ -299,10 +300,13 @@ impl Problem {
     }
 }
 
-/// What is wrong with the link to `digest` that is in `folder`.
+/// What is wrong with the link to `digest` that is in `folder`. A folder without one is what is left
+/// of a kill, and says nothing.
 fn fault_of_link(folder: &Path, digest: &Digest) -> Option<String> {
-    match links::target(&folder.join(LINK)) {
+    let path = folder.join(LINK);
+    match links::target(&path) {
         Ok(Some((_, held))) if held == *digest => None,
+        Ok(None) if !path.exists() => None,
         Ok(Some((_, other))) => Some(format!("it holds {other}")),
         Ok(None) => Some("it holds no digest".to_owned()),
         Err(error) => Some(format!("it can't be read: {error}")),
