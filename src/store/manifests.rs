@@ -105,6 +105,8 @@ pub(super) fn put(shelf: &Shelf, repository: &Repository, sent: &Sent) -> Result
     }
     shelf.index.prefer(digest);
     let revision = folder.revision(digest);
+    // What is put there first is not synced, nor would its folders be.
+    durable::make_folders(&revision).at(&revision)?;
     let path = revision.join(MEDIA_TYPE);
     let tmp = shelf.layout.tmp();
     durable::put(&tmp, &path, media_type.as_bytes(), Durability::Relaxed).at(&path)?;
