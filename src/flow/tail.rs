@@ -131,11 +131,14 @@ impl Tail {
             if let Some(reading) = &mut self.reading {
                 let read = ready!(Pin::new(reading).poll(cx));
                 self.reading = None;
-                return Poll::Ready(Some(
-                    read.map_err(io::Error::other)
-                        .flatten()
-                        .map_err(|error| Error::Read(Arc::new(error))),
-                ));
+                let read = read.map_err(io::Error::other).flatten();
+                return Poll::Ready(Some(match read {
+                    Ok(bytes) => {
+                        self.at += bytes.len() as u64;
+                        Ok(bytes)
+                    }
+                    Err(error) => Err(Error::Read(Arc::new(error))),
+                }));
             }
             let span = match ready!(self.poll_peek(cx, CHUNK)) {
                 None => return Poll::Ready(None),
@@ -146,7 +149,6 @@ impl Tail {
                 self.at += bytes.len() as u64;
                 return Poll::Ready(Some(Ok(bytes)));
             }
-            self.at += span.len;
             self.reading = Some(tokio::task::spawn_blocking(move || read(&span)));
         }
     }
@@ -164,7 +166,7 @@ fn read_cached(span: &Span) -> Option<Bytes> {
     }
 }
 
-/// Reads a span from the disk.
+/// Reads a span from the disk, or as much of its start as a buffer holds.
 fn read(span: &Span) -> io::Result<Bytes> {
     let mut buffer = Buffer::take();
     let room = buffer.room(span.len);

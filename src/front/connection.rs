@@ -52,8 +52,11 @@ pub(super) enum Phase {
 const FAREWELL: Duration = Duration::from_secs(5);
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// How much an answer may run ahead of its client, in bytes: memory that a slow client holds.
-const SEND_BUFFER: usize = 256 * 1024;
+/// How much an answer may run ahead of its client before it waits, in bytes: with the part that it
+/// was given last, memory that a slow client holds.
+const SEND_BUFFER: usize = 64 * 1024;
+/// The same for one of the streams of an HTTP/2 connection, of which there may be many.
+const STREAM_BUFFER: usize = 16 * 1024;
 /// When the kernel asks a silent peer whether it is still there.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
@@ -76,7 +79,7 @@ impl Connections {
             .http2()
             .timer(TokioTimer::new())
             .max_concurrent_streams(256)
-            .max_send_buf_size(SEND_BUFFER)
+            .max_send_buf_size(STREAM_BUFFER)
             .keep_alive_interval(Duration::from_secs(30))
             .keep_alive_timeout(Duration::from_secs(20));
         Self {
