@@ -18,6 +18,7 @@ use super::growing::Growing;
 use crate::ledger::Origin;
 use crate::oci::Descriptor;
 use crate::oci::Digest;
+use crate::oci::Hasher;
 use crate::oci::media;
 use crate::registry;
 use crate::store::Blob;
@@ -182,7 +183,9 @@ impl Blobs {
             Some(size) if fetched.partial => {
                 let part = part.start..part.end.min(size);
                 let length = part.end - part.start;
-                let body = Passed::new(fetched.body, call.repository.clone(), length, None);
+                let trouble = call.route.trouble.clone();
+                let repository = call.repository.clone();
+                let body = Passed::new(fetched.body, repository, length, None, trouble);
                 Ok(bypassed(descriptor(ask, size), Some(part), body))
             }
             // It ignores ranges: the whole comes anyway, so it is kept.
@@ -250,7 +253,13 @@ impl Blobs {
         let part = start.filter(|_| fetched.partial).map(|start| start..size);
         let whole = part.is_none().then(|| ask.digest.clone());
         let length = part.as_ref().map_or(size, |part| part.end - part.start);
-        let body = Passed::new(fetched.body, call.repository.clone(), length, whole);
+        if size == 0 && Hasher::new(ask.digest.algorithm()).finish() != ask.digest {
+            // An empty answer would be complete at once.
+            let error = registry::Error::Wrong("no bytes, where the digest is of some".into());
+            return Err(no_blob(call, ask, error));
+        }
+        let (repository, trouble) = (call.repository.clone(), call.route.trouble.clone());
+        let body = Passed::new(fetched.body, repository, length, whole, trouble);
         Ok(bypassed(descriptor(ask, size), part, body))
     }
 
@@ -261,6 +270,7 @@ impl Blobs {
             store: self.store.clone(),
             on_disconnect: ask.on_disconnect,
             flow: call.flow,
+            trouble: call.route.trouble.clone(),
         }
     }
 }
@@ -338,6 +348,7 @@ fn descriptor(ask: &BlobAsk, size: u64) -> Descriptor {
 }
 
 fn no_blob(call: &Call, ask: &BlobAsk, error: registry::Error) -> Error {
+    call.mistrust(&ask.digest, &error);
     let repository = call.repository.clone();
     match error {
         registry::Error::NotFound { .. } => Error::NoBlob(repository, ask.digest.to_string()),

@@ -61,6 +61,19 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether what came is not what was promised.
+    pub(super) fn is_mismatch(&self) -> bool {
+        use registry::Error::Wrong;
+        matches!(
+            self,
+            Self::Corrupt { .. }
+                | Self::Upstream {
+                    error: Wrong(_),
+                    ..
+                }
+        )
+    }
+
     /// How long the asker should wait before it asks again, where the upstream said so.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {

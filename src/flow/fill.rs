@@ -11,6 +11,7 @@ use super::flight::Landing;
 use super::flight::Opened;
 use super::growing::Growing;
 use super::segment::Source;
+use super::upstream::Trouble;
 use crate::ledger::FlowId;
 use crate::oci::Hasher;
 use crate::registry;
@@ -30,13 +31,21 @@ pub(super) struct Fill {
     pub(super) store: Arc<Store>,
     pub(super) on_disconnect: OnDisconnect,
     pub(super) flow: FlowId,
+    pub(super) trouble: Arc<Trouble>,
 }
+
+/// The most that an upstream may send without having said how much it will be, in bytes, where the
+/// store has no limit of its own.
+const LONGEST_UNKNOWN: u64 = 64 << 30;
 
 impl Fill {
     /// Runs to the commit, or to a failure that the followers and the log are told. Not tied to
     /// any client: spawn it.
     pub(super) async fn run(self) {
         if let Err(error) = self.fetch().await {
+            if error.is_mismatch() {
+                self.trouble.mismatched();
+            }
             let repository = self.landing.repository();
             tracing::warn!(%repository, digest = %self.landing.digest(), "fill failed: {error}");
             self.landing.open(Err(error));
@@ -54,8 +63,9 @@ impl Fill {
         let fetched = fetched.map_err(|error| self.error(error))?;
         let writer = self.store.writer(fetched.total).await?;
         match fetched.total {
-            Some(size) => self.grow(fetched, size, writer).await,
-            None => self.spool(fetched, writer).await,
+            Some(size) if size > 0 => self.grow(fetched, size, writer).await,
+            // An empty answer would be complete before its digest is known.
+            Some(_) | None => self.spool(fetched, writer).await,
         }
     }
 
@@ -70,6 +80,7 @@ impl Fill {
             flow: self.flow,
             growing: growing.clone(),
             share: self.landing.share(),
+            trouble: self.trouble.clone(),
         });
         // Before anybody can read, so that no reader asks for a segment in its place.
         let first = growing.coverage(Coverage::fill_gap);
@@ -133,9 +144,14 @@ impl Fill {
     /// the end, so they wait for it.
     async fn spool(&self, mut fetched: FetchedBlob, writer: Writer) -> Result<(), Error> {
         let mut hasher = Hasher::new(self.landing.digest().algorithm());
+        let most = self.store.max_size().unwrap_or(LONGEST_UNKNOWN);
         let mut at = 0;
         while let Some(chunk) = fetched.body.chunk().await {
             let chunk = chunk.map_err(|error| self.error(error))?;
+            if at + chunk.len() as u64 > most {
+                let why = format!("more than {most} bytes, and no word of how many will come");
+                return Err(self.error(registry::Error::Wrong(why)));
+            }
             hasher.update(&chunk);
             let (file, length) = (writer.file().clone(), chunk.len() as u64);
             let write = move || std::os::unix::fs::FileExt::write_all_at(&*file, &chunk, at);

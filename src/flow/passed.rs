@@ -1,10 +1,12 @@
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::Error;
+use super::upstream::Trouble;
 use crate::oci::Digest;
 use crate::oci::Hasher;
 use crate::oci::Repository;
@@ -19,6 +21,7 @@ pub struct Passed {
     repository: Repository,
     left: u64,
     check: Option<(Hasher, Digest)>,
+    trouble: Arc<Trouble>,
 }
 
 impl Passed {
@@ -28,6 +31,7 @@ impl Passed {
         repository: Repository,
         length: u64,
         whole: Option<Digest>,
+        trouble: Arc<Trouble>,
     ) -> Self {
         let check = whole.map(|digest| (Hasher::new(digest.algorithm()), digest));
         Self {
@@ -35,6 +39,7 @@ impl Passed {
             repository,
             left: length,
             check,
+            trouble,
         }
     }
 
@@ -89,6 +94,11 @@ impl Body for Passed {
             None if this.left == 0 => return Poll::Ready(None),
             None => Err(this.broken(registry::Error::Unreachable("it ended early".into()))),
         };
+        if let Err(error) = &taken
+            && error.is_mismatch()
+        {
+            this.trouble.mismatched();
+        }
         Poll::Ready(Some(taken))
     }
 

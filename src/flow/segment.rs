@@ -9,6 +9,7 @@ use super::Error;
 use super::breaker::is_outage;
 use super::flight::Share;
 use super::growing::Growing;
+use super::upstream::Trouble;
 use crate::ledger::FlowId;
 use crate::oci::Digest;
 use crate::oci::Repository;
@@ -26,16 +27,21 @@ pub(super) struct Source {
     pub(super) growing: Arc<Growing>,
     /// What may be gathered while a batch is written: with that batch, the bound on memory.
     pub(super) share: Share,
+    pub(super) trouble: Arc<Trouble>,
 }
 
-/// How often a segment is resumed without having got a byte.
-const RESUMES: u32 = 4;
+/// How often a segment is resumed without having got a byte; more often where there are more
+/// places to ask.
+const RESUMES: usize = 4;
+/// With less than this for a batch, in bytes, a fill does not gather the next one while it writes.
+const SCARCE: usize = 64 << 10;
 /// The pause before the first of those; it doubles.
 const PAUSE: Duration = Duration::from_millis(100);
 
 impl Source {
-    /// Fetches one segment to its end, resuming where the connection breaks. `fetched` is its
-    /// answer, where one is there already.
+    /// Fetches one segment to its end, resuming where the connection breaks: at the same place,
+    /// then, where that brings nothing, at the next one. `fetched` is its answer, where one is
+    /// there already.
     ///
     /// # Errors
     /// When the upstream can't or won't deliver the rest, or the disk refuses.
@@ -44,12 +50,13 @@ impl Source {
         segment: u64,
         mut fetched: Option<FetchedBlob>,
     ) -> Result<(), Error> {
-        let mut failures = 0;
+        let mut failures: usize = 0;
+        let mut registry = self.registry.clone();
         loop {
             let before = self.position(segment);
             let outcome = match fetched.take() {
                 Some(fetched) => self.pump(segment, fetched).await,
-                None => self.reopen(segment).await,
+                None => self.reopen(&registry, segment).await,
             };
             let Err(error) = outcome else { break };
             failures = if self.position(segment) > before {
@@ -57,20 +64,27 @@ impl Source {
             } else {
                 failures + 1
             };
-            if failures > RESUMES || !is_resumable(&error) {
+            if failures > RESUMES.max(registry.places()) || !self.is_resumable(&error) {
                 return Err(error);
+            }
+            if failures > 1 {
+                registry = Arc::new(registry.turned());
+            }
+            self.trouble.resumed();
+            if error.is_mismatch() {
+                self.trouble.mismatched();
             }
             tracing::warn!(
                 repository = %self.repository, digest = %self.digest, at = self.position(segment),
                 "the transfer broke off, resuming: {error}"
             );
-            tokio::time::sleep(PAUSE * 2_u32.pow(failures - 1)).await;
+            tokio::time::sleep(PAUSE * (1 << (failures - 1).min(RESUMES))).await;
         }
         self.growing.coverage(|coverage| coverage.close(segment));
         Ok(())
     }
 
-    async fn reopen(&self, segment: u64) -> Result<(), Error> {
+    async fn reopen(&self, registry: &Registry, segment: u64) -> Result<(), Error> {
         let Some(rest) = self.growing.coverage(|coverage| coverage.segment(segment)) else {
             return Ok(());
         };
@@ -84,11 +98,15 @@ impl Source {
         };
         let range = (rest.at > 0 || end != u64::MAX).then_some(rest.at..end);
         let name = &self.repository.name;
-        let fetched = self
-            .registry
-            .blob_get(self.flow, name, &self.digest, range)
-            .await;
-        let fetched = fetched.map_err(|error| self.error(error))?;
+        let fetched = registry.blob_get(self.flow, name, &self.digest, range);
+        let fetched = fetched.await.map_err(|error| match error {
+            registry::Error::Unsatisfiable => self.error(registry::Error::Wrong(format!(
+                "it ended after {} bytes, {} were promised",
+                rest.at,
+                self.growing.size()
+            ))),
+            error => self.error(error),
+        })?;
         if fetched.offset < rest.at
             && self
                 .growing
@@ -103,8 +121,10 @@ impl Source {
     /// the next one is gathered.
     async fn pump(&self, segment: u64, fetched: FetchedBlob) -> Result<(), Error> {
         let size = self.growing.size();
-        if fetched.total.is_some_and(|total| total != size) {
-            let why = format!("its size changed from {size} to {:?} bytes", fetched.total);
+        if let Some(total) = fetched.total
+            && total != size
+        {
+            let why = format!("its size changed from {size} to {total} bytes");
             return Err(self.error(registry::Error::Wrong(why)));
         }
         let skip = self.position(segment).saturating_sub(fetched.offset);
@@ -134,10 +154,27 @@ impl Source {
             if !batch.is_empty() {
                 let growing = self.growing.clone();
                 let write = move || growing.write(segment, &batch);
+                if intake.room < SCARCE {
+                    // Its chunks are in memory until they are written: no others beside them.
+                    intake.room = 0;
+                }
                 writing = Some(tokio::task::spawn_blocking(write));
             } else if let Some(failure) = intake.failure.take() {
                 return Err(self.error(failure));
             }
+        }
+    }
+
+    /// Whether another request may bring the rest: after an outage, or an answer that was wrong,
+    /// and after any other refusal where there is another place to ask.
+    fn is_resumable(&self, error: &Error) -> bool {
+        match error {
+            Error::Upstream { error, .. } => {
+                self.registry.places() > 1
+                    || is_outage(error)
+                    || matches!(error, registry::Error::Wrong(_))
+            }
+            _ => false,
         }
     }
 
@@ -204,7 +241,3 @@ impl Intake {
 }
 
 const ENDED: &str = "the body ended before the blob did";
-
-fn is_resumable(error: &Error) -> bool {
-    matches!(error, Error::Upstream { error, .. } if is_outage(error))
-}

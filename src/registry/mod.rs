@@ -54,7 +54,9 @@ pub struct Registry {
     config: Config,
     wire: Arc<Wire>,
     /// The main one, then the fallbacks in their order.
-    endpoints: Vec<Endpoint>,
+    endpoints: Vec<Arc<Endpoint>>,
+    /// Whether any of them may give what is asked, not the first one above all.
+    turned: bool,
     permits: Option<Arc<Semaphore>>,
 }
 
@@ -67,14 +69,14 @@ impl Registry {
         let wire = Arc::new(Wire::new(&config, ledger)?);
         let plain = config.plain_http;
         let main = Endpoint::new(&config.url, plain, config.credentials.clone())?;
-        let mut endpoints = vec![main];
+        let mut endpoints = vec![Arc::new(main)];
         for base in &config.fallback {
             // What was configured for one host is not told to another.
             let credentials = match config.credentials {
                 Credentials::DockerConfig => Credentials::DockerConfig,
                 _ => Credentials::Anonymous,
             };
-            endpoints.push(Endpoint::new(base, plain, credentials)?);
+            endpoints.push(Arc::new(Endpoint::new(base, plain, credentials)?));
         }
         let permits = config
             .max_concurrent
@@ -83,6 +85,7 @@ impl Registry {
             config,
             wire,
             endpoints,
+            turned: false,
             permits,
         })
     }
@@ -104,9 +107,36 @@ impl Registry {
         Ok(Self {
             config: self.config.clone(),
             wire: self.wire.clone(),
-            endpoints: main.into_iter().collect(),
+            endpoints: main.into_iter().map(Arc::new).collect(),
+            turned: false,
             permits: self.permits.clone(),
         })
+    }
+
+    /// This registry, asked at the next of its places first: for the rest of a blob that the first
+    /// one has begun to give, and does not finish.
+    pub fn turned(&self) -> Self {
+        let mut endpoints = self.endpoints.clone();
+        if !endpoints.is_empty() {
+            endpoints.rotate_left(1);
+        }
+        Self {
+            config: self.config.clone(),
+            wire: self.wire.clone(),
+            endpoints,
+            turned: true,
+            permits: self.permits.clone(),
+        }
+    }
+
+    /// How many places there are to ask: the main one and the fallbacks.
+    pub fn places(&self) -> usize {
+        self.endpoints.len()
+    }
+
+    /// How many attempts were made again since this client was made, at whatever request.
+    pub fn retries(&self) -> u64 {
+        self.wire.policy.retried()
     }
 
     /// `GET /v2/`, signed in where the registry asks for it.
@@ -193,7 +223,7 @@ impl Registry {
         for endpoint in &self.endpoints {
             match (self.attempts(endpoint, call).await, &first) {
                 (Ok(answer), _) => return Ok(answer),
-                (Err(error), None) if !is_down(&error) => return Err(error),
+                (Err(error), None) if !self.turned && !is_down(&error) => return Err(error),
                 (Err(error), None) => first = Some(error),
                 (Err(error), Some(_)) => {
                     let host = wire::host_of(&endpoint.base);

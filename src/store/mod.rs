@@ -125,6 +125,11 @@ impl Store {
         .await
     }
 
+    /// The most that blobs may take, in bytes; `None` for no limit.
+    pub fn max_size(&self) -> Option<u64> {
+        self.config.max_size
+    }
+
     /// How much is stored now.
     pub fn usage(&self) -> Usage {
         self.shelf.index.usage()
