@@ -22,9 +22,13 @@ pub(super) struct Source {
     pub(super) share: Share,
 }
 
+/// With less than this for a batch, in bytes, a fill does not gather the next one while it writes.
+const SCARCE: usize = 64 << 10;
+
 impl Source {
-    /// Fetches one segment to its end, resuming where the connection breaks. `fetched` is its
-    /// answer, where one is there already.
+    /// Fetches one segment to its end, resuming where the connection breaks: at the same place,
+    /// then, where that brings nothing, at the next one. `fetched` is its answer, where one is
+    /// there already.
     ///
     /// # Errors
     /// When the upstream can't or won't deliver the rest, or the disk refuses.
@@ -38,7 +42,7 @@ impl Source {
             let begun = self.position(segment);
             let outcome = match fetched.take() {
                 Some(fetched) => self.pump(segment, fetched).await,
-                None => self.reopen(segment).await,
+                None => self.reopen(segment, &resumes).await,
             };
             let Err(error) = outcome else { break };
             let way = (begun, self.position(segment));
@@ -48,7 +52,7 @@ impl Source {
         Ok(())
     }
 
-    async fn reopen(&self, segment: u64) -> Result<(), Error> {
+    async fn reopen(&self, segment: u64, resumes: &Resumes) -> Result<(), Error> {
         let Some(rest) = self.growing.coverage(|coverage| coverage.segment(segment)) else {
             return Ok(());
         };
@@ -56,7 +60,8 @@ impl Source {
             return Ok(());
         }
         let size = self.growing.size();
-        let fetched = self.supplier.open(rest.at..rest.end, size).await?;
+        let part = rest.at..rest.end;
+        let fetched = self.supplier.open(part, size, resumes.place()).await?;
         if fetched.offset < rest.at
             && self
                 .growing
@@ -97,6 +102,10 @@ impl Source {
             if !batch.is_empty() {
                 let growing = self.growing.clone();
                 let write = move || growing.write(segment, &batch);
+                if intake.room < SCARCE {
+                    // Its chunks are in memory until they are written: no others beside them.
+                    intake.room = 0;
+                }
                 writing = Some(tokio::task::spawn_blocking(write));
             } else if let Some(failure) = intake.failure.take() {
                 return Err(self.supplier.error(failure));

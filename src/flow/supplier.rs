@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Error;
 use super::askers::Askers;
 use super::breaker::is_outage;
+use super::upstream::Trouble;
 use crate::ledger::FlowId;
 use crate::oci::Digest;
 use crate::oci::Repository;
@@ -18,14 +19,21 @@ pub(super) struct Supplier {
     pub(super) repository: Repository,
     pub(super) digest: Digest,
     pub(super) flow: FlowId,
+    pub(super) trouble: Arc<Trouble>,
 }
 
-/// Counts how often a transfer broke off without having got a byte.
+/// How a transfer has fared so far.
 #[derive(Debug, Default)]
-pub(super) struct Resumes(u32);
+pub(super) struct Resumes {
+    /// How often it broke off since it last got a byte.
+    failures: usize,
+    /// How many places it has turned away from.
+    place: usize,
+}
 
-/// How often a transfer is resumed without having got a byte.
-const RESUMES: u32 = 4;
+/// How often a transfer is resumed without having got a byte; more often where there are more
+/// places to ask.
+const RESUMES: usize = 4;
 /// The pause before the first of those; it doubles.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -33,15 +41,28 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(super) const ENDED: &str = "the body ended before the blob did";
 
 impl Supplier {
-    /// Asks for a part of the blob; for all of it, where that is the part.
+    /// Asks for a part of the blob; for all of it, where that is the part. `place` is the number of
+    /// the place to ask first.
     ///
     /// # Errors
     /// When the upstream hasn't it, doesn't give it, or has another size than `size`.
-    pub(super) async fn open(&self, part: Range<u64>, size: u64) -> Result<FetchedBlob, Error> {
+    pub(super) async fn open(
+        &self,
+        part: Range<u64>,
+        size: u64,
+        place: usize,
+    ) -> Result<FetchedBlob, Error> {
         let end = if part.end == size { u64::MAX } else { part.end };
         let range = (part.start > 0 || end != u64::MAX).then_some(part.start..end);
-        let fetched = self.askers.blob_get(self.flow, &self.digest, range).await;
-        let fetched = fetched.map_err(|error| self.error(error))?;
+        let askers = self.askers.at(place);
+        let fetched = askers.blob_get(self.flow, &self.digest, range).await;
+        let fetched = fetched.map_err(|error| match error {
+            registry::Error::Unsatisfiable => self.error(registry::Error::Wrong(format!(
+                "it ended after {} bytes, {size} were promised",
+                part.start
+            ))),
+            error => self.error(error),
+        })?;
         self.check_size(&fetched, size)?;
         Ok(fetched)
     }
@@ -58,7 +79,7 @@ impl Supplier {
     }
 
     /// Pauses before a transfer is resumed that broke off with `error` at the byte `at`, having
-    /// begun at `begun`.
+    /// begun at `begun`: at the same place, then, where that brings nothing, at the next one.
     ///
     /// # Errors
     /// `error`, where that is no use, or was none too often.
@@ -68,16 +89,28 @@ impl Supplier {
         (begun, at): (u64, u64),
         error: Error,
     ) -> Result<(), Error> {
-        resumes.0 = if at > begun { 1 } else { resumes.0 + 1 };
-        if resumes.0 > RESUMES || !is_resumable(&error) {
+        resumes.failures = if at > begun { 1 } else { resumes.failures + 1 };
+        if resumes.failures > RESUMES.max(self.askers.places()) || !self.is_resumable(&error) {
             return Err(error);
         }
+        if resumes.failures > 1 {
+            resumes.place += 1;
+        }
+        self.trouble.resumed();
+        self.count(&error);
         tracing::warn!(
             repository = %self.repository, digest = %self.digest, at,
             "the transfer broke off, resuming: {error}"
         );
-        tokio::time::sleep(PAUSE * 2_u32.pow(resumes.0 - 1)).await;
+        tokio::time::sleep(PAUSE * (1 << (resumes.failures - 1).min(RESUMES))).await;
         Ok(())
+    }
+
+    /// Counts an answer that was not what it promised to be.
+    pub(super) fn count(&self, error: &Error) {
+        if error.is_mismatch() {
+            self.trouble.mismatched();
+        }
     }
 
     /// What an upstream's refusal means for who wants the blob.
@@ -97,8 +130,25 @@ impl Supplier {
             got: got.to_string(),
         }
     }
+
+    /// Whether another request may bring the rest: after an outage, or an answer that was wrong,
+    /// and after any other refusal where there is another place to ask.
+    fn is_resumable(&self, error: &Error) -> bool {
+        match error {
+            Error::Upstream { error, .. } => {
+                self.askers.places() > 1
+                    || is_outage(error)
+                    || matches!(error, registry::Error::Wrong(_))
+            }
+            Error::NoBlob(..) => self.askers.places() > 1,
+            _ => false,
+        }
+    }
 }
 
-fn is_resumable(error: &Error) -> bool {
-    matches!(error, Error::Upstream { error, .. } if is_outage(error))
+impl Resumes {
+    /// The number of the place to ask next.
+    pub(super) fn place(&self) -> usize {
+        self.place
+    }
 }

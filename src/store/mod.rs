@@ -136,6 +136,11 @@ impl Store {
         .await
     }
 
+    /// The most that blobs may take together, in bytes; `None` for no limit.
+    pub fn max_size(&self) -> Option<u64> {
+        self.shelf.index.max_size()
+    }
+
     /// How much is stored now.
     pub fn usage(&self) -> Usage {
         self.shelf.index.usage()

@@ -10,43 +10,6 @@ use crate::rig::Setup;
 use crate::rig::cache;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_cut_in_mid_blob_is_resumed_unnoticed() {
-    let rig = Rig::start().await;
-    let digest = rig.up.put_generated_blob("demo/app", 16 * MIB, 1);
-    rig.up
-        .fault(When::get(&digest).times(3), Fault::cut_after(3 * MIB));
-    let path = format!("demo/app/blobs/{digest}");
-    assert_eq!(rig.get(&path).await.digest().await.unwrap(), digest);
-    rig.flow.settled().await;
-    assert_eq!(cache(&rig.get(&path).await), "HIT");
-    let sent: u64 = rig.up.log().iter().map(|r| r.body_bytes_sent).sum();
-    assert!(
-        sent < 17 * MIB,
-        "{sent} bytes: it was resumed, not begun again"
-    );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_flipped_bit_never_becomes_a_complete_answer() {
-    for offset in [0, 5 * MIB, 8 * MIB - 1] {
-        let rig = Rig::start().await;
-        let digest = rig.up.put_generated_blob("demo/app", 8 * MIB, 2);
-        rig.up
-            .fault(When::get(&digest).times(1), Fault::flip_bit_at(offset));
-        let path = format!("demo/app/blobs/{digest}");
-        let (read, error) = rig.get(&path).await.bytes_until_error().await;
-        assert!(
-            error.is_some() && (read.len() as u64) < 8 * MIB,
-            "bit at {offset}"
-        );
-        rig.flow.settled().await;
-        let healed = rig.get(&path).await;
-        assert_eq!(cache(&healed), "MISS");
-        assert_eq!(healed.digest().await.unwrap(), digest);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn another_blob_in_its_place_is_never_served() {
     let rig = Rig::start().await;
     let wanted = Content::generated(10, 3).digest();
@@ -72,23 +35,6 @@ async fn an_upstream_that_stops_sending_is_left_and_resumed() {
     let path = format!("demo/app/blobs/{digest}");
     assert_eq!(rig.get(&path).await.digest().await.unwrap(), digest);
     assert_eq!(rig.asked(), (0, 2));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn when_nothing_helps_the_client_is_cut_off_and_never_told_it_is_complete() {
-    let rig = Rig::start().await;
-    let digest = rig.up.put_generated_blob("demo/app", 8 * MIB, 6);
-    let broken = rig.up.fault(When::get(&digest), Fault::cut_after(0));
-    let path = format!("demo/app/blobs/{digest}");
-    let early = rig
-        .up
-        .fault(When::get(&digest).times(1), Fault::cut_after(2 * MIB));
-    let (read, error) = rig.get(&path).await.bytes_until_error().await;
-    assert!(error.is_some() && (read.len() as u64) < 8 * MIB);
-    rig.flow.settled().await;
-    broken.lift();
-    early.lift();
-    assert_eq!(rig.get(&path).await.digest().await.unwrap(), digest);
 }
 
 #[tokio::test(flavor = "multi_thread")]
