@@ -9,6 +9,7 @@ mod containerd;
 mod dockerd;
 mod layout;
 mod need;
+mod passthrough;
 mod podman;
 mod sandbox;
 mod scene;
