@@ -103,6 +103,7 @@ pub(super) struct Store {
 #[serde(deny_unknown_fields)]
 pub(super) struct Defaults {
     pub(super) tag_ttl: Option<Ttl>,
+    pub(super) auth_ttl: Option<Ttl>,
     pub(super) negative_ttl: Option<Ttl>,
     pub(super) on_disconnect: Option<Leaving>,
     pub(super) connect_timeout: Option<Wait>,
@@ -121,12 +122,15 @@ pub(super) struct Upstream {
     #[serde(default)]
     pub(super) plain_http: bool,
     #[serde(default)]
+    pub(super) allow_private: bool,
+    #[serde(default)]
     pub(super) allow: Vec<Pattern>,
     #[serde(default)]
     pub(super) deny: Vec<Pattern>,
     #[serde(default)]
     pub(super) fallback: Vec<Spanned<Location>>,
     pub(super) tag_ttl: Option<Ttl>,
+    pub(super) auth_ttl: Option<Ttl>,
     pub(super) max_concurrent: Option<Count>,
     pub(super) connect_timeout: Option<Wait>,
     pub(super) header_timeout: Option<Wait>,

@@ -151,6 +151,11 @@ const WRONG_UPSTREAM: &[(&str, usize, &str)] = &[
         "upstream.fallback: plain http:// is refused",
     ),
     (
+        "name = \"a.io\"\ncredentials = \"passthrough\"\nfallback = [\"https://b.io\"]",
+        4,
+        "upstream.fallback: what clients sign in with is for `url` alone",
+    ),
+    (
         "name = \"a.io\"\nallow = [\"{a\"]",
         3,
         "upstream.allow: unclosed alternate group",
@@ -264,11 +269,6 @@ fn what_comes_later_is_refused() {
             "[[upstream]]\nname = \"a\"\nbandwidth = \"1MB/s\"",
             3,
             "upstream.bandwidth",
-        ),
-        (
-            "[[upstream]]\nname = \"a\"\ncredentials = \"passthrough\"",
-            3,
-            "upstream.credentials",
         ),
     ] {
         let said = refusal(text);

@@ -82,6 +82,7 @@ fn every_key_arrives() {
 
         [defaults]
         tag_ttl = "1h"
+        auth_ttl = "1m"
         negative_ttl = "0s"
         on_disconnect = "abort"
         connect_timeout = "1s"
@@ -98,10 +99,12 @@ fn every_key_arrives() {
         credentials = { username = "me", password = "${SECRET}" }
         ca = "corp.crt"
         plain_http = true
+        allow_private = true
         allow = ["library/*"]
         deny = ["library/secret"]
         fallback = ["https://mirror.gcr.io"]
         tag_ttl = "2h"
+        auth_ttl = "0s"
         max_concurrent = 3
         connect_timeout = "8s"
         header_timeout = "9s"
@@ -154,6 +157,7 @@ fn every_key_arrives() {
         panic!("{:?}", config.upstreams);
     };
     assert_eq!(hub.tag_ttl, secs(3600));
+    assert_eq!((hub.auth_ttl, corp.auth_ttl), (secs(60), secs(0)));
     assert_eq!(hub.registry.url.as_str(), "https://registry-1.docker.io/");
     let timeouts = &hub.registry.timeouts;
     assert_eq!(
@@ -176,6 +180,7 @@ fn every_key_arrives() {
         [timeouts.connect, timeouts.header, timeouts.idle_body],
         [secs(8), secs(9), secs(10)]
     );
+    assert!(!hub.registry.allow_private && corp.registry.allow_private);
     let registry = &corp.registry;
     assert_eq!(registry.url.as_str(), "http://corp.example:8443/prefix");
     assert_eq!(registry.fallback[0].as_str(), "https://mirror.gcr.io/");
@@ -206,10 +211,11 @@ fn one_header_is_not_the_login_here_and_at_an_upstream() {
 }
 
 #[test]
-fn credentials_have_six_forms() {
+fn credentials_have_seven_forms() {
     for (form, read) in [
         (r#""docker-config""#, Credentials::DockerConfig),
         (r#""anonymous""#, Credentials::Anonymous),
+        (r#""passthrough""#, Credentials::Passthrough),
         (r#"{ token = "t" }"#, Credentials::Token(Secret::new("t"))),
         (
             r#"{ helper = "ecr-login" }"#,

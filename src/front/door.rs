@@ -7,6 +7,7 @@ use http::header;
 use http::request::Parts;
 
 use crate::flow::Ask;
+use crate::flow::Caller;
 use crate::login::Access;
 use crate::login::Login;
 use crate::login::Refusal;
@@ -49,11 +50,16 @@ impl Door {
         }
     }
 
-    /// Lets through what `user` may pull. What was the user's login here concerns no upstream.
-    pub(super) fn pass(&self, user: Option<&User>, ask: &mut Ask) -> Result<(), Fault> {
+    /// What was the caller's login here concerns no upstream.
+    pub(super) fn strip(&self, caller: &mut Caller) {
         if self.login.as_ref().is_some_and(|l| l.config().by_header()) {
-            ask.caller.authorization = None;
+            caller.authorization = None;
         }
+    }
+
+    /// Lets through what `user` may pull.
+    pub(super) fn pass(&self, user: Option<&User>, ask: &mut Ask) -> Result<(), Fault> {
+        self.strip(&mut ask.caller);
         let access = self.access.load();
         if access.permits_repository(user, &ask.repository) {
             Ok(())
@@ -109,7 +115,6 @@ impl From<Refusal> for Fault {
 
 #[cfg(test)]
 mod tests {
-    use crate::flow::Caller;
     use crate::flow::Want;
     use crate::ledger::FlowId;
     use crate::login::Config;

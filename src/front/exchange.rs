@@ -9,6 +9,7 @@ use http::request::Parts;
 
 use crate::flow::Ask;
 use crate::flow::Body;
+use crate::flow::Caller;
 use crate::flow::PullThrough;
 use crate::flow::Served;
 use crate::flow::Want;
@@ -99,9 +100,13 @@ impl Exchanges {
         draft.receipt.user = user.map(User::shared);
         let mut upstream = None;
         let answered = match route {
-            Ok(Route::Ping) => {
+            Ok(Route::Ping {
+                upstream: greeted,
+                mut caller,
+            }) => {
                 draft.receipt.action = Action::Ping;
-                Ok((answer::json("{}", None), None))
+                self.door.strip(&mut caller);
+                self.ping(greeted.as_ref(), &caller, flow).await
             }
             Ok(Route::Catalog(page)) => {
                 draft.receipt.action = Action::Catalog;
@@ -141,6 +146,19 @@ impl Exchanges {
             default: default.as_deref(),
         };
         route::route(request, &upstreams, flow)
+    }
+
+    /// An upstream where the clients' own credentials decide says how to sign in.
+    async fn ping(
+        &self,
+        upstream: Option<&UpstreamName>,
+        caller: &Caller,
+        flow: FlowId,
+    ) -> Answered {
+        if let Some(upstream) = upstream {
+            self.flow.ping(upstream, caller, flow).await?;
+        }
+        Ok((answer::json("{}", None), None))
     }
 
     async fn content(&self, request: &Parts, mut ask: Ask, user: Option<&User>) -> Answered {

@@ -29,7 +29,7 @@ pub(super) struct Fault {
     pub(super) code: &'static str,
     message: String,
     detail: serde_json::Value,
-    header: Option<Box<(HeaderName, HeaderValue)>>,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Fault {
@@ -39,12 +39,12 @@ impl Fault {
             code,
             message: message.into(),
             detail: serde_json::Value::Null,
-            header: None,
+            headers: Vec::new(),
         }
     }
 
     pub(super) fn with(mut self, name: HeaderName, value: impl Into<HeaderValue>) -> Self {
-        self.header = Some(Box::new((name, value.into())));
+        self.headers.push((name, value.into()));
         self
     }
 
@@ -156,7 +156,9 @@ impl Fault {
             HeaderValue::from_static("application/json"),
         );
         headers.insert(header::CONTENT_LENGTH, length);
-        headers.extend(self.header.map(|header| *header));
+        for (name, value) in self.headers {
+            headers.append(name, value);
+        }
         response
     }
 }
