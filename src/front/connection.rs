@@ -135,6 +135,7 @@ impl Connections {
         }
     }
 
+    // What only some connections need, or only for a while, is in a box: an idle one is to be small.
     async fn serve_uncut(
         self: Arc<Self>,
         (stream, peer): (TcpStream, SocketAddr),
@@ -158,12 +159,12 @@ impl Connections {
         };
         let Some(certificate) = &self.certificate else {
             guest.lane = Some(wire.lane());
-            return self.converse(wire, guest, phase).await;
+            return Box::pin(self.converse(wire, guest, phase)).await;
         };
-        if let Some(stream) = self.shake_hands(certificate, wire, &guest).await {
+        if let Some(stream) = Box::pin(self.shake_hands(certificate, wire, &guest)).await {
             let shown = stream.get_ref().1.peer_certificates();
             guest.user = shown.and_then(<[_]>::first).and_then(login::name_of);
-            self.converse(stream, guest, phase).await;
+            Box::pin(self.converse(stream, guest, phase)).await;
         }
     }
 
@@ -213,10 +214,11 @@ impl Connections {
                     .filter(|_| request.version() < Version::HTTP_2),
             };
             let all = self.clone();
-            async move {
+            // hyper would keep room for it even while there is no request.
+            Box::pin(async move {
                 let (request, _) = request.into_parts();
                 Ok::<_, Infallible>(all.exchanges.answer(&request, asker).await)
-            }
+            })
         });
         let connection = self.builder.serve_connection(TokioIo::new(stream), service);
         let mut connection = pin!(connection);
