@@ -210,7 +210,7 @@ impl Fill {
 
     fn supplier(&self) -> Supplier {
         Supplier {
-            registry: self.registry.clone(),
+            askers: self.landing.askers(),
             repository: self.landing.repository().clone(),
             digest: self.landing.digest().clone(),
             flow: self.flow,

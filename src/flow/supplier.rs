@@ -3,18 +3,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Error;
+use super::askers::Askers;
 use super::breaker::is_outage;
 use crate::ledger::FlowId;
 use crate::oci::Digest;
 use crate::oci::Repository;
 use crate::registry;
 use crate::registry::FetchedBlob;
-use crate::registry::Registry;
 
 /// An upstream that has a blob, asked on somebody's behalf.
 #[derive(Clone, Debug)]
 pub(super) struct Supplier {
-    pub(super) registry: Arc<Registry>,
+    pub(super) askers: Arc<Askers>,
     pub(super) repository: Repository,
     pub(super) digest: Digest,
     pub(super) flow: FlowId,
@@ -40,11 +40,7 @@ impl Supplier {
     pub(super) async fn open(&self, part: Range<u64>, size: u64) -> Result<FetchedBlob, Error> {
         let end = if part.end == size { u64::MAX } else { part.end };
         let range = (part.start > 0 || end != u64::MAX).then_some(part.start..end);
-        let name = &self.repository.name;
-        let fetched = self
-            .registry
-            .blob_get(self.flow, name, &self.digest, range)
-            .await;
+        let fetched = self.askers.blob_get(self.flow, &self.digest, range).await;
         let fetched = fetched.map_err(|error| self.error(error))?;
         self.check_size(&fetched, size)?;
         Ok(fetched)

@@ -1,6 +1,11 @@
 //! Links are permission: a repository opens what it has a link to, whether the content is stored
 //! now or not. They are small files that hold a digest.
+//!
+//! To a blob, a link alone says no more than that a manifest of the repository names it, and anybody
+//! may write a manifest. The mark beside it says that the registry gave the blob, or vouched for it,
+//! through this repository: both are needed.
 
+use std::fs;
 use std::fs::File;
 use std::io;
 use std::io::Read as _;
@@ -24,6 +29,9 @@ use crate::oci::Tag;
 /// The name of a link's file within its folder.
 pub(super) const LINK: &str = "link";
 
+/// The empty file beside a blob's link. A registry that serves the folder ignores it.
+const HELD: &str = "held";
+
 /// Whether there is a link to `digest` in `folder`. An empty one is what is left of a power cut,
 /// and another content is somebody's mistake: neither is a permission.
 pub(super) fn is_link(folder: &Path, digest: &Digest) -> Result<bool, Error> {
@@ -39,9 +47,32 @@ pub(super) fn is_link(folder: &Path, digest: &Digest) -> Result<bool, Error> {
     Ok(text[..length].trim_ascii_end() == digest.as_str().as_bytes())
 }
 
+/// Whether the link in `folder` opens the blob `digest`.
+pub(super) fn opens(folder: &Path, digest: &Digest) -> Result<bool, Error> {
+    let mark = folder.join(HELD);
+    Ok(is_link(folder, digest)? && found(fs::metadata(&mark)).at(&mark)?.is_some())
+}
+
 /// Lets `repository` open `digests`. Not synced: a link that is lost costs one question to the
 /// upstream, and syncing each would cost more than fetching a small image.
-pub(super) fn link_blobs(
+pub(super) fn open_blobs(
+    layout: &Layout,
+    repository: &RepositoryFolder,
+    digests: &[Digest],
+) -> Result<(), Error> {
+    name_blobs(layout, repository, digests)?;
+    for digest in digests {
+        let folder = repository.layer(digest);
+        if !opens(&folder, digest)? {
+            let mark = folder.join(HELD);
+            durable::put(&layout.tmp(), &mark, b"", Durability::Relaxed).at(&mark)?;
+        }
+    }
+    Ok(())
+}
+
+/// Notes that a manifest of `repository` names `digests`. It opens none of them. Not synced either.
+pub(super) fn name_blobs(
     layout: &Layout,
     repository: &RepositoryFolder,
     digests: &[Digest],

@@ -88,7 +88,7 @@ pub(super) fn is_media_type(text: &str) -> bool {
     is_visible && parts.is_some_and(|(kind, subtype)| name(kind) && name(subtype))
 }
 
-/// Stores a manifest and links it, and what it names, into `repository`.
+/// Stores a manifest, links it into `repository`, and notes what it names.
 pub(super) fn put(shelf: &Shelf, repository: &Repository, sent: &Sent) -> Result<(), Error> {
     let folder = shelf.layout.repository(repository);
     let Sent {
@@ -97,7 +97,7 @@ pub(super) fn put(shelf: &Shelf, repository: &Repository, sent: &Sent) -> Result
         bytes,
     } = sent;
     let named = Manifest::parse(bytes).blobs;
-    links::link_blobs(&shelf.layout, &folder, &named)?;
+    links::name_blobs(&shelf.layout, &folder, &named)?;
     // One that can't be read is replaced as well.
     let stored = shelf.content(digest).ok().flatten();
     if stored.is_none_or(|(content, _)| content != *bytes) {

@@ -163,7 +163,7 @@ impl Store {
     ) -> Result<Option<Blob>, Error> {
         let folder = self.shelf.layout.repository(repository).layer(digest);
         let wanted = digest.clone();
-        let looked = self.with(move |shelf| match links::is_link(&folder, &wanted)? {
+        let looked = self.with(move |shelf| match links::opens(&folder, &wanted)? {
             true => shelf.look(&wanted),
             false => Ok(Look::Absent),
         });
@@ -208,10 +208,11 @@ impl Store {
     pub async fn is_linked(&self, repository: &Repository, digest: &Digest) -> Result<bool, Error> {
         let folder = self.shelf.layout.repository(repository).layer(digest);
         let digest = digest.clone();
-        blocking(move || links::is_link(&folder, &digest)).await
+        blocking(move || links::opens(&folder, &digest)).await
     }
 
-    /// Lets `repository` open the blobs from now on, whether they are stored yet or not.
+    /// Lets `repository` open the blobs from now on, whether they are stored yet or not. For callers
+    /// that have just heard from the upstream that the repository has them.
     pub async fn link_blobs(
         &self,
         repository: &Repository,
@@ -221,7 +222,7 @@ impl Store {
         let digests = digests.to_vec();
         self.with(move |shelf| {
             shelf.stay()?;
-            links::link_blobs(&shelf.layout, &folder, &digests)
+            links::open_blobs(&shelf.layout, &folder, &digests)
         })
         .await
     }
@@ -238,9 +239,11 @@ impl Store {
             .await
     }
 
-    /// Stores a manifest whose digest the caller has verified, and links it to `repository`, with
-    /// the blobs that it names. The manifests that an index names are not linked: the registry may
-    /// not hold them all. Durable when this returns.
+    /// Stores a manifest whose digest the caller has verified, and links it to `repository`. The
+    /// blobs that it names are noted, for [`gc`] and for a registry that serves the folder, but not
+    /// opened by that: whoever writes a manifest may name what is not theirs. The manifests that an
+    /// index names are not even noted: the registry may not hold them all. Durable when this
+    /// returns.
     pub async fn put_manifest(
         &self,
         repository: &Repository,
