@@ -233,3 +233,6 @@ impl fmt::Debug for Registry {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod fuzz;

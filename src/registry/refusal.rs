@@ -50,7 +50,7 @@ async fn start_of(mut body: Body) -> Bytes {
     start.freeze()
 }
 
-fn classify(status: StatusCode, headers: &HeaderMap, words: &Words) -> Fault {
+pub(super) fn classify(status: StatusCode, headers: &HeaderMap, words: &Words) -> Fault {
     let number = status.as_u16();
     let message = words.message(status);
     match number {
@@ -90,9 +90,9 @@ fn classify(status: StatusCode, headers: &HeaderMap, words: &Words) -> Fault {
 
 /// What the body said.
 #[derive(Debug, Default, PartialEq)]
-struct Words {
+pub(super) struct Words {
     code: String,
-    text: String,
+    pub(super) text: String,
 }
 
 /// The OCI error body (distribution spec, "Error Codes"), and what token servers send instead.
@@ -113,7 +113,7 @@ struct Entry {
 }
 
 impl Words {
-    fn of(body: &[u8]) -> Self {
+    pub(super) fn of(body: &[u8]) -> Self {
         if let Ok(said) = serde_json::from_slice::<Said>(body) {
             let first = said.errors.into_iter().next().unwrap_or_default();
             let text = first
