@@ -103,6 +103,18 @@ fn check(text: &str) {
         Ok(config) => {
             let hidden = |it: &Upstream| !format!("{:?}", it.registry.credentials).contains(SECRET);
             assert!(config.upstreams.iter().all(hidden));
+            // Whoever waits adds them to the time of day.
+            let now = std::time::Instant::now();
+            let waits = config
+                .upstreams
+                .iter()
+                .map(|it| it.registry.timeouts.idle_body);
+            let waits = waits.chain([config.front.idle_timeout, config.flow.negative_ttl]);
+            assert!(
+                waits
+                    .map(|wait| now.checked_add(wait))
+                    .all(|end| end.is_some())
+            );
             return;
         }
         Err(error) => error,

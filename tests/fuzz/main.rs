@@ -1,0 +1,8 @@
+//! Random bytes on real sockets: from clients, and from upstreams.
+//!
+//! What can be fuzzed without a socket is fuzzed beside its code. A few hundred inputs are sent
+//! here each time; `TIDEGATE_FUZZ_CASES` makes it more.
+
+mod answers;
+mod raw;
+mod requests;
