@@ -104,7 +104,8 @@ impl Written for Limit {
         if text == "unlimited" {
             return Ok(Self(None));
         }
-        match text.parse::<bytesize::ByteSize>()?.as_u64() {
+        let size = text.parse::<bytesize::ByteSize>();
+        match size.map_err(|_| "there is no such size")?.as_u64() {
             0 => Err("it must be more than 0".to_owned()),
             bytes => Ok(Self(Some(bytes))),
         }

@@ -34,6 +34,7 @@ mod redirect;
 mod refusal;
 mod retry;
 mod secret;
+mod sent;
 mod token;
 mod transport;
 mod wire;

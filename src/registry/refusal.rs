@@ -15,6 +15,7 @@ use super::Error;
 use super::fault::Again;
 use super::fault::Fault;
 use super::retry;
+use super::sent::Sent;
 
 /// As much of an error's body is read.
 const LONGEST_BODY: usize = 64 << 10;
@@ -23,13 +24,19 @@ const READING: Duration = Duration::from_secs(10);
 /// As much of its message is passed on, in characters.
 const LONGEST_MESSAGE: usize = 300;
 
-/// The failure that an answer other than 2xx is.
+/// The failure that an answer other than 2xx is. Its words are left out where they repeat what was
+/// sent to sign in: they go to clients and into logs.
 pub(super) async fn fault(response: Response<Body>) -> Fault {
     let (parts, body) = response.into_parts();
     let bytes = tokio::time::timeout(READING, start_of(body))
         .await
         .unwrap_or_default();
-    classify(parts.status, &parts.headers, &Words::of(&bytes))
+    let sent = parts.extensions.get::<Sent>();
+    let words = match sent {
+        Some(sent) if sent.is_repeated_in(&bytes) => Words::default(),
+        _ => Words::of(&bytes),
+    };
+    classify(parts.status, &parts.headers, &words)
 }
 
 /// Reads a short body to its end, so that its connection can be used again.

@@ -235,7 +235,7 @@ impl Case {
 }
 
 /// Asks, and checks what comes.
-async fn ask(client: &Client, url: String, (case, content, digest): (Case, Vec<u8>, String)) {
+async fn ask(client: &Client, url: String, (case, digest): (Case, String)) {
     let mut request = client.get(&url);
     if let Some((first, last)) = case.range {
         request = request.range(&format!("{first}-{last}"));
@@ -255,11 +255,16 @@ async fn ask(client: &Client, url: String, (case, content, digest): (Case, Vec<u
         );
         return;
     }
-    assert!(promised.is_some(), "{status} without a length");
-    assert!(broke.is_some() || promised == Some(bytes.len() as u64));
+    let Some(promised) = promised else {
+        panic!("{status} without a length");
+    };
+    if broke.is_some() {
+        assert!((bytes.len() as u64) < promised, "a whole body that broke");
+        return;
+    }
+    assert_eq!(bytes.len() as u64, promised);
     match (case.kind, status) {
         (Kind::Tags | Kind::Referrers, 200) => {}
-        (_, 200) if broke.is_some() => assert!(bytes.len() < content.len() || bytes != content),
         (Kind::Blob | Kind::Manifest, 200) => assert!(digest_of(&bytes) == digest, "a wrong body"),
         (Kind::Tag, 200) => assert!(named.is_some_and(|named| named == digest_of(&bytes))),
         // A part can't be held against the digest of the whole, only against its own header.
@@ -333,7 +338,7 @@ fn whatever_an_upstream_answers() {
                 .lock()
                 .unwrap()
                 .insert(path.clone(), case.answer(&content));
-            asked.push((format!("{url}{path}"), (case, content, digest)));
+            asked.push((format!("{url}{path}"), (case, digest)));
         }
         runtime.block_on(async {
             let mut tasks = tokio::task::JoinSet::new();

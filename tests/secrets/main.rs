@@ -1,0 +1,9 @@
+//! No secret is told: not in logs, however verbose, not in errors, not on the admin listener, not
+//! in the store, not on a command line, and not by `{:?}`.
+
+mod commands;
+mod debug;
+mod echo;
+mod known;
+mod scene;
+mod serving;
