@@ -7,6 +7,7 @@ use serde_json::json;
 use tokio::sync::Mutex;
 
 use crate::flow::PullThrough;
+use crate::registry::Limit;
 use crate::store::Store;
 
 /// What the admin listener knows of the proxy. All clones know the same.
@@ -90,7 +91,7 @@ impl Readiness {
     pub(super) fn upstreams(&self) -> Value {
         let states = self.0.flow.upstreams().into_iter().map(|upstream| {
             let name = upstream.name.as_str();
-            match upstream.outage {
+            let mut state = match upstream.outage {
                 None => json!({"name": name, "state": "up"}),
                 Some((since, problem)) => json!({
                     "name": name,
@@ -98,7 +99,9 @@ impl Readiness {
                     "down_seconds": since.as_secs(),
                     "problem": problem,
                 }),
-            }
+            };
+            state["limits"] = upstream.limits.iter().map(limit).collect();
+            state
         });
         states.collect()
     }
@@ -114,4 +117,27 @@ impl Readiness {
             "upstreams": self.upstreams(),
         })
     }
+}
+
+/// A limit of an upstream. What the upstream doesn't tell is not there.
+fn limit(limit: &Limit) -> Value {
+    let mut shown = json!({"host": *limit.host, "window": limit.window});
+    let mut show = |key: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            shown[key] = value;
+        }
+    };
+    let seconds =
+        |duration: Duration| json!(duration.as_secs() + u64::from(duration.subsec_nanos() > 0));
+    show("paused_seconds", limit.paused.map(seconds));
+    if let Some(quota) = &limit.quota {
+        show("limit", quota.limit.map(Value::from));
+        show("remaining", Some(quota.remaining.into()));
+        show("window_seconds", quota.window.map(seconds));
+        show("reset_seconds", quota.reset.map(seconds));
+        show("source", quota.source.as_deref().map(Value::from));
+        let age = quota.seen.elapsed().unwrap_or_default();
+        show("seen_seconds_ago", Some(age.as_secs().into()));
+    }
+    shown
 }

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use crate::oci::Repository;
+use crate::oci::UpstreamName;
 use crate::registry;
 use crate::store;
 
@@ -34,6 +35,14 @@ pub enum Error {
         /// From where it was wanted.
         repository: Repository,
         /// What came instead.
+        error: registry::Error,
+    },
+    /// The upstream did not let the caller in at all.
+    #[error("{upstream} {error}")]
+    Ping {
+        /// Which upstream.
+        upstream: UpstreamName,
+        /// What it said.
         error: registry::Error,
     },
     /// What the upstream gave is not what its digest says.

@@ -64,7 +64,7 @@ impl Fill {
         let (growing, splits) = Growing::new(writer.file().clone(), self.landing.digest(), size);
         let growing = Arc::new(growing);
         let source = Arc::new(Source {
-            registry: self.registry.clone(),
+            askers: self.landing.askers(),
             repository: self.landing.repository().clone(),
             digest: self.landing.digest().clone(),
             flow: self.flow,

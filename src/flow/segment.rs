@@ -6,6 +6,7 @@ use bytes::Bytes;
 use tokio::task::JoinHandle;
 
 use super::Error;
+use super::askers::Askers;
 use super::breaker::is_outage;
 use super::flight::Share;
 use super::growing::Growing;
@@ -14,12 +15,11 @@ use crate::oci::Digest;
 use crate::oci::Repository;
 use crate::registry;
 use crate::registry::FetchedBlob;
-use crate::registry::Registry;
 
 /// Where the bytes of a growing blob come from.
 #[derive(Debug)]
 pub(super) struct Source {
-    pub(super) registry: Arc<Registry>,
+    pub(super) askers: Arc<Askers>,
     pub(super) repository: Repository,
     pub(super) digest: Digest,
     pub(super) flow: FlowId,
@@ -83,11 +83,7 @@ impl Source {
             rest.end
         };
         let range = (rest.at > 0 || end != u64::MAX).then_some(rest.at..end);
-        let name = &self.repository.name;
-        let fetched = self
-            .registry
-            .blob_get(self.flow, name, &self.digest, range)
-            .await;
+        let fetched = self.askers.blob_get(self.flow, &self.digest, range).await;
         let fetched = fetched.map_err(|error| self.error(error))?;
         if fetched.offset < rest.at
             && self

@@ -5,8 +5,11 @@ use globset::Glob;
 use globset::GlobSet;
 use globset::GlobSetBuilder;
 
+use super::access::Access;
 use super::breaker::Breaker;
 use crate::oci::Name;
+use crate::registry::Credentials;
+use crate::registry::Limit;
 use crate::registry::Registry;
 
 /// One upstream, as the flow is told of it.
@@ -16,6 +19,9 @@ pub struct Upstream {
     pub registry: Arc<Registry>,
     /// How long a tag is believed without asking again.
     pub tag_ttl: Duration,
+    /// Where the clients' own credentials decide: how long a permission is believed without asking
+    /// again.
+    pub auth_ttl: Duration,
     /// Which repositories may be asked for.
     pub names: NameFilter,
 }
@@ -69,11 +75,15 @@ fn globs(patterns: &[String]) -> Result<GlobSet, globset::Error> {
 pub(super) struct Route {
     pub(super) upstream: Upstream,
     pub(super) breaker: Breaker,
+    /// Whom it lets in, where the clients' own credentials decide.
+    pub(super) access: Option<Access>,
 }
 
 impl Route {
     pub(super) fn new(upstream: Upstream) -> Self {
+        let is_own = upstream.registry.config().credentials == Credentials::Passthrough;
         Self {
+            access: is_own.then(|| Access::new(upstream.auth_ttl)),
             upstream,
             breaker: Breaker::default(),
         }
@@ -92,6 +102,8 @@ pub struct UpstreamState {
     pub name: crate::oci::UpstreamName,
     /// How long it has been out, and why, where it is.
     pub outage: Option<(Duration, String)>,
+    /// What is known of its limits.
+    pub limits: Vec<Limit>,
 }
 
 #[cfg(test)]

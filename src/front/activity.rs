@@ -34,6 +34,15 @@ impl Activity {
         Busy(self.clone())
     }
 
+    /// How long it has been idle; `None` while a request is under way.
+    pub(super) fn idle(&self) -> Option<Duration> {
+        if self.0.requests.load(Ordering::Relaxed) > 0 {
+            return None;
+        }
+        let since = Duration::from_millis(self.0.idle_since.load(Ordering::Relaxed));
+        Some(self.0.opened.elapsed().saturating_sub(since))
+    }
+
     /// How long it may stay idle from now on: `first` where it never had a request, else `next`.
     /// Zero once that is over.
     pub(super) fn allowance(&self, first: Duration, next: Duration) -> Duration {
@@ -71,8 +80,10 @@ mod tests {
         assert!(activity.allowance(first, next).is_zero());
         let busy = activity.begin();
         assert_eq!(activity.allowance(first, next), next);
+        assert_eq!(activity.idle(), None);
         assert!(!activity.allowance(first, Duration::ZERO).is_zero());
         drop(busy);
+        assert!(activity.idle().unwrap() < next);
         let left = activity.allowance(first, next);
         assert!(left > Duration::from_secs(50) && left <= next);
     }

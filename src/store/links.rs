@@ -1,5 +1,9 @@
 //! Links are permission: a repository opens what it has a link to, whether the content is stored
 //! now or not. They are small files that hold a digest.
+//!
+//! To a blob, a link alone says no more than that a manifest of the repository names it, and anybody
+//! may write a manifest. The mark beside it says that the registry gave the blob, or vouched for it,
+//! through this repository: both are needed.
 
 use std::fs;
 use std::fs::File;
@@ -25,6 +29,9 @@ use crate::oci::Tag;
 /// The name of a link's file within its folder.
 pub(super) const LINK: &str = "link";
 
+/// The empty file beside a blob's link. A registry that serves the folder ignores it.
+const HELD: &str = "held";
+
 /// Whether there is a link in `folder`. An empty one is what is left of a power cut.
 pub(super) fn is_link(folder: &Path) -> Result<bool, Error> {
     let path = folder.join(LINK);
@@ -32,9 +39,32 @@ pub(super) fn is_link(folder: &Path) -> Result<bool, Error> {
     Ok(metadata.is_some_and(|metadata| metadata.len() > 0))
 }
 
+/// Whether a blob's link in `folder` opens it.
+pub(super) fn opens(folder: &Path) -> Result<bool, Error> {
+    let mark = folder.join(HELD);
+    Ok(is_link(folder)? && found(fs::metadata(&mark)).at(&mark)?.is_some())
+}
+
 /// Lets `repository` open `digests`. Not synced: a link that is lost costs one question to the
 /// upstream, and syncing each would cost more than fetching a small image.
-pub(super) fn link_blobs(
+pub(super) fn open_blobs(
+    layout: &Layout,
+    repository: &RepositoryFolder,
+    digests: &[Digest],
+) -> Result<(), Error> {
+    name_blobs(layout, repository, digests)?;
+    for digest in digests {
+        let folder = repository.layer(digest);
+        if !opens(&folder)? {
+            let mark = folder.join(HELD);
+            durable::put(&layout.tmp(), &mark, b"", Durability::Relaxed).at(&mark)?;
+        }
+    }
+    Ok(())
+}
+
+/// Notes that a manifest of `repository` names `digests`. It opens none of them. Not synced either.
+pub(super) fn name_blobs(
     layout: &Layout,
     repository: &RepositoryFolder,
     digests: &[Digest],

@@ -74,7 +74,7 @@ pub(super) fn media_type(
     })
 }
 
-/// Stores a manifest and links it, and what it names, into `repository`.
+/// Stores a manifest, links it into `repository`, and notes what it names.
 pub(super) fn put(shelf: &Shelf, repository: &Repository, sent: &Sent) -> Result<(), Error> {
     let folder = shelf.layout.repository(repository);
     let Sent {
@@ -83,7 +83,7 @@ pub(super) fn put(shelf: &Shelf, repository: &Repository, sent: &Sent) -> Result
         bytes,
     } = sent;
     let named = Manifest::parse(bytes).blobs;
-    links::link_blobs(&shelf.layout, &folder, &named)?;
+    links::name_blobs(&shelf.layout, &folder, &named)?;
     let stored = shelf.content(digest)?;
     if stored.is_none_or(|(content, _)| content != *bytes) {
         publish(shelf, digest, bytes)?;

@@ -151,7 +151,7 @@ impl Store {
         let (repository, digest) = (repository.clone(), digest.clone());
         self.with(move |shelf| {
             let folder = shelf.layout.repository(&repository);
-            if links::is_link(&folder.layer(&digest))? {
+            if links::opens(&folder.layer(&digest))? {
                 shelf.blob(&digest)
             } else {
                 Ok(None)
@@ -170,10 +170,11 @@ impl Store {
     /// Whether `repository` may open the blob, stored or not.
     pub async fn is_linked(&self, repository: &Repository, digest: &Digest) -> Result<bool, Error> {
         let folder = self.shelf.layout.repository(repository).layer(digest);
-        blocking(move || links::is_link(&folder)).await
+        blocking(move || links::opens(&folder)).await
     }
 
-    /// Lets `repository` open the blobs from now on, whether they are stored yet or not.
+    /// Lets `repository` open the blobs from now on, whether they are stored yet or not. For callers
+    /// that have just heard from the upstream that the repository has them.
     pub async fn link_blobs(
         &self,
         repository: &Repository,
@@ -181,7 +182,7 @@ impl Store {
     ) -> Result<(), Error> {
         let folder = self.shelf.layout.repository(repository);
         let digests = digests.to_vec();
-        self.with(move |shelf| links::link_blobs(&shelf.layout, &folder, &digests))
+        self.with(move |shelf| links::open_blobs(&shelf.layout, &folder, &digests))
             .await
     }
 
@@ -197,9 +198,11 @@ impl Store {
             .await
     }
 
-    /// Stores a manifest whose digest the caller has verified, and links it to `repository`, with
-    /// the blobs that it names. The manifests that an index names are not linked: the registry may
-    /// not hold them all. Durable when this returns.
+    /// Stores a manifest whose digest the caller has verified, and links it to `repository`. The
+    /// blobs that it names are noted, for [`gc`] and for a registry that serves the folder, but not
+    /// opened by that: whoever writes a manifest may name what is not theirs. The manifests that an
+    /// index names are not even noted: the registry may not hold them all. Durable when this
+    /// returns.
     pub async fn put_manifest(
         &self,
         repository: &Repository,

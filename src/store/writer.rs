@@ -66,7 +66,7 @@ impl Writer {
         let digests = std::slice::from_ref(digest);
         for repository in repositories {
             let folder = shelf.layout.repository(repository);
-            links::link_blobs(&shelf.layout, &folder, digests)?;
+            links::open_blobs(&shelf.layout, &folder, digests)?;
         }
         let size = file.metadata().at(&temp)?.len();
         if !shelf.index.can_hold(size) {

@@ -6,5 +6,6 @@ mod faults;
 mod freshness;
 mod isolation;
 mod memory;
+mod passthrough;
 mod ranges;
 mod rig;

@@ -32,8 +32,11 @@ pub(crate) const MIB: u64 = 1 << 20;
 pub(crate) struct Setup {
     pub(crate) tag_ttl: Duration,
     pub(crate) negative_ttl: Duration,
+    pub(crate) auth_ttl: Duration,
+    pub(crate) credentials: Credentials,
     pub(crate) on_disconnect: OnDisconnect,
     pub(crate) timeouts: Timeouts,
+    pub(crate) allow: Vec<String>,
     pub(crate) deny: Vec<String>,
 }
 
@@ -42,14 +45,24 @@ impl Default for Setup {
         Self {
             tag_ttl: Duration::ZERO,
             negative_ttl: Duration::from_secs(60),
+            auth_ttl: Duration::from_secs(3600),
+            credentials: Credentials::Anonymous,
             on_disconnect: OnDisconnect::Finish,
             timeouts: timeouts(Duration::from_secs(30)),
+            allow: Vec::new(),
             deny: Vec::new(),
         }
     }
 }
 
 impl Setup {
+    fn flow(&self) -> flow::Config {
+        flow::Config {
+            negative_ttl: self.negative_ttl,
+            on_disconnect: self.on_disconnect,
+        }
+    }
+
     /// One that does not wait long for a silent upstream.
     pub(crate) fn impatient() -> Self {
         Self {
@@ -89,6 +102,18 @@ impl Rig {
         Self::over(Upstream::start().await, folder, setup).await
     }
 
+    /// In front of a registry that is not as others.
+    pub(crate) async fn before(up: Upstream, setup: Setup) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        Self::over(up, folder, setup).await
+    }
+
+    /// Takes over another configuration, as a reload does.
+    pub(crate) fn reconfigure(&self, setup: &Setup) {
+        let upstreams = vec![upstream("up.test", &self.up, setup)];
+        self.flow.reconfigure(setup.flow(), upstreams);
+    }
+
     async fn over(up: Upstream, folder: TempDir, setup: Setup) -> Self {
         // What goes wrong is told beside the test that it makes fail.
         let log = tracing_subscriber::fmt().with_test_writer();
@@ -101,11 +126,7 @@ impl Rig {
         .await
         .expect("a store");
         let upstreams = vec![upstream("up.test", &up, &setup)];
-        let config = flow::Config {
-            negative_ttl: setup.negative_ttl,
-            on_disconnect: setup.on_disconnect,
-        };
-        let flow = Arc::new(PullThrough::new(config, store, upstreams));
+        let flow = Arc::new(PullThrough::new(setup.flow(), store, upstreams));
         let config = front::Config {
             listen: vec![([127, 0, 0, 1], 0).into()],
             default_upstream: "up.test".parse().ok(),
@@ -172,7 +193,7 @@ impl Rig {
             .expect("an answer")
     }
 
-    fn accepting(&self, request: RequestBuilder) -> RequestBuilder {
+    pub(crate) fn accepting(&self, request: RequestBuilder) -> RequestBuilder {
         request.header("accept", media::ACCEPT_NATIVE)
     }
 
@@ -216,9 +237,10 @@ fn upstream(name: &str, up: &Upstream, setup: &Setup) -> flow::Upstream {
         name: name.parse().expect("a name"),
         url: up.url().parse().expect("a URL"),
         fallback: Vec::new(),
-        credentials: Credentials::Anonymous,
+        credentials: setup.credentials.clone(),
         ca: None,
         plain_http: true,
+        allow_private: false,
         max_concurrent: None,
         timeouts: setup.timeouts.clone(),
         retries: Retries {
@@ -230,7 +252,8 @@ fn upstream(name: &str, up: &Upstream, setup: &Setup) -> flow::Upstream {
     flow::Upstream {
         registry: Arc::new(Registry::new(config, Ledger::new()).expect("a registry client")),
         tag_ttl: setup.tag_ttl,
-        names: NameFilter::new(&[], &setup.deny).expect("globs"),
+        auth_ttl: setup.auth_ttl,
+        names: NameFilter::new(&setup.allow, &setup.deny).expect("globs"),
     }
 }
 

@@ -5,15 +5,24 @@ use std::net::SocketAddr;
 use tidegate::admin;
 use tidegate::admin::Admin;
 use tidegate::admin::Readiness;
+use tidegate::login;
 
 use crate::client::ask;
 use crate::client::get;
 use crate::house::House;
+use crate::people::ALICE;
+use crate::people::ALICE_WRONG;
+use crate::people::People;
 
 async fn listen(house: &House) -> (SocketAddr, Readiness) {
+    listen_with(house, None).await
+}
+
+async fn listen_with(house: &House, login: Option<login::Config>) -> (SocketAddr, Readiness) {
     let readiness = Readiness::new(house.store.clone(), house.flow.clone());
     let config = admin::Config {
         listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
+        login,
     };
     let admin = Admin::bind(config, readiness.clone()).await.unwrap();
     let address = admin.local_addr().unwrap();
@@ -67,7 +76,33 @@ async fn it_shows_what_there_is_and_takes_no_writes() {
     let readiness = Readiness::new(house.store.clone(), house.flow.clone());
     let config = admin::Config {
         listen: Some(address),
+        login: None,
     };
     let error = Admin::bind(config, readiness).await.unwrap_err();
     assert!(error.to_string().contains(&address.to_string()), "{error}");
+}
+
+#[tokio::test]
+async fn with_a_login_only_health_is_for_everybody() {
+    let (house, people) = (House::build().await, People::new());
+    let (address, _) = listen_with(&house, Some(people.config())).await;
+    assert_eq!(get(address, "/healthz").await.status, 200);
+    for path in ["/", "/readyz", "/api/v1/status", "/elsewhere"] {
+        for headers in [&[][..], &[("Authorization", ALICE_WRONG)]] {
+            let refused = ask(address, "GET", path, headers).await;
+            assert_eq!(refused.status, 401, "{path}");
+            let challenge = refused.header("www-authenticate");
+            assert_eq!(challenge, "Basic realm=\"tidegate admin\"");
+            assert!(!refused.text().contains("docker.io"), "{refused:?}");
+        }
+        let known = ask(address, "GET", path, &[("Authorization", ALICE)]).await;
+        assert_eq!(known.status, if path == "/elsewhere" { 404 } else { 200 });
+    }
+    let mut throttled = 0;
+    while throttled == 0 {
+        let refused = ask(address, "GET", "/", &[("Authorization", ALICE_WRONG)]).await;
+        assert!(matches!(refused.status, 401 | 429), "{refused:?}");
+        throttled += usize::from(refused.status == 429);
+    }
+    assert_eq!(get(address, "/healthz").await.status, 200);
 }

@@ -82,6 +82,7 @@ async fn proxy(upstream: SocketAddr, folder: &Path) -> String {
         credentials: Credentials::Anonymous,
         ca: None,
         plain_http: true,
+        allow_private: false,
         max_concurrent: None,
         timeouts: Timeouts {
             connect: 10 * second,
@@ -97,6 +98,7 @@ async fn proxy(upstream: SocketAddr, folder: &Path) -> String {
     let upstream = Upstream {
         registry: Arc::new(Registry::new(config, Ledger::new()).unwrap()),
         tag_ttl: Duration::ZERO,
+        auth_ttl: Duration::ZERO,
         names: NameFilter::default(),
     };
     let config = store::Config {

@@ -67,6 +67,7 @@ async fn no_debug_print_tells_a_secret() {
         upstreams.push(Upstream {
             registry: Arc::new(registry),
             tag_ttl: Duration::ZERO,
+            auth_ttl: Duration::ZERO,
             names: upstream.names.clone(),
         });
     }
