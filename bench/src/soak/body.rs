@@ -85,7 +85,7 @@ impl Incoming<'_> {
                     self.tally.received(chunk.len() as u64);
                 }
                 Ok(None) => break,
-                Err(error) => return broken(self.tally, &self.what, &error.to_string()),
+                Err(error) => return broken(self.tally, &self.what, &error.to_string()).await,
             }
             match self.pace {
                 Pace::Leaves(after) if at >= after => return Outcome::Left,
@@ -103,11 +103,12 @@ impl Incoming<'_> {
     }
 }
 
-/// An exchange that broke off: that is no failure, but one that hangs is.
-pub(crate) fn broken(tally: &Tally, what: &str, error: &str) -> Outcome {
+/// An exchange that broke off: that is no failure, but one that hangs is. Nobody comes back at once.
+pub(crate) async fn broken(tally: &Tally, what: &str, error: &str) -> Outcome {
     if error.contains("nothing came for") {
         tally.fail(format!("{what} hangs: {error}"));
     }
+    tokio::time::sleep(Duration::from_millis(100)).await;
     Outcome::Broken
 }
 

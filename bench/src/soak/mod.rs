@@ -60,7 +60,8 @@ impl Options {
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     crate::stop::listen()?;
     let tidegate = match &options.tidegate {
-        Some(path) => path.clone(),
+        // It is started in a folder of its own.
+        Some(path) => std::path::absolute(path)?,
         None => crate::peers::tidegate::find()?.context("there is no tidegate beside this")?,
     };
     let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;

@@ -118,7 +118,7 @@ impl Asker {
             .map(str::to_owned);
         let bytes = match incoming.reply.bytes().await {
             Ok(bytes) => bytes,
-            Err(error) => return (broken(&self.tally, &path, &error.to_string()), None),
+            Err(error) => return (broken(&self.tally, &path, &error.to_string()).await, None),
         };
         self.tally.received(bytes.len() as u64);
         let digest = digest_of(&bytes);
@@ -165,7 +165,7 @@ impl Asker {
         };
         let url = format!("{}/v2/{}/{path}", self.url, repository.path());
         let outcome = match self.client.head(&url).header("accept", ACCEPT).send().await {
-            Err(error) => broken(&self.tally, &url, &error.to_string()),
+            Err(error) => broken(&self.tally, &url, &error.to_string()).await,
             Ok(reply) if reply.status == 200 => {
                 let length = reply.content_length();
                 if length.is_none() || size.is_some_and(|size| length != Some(size)) {
@@ -186,7 +186,7 @@ impl Asker {
         let outcome = match self.get(&path, None, Pace::Fast).await {
             Err(outcome) => outcome,
             Ok(incoming) => match incoming.reply.json().await {
-                Err(error) => broken(&self.tally, &path, &error.to_string()),
+                Err(error) => broken(&self.tally, &path, &error.to_string()).await,
                 Ok(list) => {
                     let known = |tag: &str| tag == "latest" || tag.starts_with('v');
                     let tags = list["tags"].as_array().filter(|tags| !tags.is_empty());
@@ -216,7 +216,7 @@ impl Asker {
         let what = format!("{path} [{}]", range.unwrap_or("all"));
         let expected = if range.is_some() { 206 } else { 200 };
         match request.send().await {
-            Err(error) => Err(broken(&self.tally, &what, &error.to_string())),
+            Err(error) => Err(broken(&self.tally, &what, &error.to_string()).await),
             Ok(reply) => {
                 let incoming = self.incoming(reply, what, pace);
                 if incoming.reply.status == expected {
