@@ -68,7 +68,9 @@ impl App {
     /// When a part can't be built; nothing listens any more then.
     pub async fn build(config: Config) -> Result<Self, Error> {
         files::allow_many();
-        exposure::warn_of(&config);
+        for warning in exposure::warnings(&config) {
+            tracing::warn!("{warning}");
+        }
         let signals = Signals::listen().map_err(Error::Listen)?;
         let ledger = Ledger::new();
         let mut registries = Registries::default();

@@ -99,6 +99,7 @@ fn every_key_arrives() {
         credentials = { username = "me", password = "${SECRET}" }
         ca = "corp.crt"
         plain_http = true
+        allow_private = true
         allow = ["library/*"]
         deny = ["library/secret"]
         fallback = ["https://mirror.gcr.io"]
@@ -179,6 +180,7 @@ fn every_key_arrives() {
         [timeouts.connect, timeouts.header, timeouts.idle_body],
         [secs(8), secs(9), secs(10)]
     );
+    assert!(!hub.registry.allow_private && corp.registry.allow_private);
     let registry = &corp.registry;
     assert_eq!(registry.url.as_str(), "http://corp.example:8443/prefix");
     assert_eq!(registry.fallback[0].as_str(), "https://mirror.gcr.io/");

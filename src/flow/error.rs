@@ -70,6 +70,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether it is the disk's fault: the upstream may give what is wanted all the same.
+    pub(super) fn is_local(&self) -> bool {
+        matches!(self, Self::Store(_) | Self::Read(_) | Self::Write(_))
+    }
+
     /// How long the asker should wait before it asks again, where the upstream said so.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {

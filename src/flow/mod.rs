@@ -39,6 +39,7 @@ mod manifest;
 mod passed;
 mod segment;
 mod served;
+mod supplier;
 mod tail;
 mod upstream;
 
@@ -46,7 +47,7 @@ pub use ask::{Accept, Ask, ByteRange, Caller, Want};
 pub use error::Error;
 pub use passed::Passed;
 pub use served::{Body, Listing, Served};
-pub use tail::{Span, Tail};
+pub use tail::{Piece, Span, Tail};
 pub use upstream::{NameFilter, Upstream, UpstreamState};
 
 use access::Who;

@@ -24,7 +24,6 @@ use tokio_rustls::server::TlsStream;
 use crate::login;
 use crate::login::User;
 
-use super::activity::Activity;
 use super::exchange::Asker;
 use super::exchange::Exchanges;
 use super::lane::Lane;
@@ -150,7 +149,7 @@ impl Connections {
             tracing::debug!(%peer, "lost a connection before it began: {error}");
             return;
         }
-        let wire = Wire::new(stream, self.limits.idle_timeout);
+        let wire = Wire::new(stream, self.limits.idle_timeout, seat.activity().clone());
         let mut guest = Guest {
             peer,
             user: None,
@@ -221,17 +220,19 @@ impl Connections {
         });
         let connection = self.builder.serve_connection(TokioIo::new(stream), service);
         let mut connection = pin!(connection);
+        let is_to_end = async {
+            tokio::select! {
+                () = reached(&mut phase, Phase::Draining) => {}
+                () = self.idle(&seat) => {}
+            }
+        };
         let ended = tokio::select! {
             ended = connection.as_mut() => Some(ended),
-            () = reached(&mut phase, Phase::Draining) => {
-                connection.as_mut().graceful_shutdown();
-                Some(connection.as_mut().await)
-            }
-            () = self.idle(&seat) => {
+            () = is_to_end => {
                 connection.as_mut().graceful_shutdown();
                 tokio::select! {
                     ended = connection.as_mut() => Some(ended),
-                    () = farewell(seat.activity()) => None,
+                    () = self.farewell(&seat) => None,
                 }
             }
         };
@@ -240,15 +241,11 @@ impl Connections {
         }
     }
 
-    /// Ends when the connection has had nothing to do for too long, or others need its place.
+    /// Ends when the connection has had nothing to do for too long, or its client has taken nothing
+    /// of what is there for it, or others need its place.
     async fn idle(&self, seat: &Seat) {
-        let Limits {
-            header_timeout,
-            idle_timeout,
-            ..
-        } = self.limits;
         loop {
-            let left = seat.activity().allowance(header_timeout, idle_timeout);
+            let left = self.allowance(seat);
             if left.is_zero() {
                 return;
             }
@@ -258,16 +255,22 @@ impl Connections {
             }
         }
     }
-}
 
-/// Ends when a connection that was told to finish has had the time for it. A request that came
-/// in the meantime is answered to its end.
-async fn farewell(activity: &Activity) {
-    loop {
-        tokio::time::sleep(FAREWELL).await;
-        if activity.idle().is_some() {
-            return;
+    /// Ends when a connection that was told to finish has had the time for it. A request that is
+    /// under way is answered to its end, as long as its client takes the answer.
+    async fn farewell(&self, seat: &Seat) {
+        loop {
+            tokio::time::sleep(FAREWELL.min(self.limits.idle_timeout)).await;
+            if seat.activity().idle().is_some() || self.allowance(seat).is_zero() {
+                return;
+            }
         }
+    }
+
+    fn allowance(&self, seat: &Seat) -> Duration {
+        let limits = &self.limits;
+        let activity = seat.activity();
+        activity.allowance(limits.header_timeout, limits.idle_timeout)
     }
 }
 

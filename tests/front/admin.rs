@@ -2,6 +2,9 @@
 
 use std::net::SocketAddr;
 
+use fake_registry::Fault;
+use fake_registry::Upstream;
+use fake_registry::When;
 use tidegate::admin;
 use tidegate::admin::Admin;
 use tidegate::admin::Readiness;
@@ -10,6 +13,7 @@ use tidegate::login;
 use crate::client::ask;
 use crate::client::get;
 use crate::house::House;
+use crate::house::Plan;
 use crate::people::ALICE;
 use crate::people::ALICE_WRONG;
 use crate::people::People;
@@ -80,6 +84,40 @@ async fn it_shows_what_there_is_and_takes_no_writes() {
     };
     let error = Admin::bind(config, readiness).await.unwrap_err();
     assert!(error.to_string().contains(&address.to_string()), "{error}");
+}
+
+#[tokio::test]
+async fn it_shows_what_is_left_of_a_quota_and_what_is_paused() {
+    let upstream = Upstream::start().await;
+    let told = Fault::status(429)
+        .header("retry-after", "3600")
+        .header("ratelimit-limit", "100;w=21600")
+        .header("ratelimit-remaining", "0;w=21600");
+    upstream.fault(When::any(), told);
+    let house = Plan::with_upstream(&upstream.url()).build().await;
+    let (address, _) = listen(&house).await;
+    let json = async |path| -> serde_json::Value {
+        serde_json::from_slice(&get(address, path).await.body).unwrap()
+    };
+    let before = json("/api/v1/status").await;
+    assert_eq!(before["upstreams"][0]["limits"], serde_json::json!([]));
+
+    assert_eq!(get(house.address, "/v2/a/manifests/x").await.status, 429);
+    for path in ["/api/v1/status", "/readyz"] {
+        let limits = &json(path).await["upstreams"][0]["limits"];
+        let limit = &limits[0];
+        assert_eq!(limits.as_array().unwrap().len(), 1, "{limits}");
+        assert_eq!(limit["host"], upstream.host(), "{limit}");
+        assert_eq!(limit["window"], "reads", "{limit}");
+        assert_eq!(limit["limit"], 100, "{limit}");
+        assert_eq!(limit["remaining"], 0, "{limit}");
+        assert_eq!(limit["window_seconds"], 21_600, "{limit}");
+        let paused = limit["paused_seconds"].as_u64().unwrap();
+        assert!((1800..=3600).contains(&paused), "{limit}");
+        assert!(limit["seen_seconds_ago"].is_u64(), "{limit}");
+        assert!(limit.get("reset_seconds").is_none(), "{limit}");
+    }
+    assert_eq!(get(address, "/readyz").await.status, 200);
 }
 
 #[tokio::test]

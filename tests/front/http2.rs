@@ -142,27 +142,44 @@ async fn too_much_header_is_431() {
     }
 }
 
-#[tokio::test]
-async fn who_takes_nothing_of_many_streams_is_hung_up_on() {
+/// Begins 50 downloads, and takes nothing of them: with small windows, which are soon full, while
+/// the socket is read on; or with large ones, and nobody reads the socket.
+async fn takes_nothing(window: u32, reads_on: bool) {
     let mut plan = Plan::default();
     plan.front.idle_timeout = Duration::from_millis(500);
     let house = plan.build().await;
     let digest = house.put_blob("docker.io/a/b", &vec![7; 32 << 20]).await;
     let small = house.put_blob("docker.io/a/b", BLOB).await;
-    let (mut sender, connection) = connect(&house).await;
-    let mut answers = Vec::new();
-    for _ in 0..50 {
-        sender = sender.ready().await.unwrap();
-        let path = format!("/v2/a/b/blobs/{digest}");
-        answers.push(sender.send_request(to(&path), true).unwrap().0);
-    }
-    for answer in &mut answers {
-        assert_eq!(answer.await.unwrap().status(), 200);
-    }
-    // From here on nobody reads the socket, which stays open.
+    let stream = TcpStream::connect(house.address).await.unwrap();
+    let mut builder = h2::client::Builder::new();
+    let builder = builder
+        .initial_window_size(window)
+        .initial_connection_window_size(window);
+    let (mut sender, mut connection) = builder.handshake::<_, Bytes>(stream).await.unwrap();
+    let path = format!("/v2/a/b/blobs/{digest}");
+    // Until the first has begun.
+    let begin = async {
+        let mut answers = Vec::new();
+        for _ in 0..50 {
+            sender = sender.ready().await.unwrap();
+            answers.push(sender.send_request(to(&path), true).unwrap().0);
+        }
+        let first = answers.remove(0).await.unwrap();
+        assert_eq!(first.status(), 200);
+        (first, answers)
+    };
+    let answers = tokio::select! {
+        answers = begin => answers,
+        _ = &mut connection => panic!("the connection ended"),
+    };
     let held = tokio::spawn(async move {
-        std::future::pending::<()>().await;
-        drop((connection, answers));
+        if reads_on {
+            let _ = connection.await;
+        } else {
+            std::future::pending::<()>().await;
+            drop(connection);
+        }
+        drop(answers);
     });
     assert_served(&house, &format!("/v2/a/b/blobs/{small}")).await;
     let (run, folder) = house.shut_down();
@@ -170,6 +187,16 @@ async fn who_takes_nothing_of_many_streams_is_hung_up_on() {
     assert_eq!(run.await.unwrap(), 0);
     held.abort();
     drop(folder);
+}
+
+#[tokio::test]
+async fn who_reads_nothing_of_many_streams_is_hung_up_on() {
+    takes_nothing(1 << 30, false).await;
+}
+
+#[tokio::test]
+async fn who_opens_no_window_is_hung_up_on() {
+    takes_nothing(65_535, true).await;
 }
 
 #[tokio::test]

@@ -35,7 +35,10 @@ fn challenge<T>(outcome: Result<T, Error>) -> String {
             status: 401,
             challenge: Some(challenge),
             ..
-        }) => challenge[0].to_str().unwrap().to_owned(),
+        }) => {
+            let texts = challenge.iter().map(|value| value.to_str().unwrap());
+            texts.collect::<Vec<_>>().join("\n")
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -69,13 +72,19 @@ async fn a_challenge_is_for_the_client_to_answer() {
 }
 
 #[tokio::test]
-async fn several_challenges_come_back_together() {
+async fn several_challenges_come_back_as_they_are() {
     let (upstream, registry) = pair().await;
     let nobody = registry.acting_for(None).unwrap();
     let both = r#"Basic realm="a", Bearer realm="https://t.test/token",service="s""#;
     let refusal = Fault::status(401).header("www-authenticate", both);
     upstream.fault(When::any(), refusal);
     assert_eq!(challenge(get(&nobody).await), both);
+    upstream.clear_faults();
+    let refusal = Fault::status(401).header("www-authenticate", "Basic realm=\"a\"");
+    let refusal = refusal.header("www-authenticate", "Bearer realm=\"https://t.test/t\"");
+    upstream.fault(When::any(), refusal);
+    let apart = "Basic realm=\"a\"\nBearer realm=\"https://t.test/t\"";
+    assert_eq!(challenge(get(&nobody).await), apart);
     upstream.clear_faults();
     upstream.fault(When::any(), Fault::status(401));
     let error = get(&nobody).await.unwrap_err();
