@@ -16,6 +16,7 @@ mod peers;
 mod report;
 mod run;
 mod scenarios;
+mod soak;
 mod stop;
 mod table;
 
@@ -25,6 +26,8 @@ mod table;
 enum Command {
     /// Cold and stored blobs, manifests, herds, memory and CPU of the proxy.
     Serve(Options),
+    /// Everything at once, for long: pulls, moving tags, faults, restarts. Fails on a wrong byte.
+    Soak(soak::Options),
 }
 
 /// What to run, and how often.
@@ -67,7 +70,10 @@ impl Options {
 }
 
 fn main() -> anyhow::Result<()> {
-    let Command::Serve(options) = Command::parse();
+    let options = match Command::parse() {
+        Command::Serve(options) => options,
+        Command::Soak(options) => return soak::run(&options),
+    };
     let report = run::run(&options)?;
     print!("{}", table::render(&report));
     if let Some(path) = &options.json {

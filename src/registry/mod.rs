@@ -41,6 +41,7 @@ mod refusal;
 mod resolver;
 mod retry;
 mod secret;
+mod sent;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -289,3 +290,6 @@ impl fmt::Debug for Registry {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod fuzz;
