@@ -355,3 +355,62 @@ impl Held {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn token(renewed_after: Duration, good_for: Duration) -> Arc<Token> {
+        Arc::new(Token::lasting(renewed_after, good_for))
+    }
+
+    /// `None`: it is on its way.
+    fn held(fetched: Option<Result<Arc<Token>, Error>>, before: Option<Arc<Token>>) -> Held {
+        let fetched = match fetched {
+            Some(fetched) => std::future::ready(fetched).boxed().shared(),
+            None => std::future::pending().boxed().shared(),
+        };
+        let _ = fetched.clone().now_or_never();
+        Held {
+            fetched,
+            since: Instant::now(),
+            before,
+        }
+    }
+
+    fn failed() -> Option<Result<Arc<Token>, Error>> {
+        Some(Err(Error::TimedOut("x".into())))
+    }
+
+    /// Whether there is something to sign with, and whether another token is asked for.
+    fn state(held: &Held) -> (bool, bool) {
+        let good = held.good();
+        (good.is_some(), held.wants_fetch(good.as_ref()))
+    }
+
+    #[test]
+    fn a_token_is_renewed_before_it_ends_and_does_until_then() {
+        let (fresh, old) = (token(HOUR, HOUR), token(Duration::ZERO, HOUR));
+        let ended = token(Duration::ZERO, Duration::ZERO);
+        assert_eq!(state(&held(Some(Ok(fresh)), None)), (true, false));
+        assert_eq!(state(&held(Some(Ok(old.clone())), None)), (true, true));
+        assert_eq!(state(&held(Some(Ok(ended.clone())), None)), (false, true));
+        assert_eq!(state(&held(None, None)), (false, false));
+        assert_eq!(state(&held(None, Some(old))), (true, false));
+        assert_eq!(state(&held(None, Some(ended))), (false, false));
+    }
+
+    #[test]
+    fn a_renewal_that_failed_is_not_tried_at_once() {
+        let old = token(Duration::ZERO, HOUR);
+        let mut renewal = held(failed(), Some(old));
+        assert_eq!(state(&renewal), (true, false));
+        renewal.since -= RENEWAL;
+        assert_eq!(state(&renewal), (true, true));
+        assert_eq!(state(&held(failed(), None)), (false, true), "nobody waits");
+    }
+}

@@ -31,15 +31,15 @@ impl Quota {
     /// to 06, and Docker Hub's), else from `X-RateLimit-*`; `None` where nothing is said of what
     /// remains.
     pub(super) fn of(headers: &HeaderMap, now: SystemTime) -> Option<Self> {
-        let field = |name: &str| {
-            [format!("ratelimit-{name}"), format!("x-ratelimit-{name}")]
-                .iter()
-                .find_map(|name| Field::parse(headers.get(name)?.to_str().ok()?))
+        let field = |names: [&str; 2]| {
+            let mut values = names.iter().filter_map(|name| headers.get(*name));
+            values.find_map(|value| Field::parse(value.to_str().ok()?))
         };
-        let remaining = field("remaining")?;
-        let limit = field("limit");
+        let remaining = field(["ratelimit-remaining", "x-ratelimit-remaining"])?;
+        let limit = field(["ratelimit-limit", "x-ratelimit-limit"]);
+        let reset = field(["ratelimit-reset", "x-ratelimit-reset"]);
         let since_1970 = now.duration_since(SystemTime::UNIX_EPOCH);
-        let reset = field("reset").map(|reset| match reset.value {
+        let reset = reset.map(|reset| match reset.value {
             date if date >= EPOCH => date.saturating_sub(since_1970.map_or(0, |it| it.as_secs())),
             seconds => seconds,
         });

@@ -70,7 +70,8 @@ pub(super) async fn follow(
     let pass = wire.windows.enter(subject.action)?;
     let may_move = matches!(outgoing.method, Method::GET | Method::HEAD);
     for _ in 0..=MOST_HOPS {
-        let response = wire.exchange(&outgoing, &subject).await?;
+        let response = wire.exchange(&outgoing, &subject).await;
+        let response = response.inspect_err(|_| wire.windows.unanswered(pass, at_origin))?;
         let said = (response.status(), response.headers());
         let paused = wire.windows.note(pass, at_origin, said);
         if !may_move || !is_redirect(response.status()) {

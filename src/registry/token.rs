@@ -37,6 +37,17 @@ pub(super) struct Token {
 }
 
 impl Token {
+    /// Good for so long from now, to be renewed after so long.
+    #[cfg(test)]
+    pub(super) fn lasting(renewed_after: Duration, good_for: Duration) -> Self {
+        Self {
+            authorization: HeaderValue::from_static("Bearer test"),
+            login: Arc::new(Login::Nobody),
+            renewed_from: Instant::now() + renewed_after,
+            good_until: Instant::now() + good_for,
+        }
+    }
+
     /// Whether it is good for a while yet.
     pub(super) fn is_fresh(&self) -> bool {
         Instant::now() < self.renewed_from

@@ -170,6 +170,15 @@ impl Windows {
         Some(paused)
     }
 
+    /// Takes note that no answer came, so that nobody waits for it.
+    pub(super) fn unanswered(&self, pass: Pass, is_here: bool) {
+        let [here, elsewhere] = self.keys(pass.action);
+        let key = if is_here { here } else { elsewhere };
+        if let Some(window) = self.windows().get_mut(&key) {
+            window.answered(pass.at, false, || self.told(key));
+        }
+    }
+
     /// Whether background work may use the window of `action`: it is not paused, and the registry
     /// has not said that less than a fifth of its quota is left.
     pub(super) fn has_spare(&self, action: Action) -> bool {
@@ -228,8 +237,8 @@ impl Window {
         }
     }
 
-    /// An answer to what left at `departed`, other than that it was too much; `counts` where it
-    /// shows that requests are let in.
+    /// What left at `departed` ended otherwise than by being too much; `counts` where that shows
+    /// that requests are let in.
     fn answered(&mut self, departed: Instant, counts: bool, told: impl FnOnce() -> String) {
         if self.streak == 0 || self.since.is_some_and(|since| departed < since) {
             return;

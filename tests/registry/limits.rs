@@ -230,6 +230,23 @@ async fn pauses_grow_where_the_registry_names_none() {
 }
 
 #[tokio::test]
+async fn who_goes_down_after_a_pause_is_told_as_down() {
+    let (upstream, _) = pair().await;
+    let mut single = config(&upstream.url());
+    single.retries.attempts = 1;
+    single.retries.cap = Duration::from_secs(15);
+    let registry = open(single);
+    upstream.fault(When::any(), Fault::status(429));
+    pause(head(&registry).await);
+    upstream.stop().await;
+    for _ in 0..3 {
+        let error = head(&registry).await.unwrap_err();
+        assert!(matches!(error, Error::Unreachable(_)), "{error:?}");
+    }
+    assert!(registry.limits().is_empty(), "nobody waits for it");
+}
+
+#[tokio::test]
 async fn a_throttled_head_never_becomes_a_get() {
     for fault in [Fault::status(429), too_much("1"), too_much("3600")] {
         let (upstream, registry) = pair().await;

@@ -138,7 +138,7 @@ fn store(kind: Kind, text: &str) -> Fault {
 }
 
 /// For `Retry-After`: never earlier than asked for.
-fn whole_seconds(pause: Duration) -> u64 {
+pub(in crate::front) fn whole_seconds(pause: Duration) -> u64 {
     let part = u64::from(pause.subsec_nanos() > 0);
     pause.as_secs().saturating_add(part).max(1)
 }

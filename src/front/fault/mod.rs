@@ -18,6 +18,8 @@ use super::payload::Payload;
 
 mod flow;
 
+pub(super) use flow::whole_seconds;
+
 /// An answer that is an error.
 #[derive(Debug)]
 pub(super) struct Fault {
@@ -31,7 +33,7 @@ pub(super) struct Fault {
 }
 
 impl Fault {
-    fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+    pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self {
             status,
             code,
@@ -41,7 +43,7 @@ impl Fault {
         }
     }
 
-    fn with(mut self, name: HeaderName, value: impl Into<HeaderValue>) -> Self {
+    pub(super) fn with(mut self, name: HeaderName, value: impl Into<HeaderValue>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
