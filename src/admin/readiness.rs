@@ -91,15 +91,18 @@ impl Readiness {
     pub(super) fn upstreams(&self) -> Value {
         let states = self.0.flow.upstreams().into_iter().map(|upstream| {
             let name = upstream.name.as_str();
-            let mut state = match upstream.outage {
-                None => json!({"name": name, "state": "up"}),
-                Some((since, problem)) => json!({
-                    "name": name,
-                    "state": "down",
-                    "down_seconds": since.as_secs(),
-                    "problem": problem,
-                }),
-            };
+            let mut state = json!({
+                "name": name,
+                "state": "up",
+                "mismatches": upstream.mismatches,
+                "resumes": upstream.resumes,
+                "retries": upstream.retries,
+            });
+            if let Some((since, problem)) = upstream.outage {
+                state["state"] = "down".into();
+                state["down_seconds"] = since.as_secs().into();
+                state["problem"] = problem.into();
+            }
             state["limits"] = upstream.limits.iter().map(limit).collect();
             state
         });

@@ -27,6 +27,13 @@ struct Asker {
     registry: Arc<Registry>,
 }
 
+/// The same, at one of the upstream's places first.
+#[derive(Debug)]
+pub(super) struct Turned<'a> {
+    askers: &'a Askers,
+    place: usize,
+}
+
 /// How many followers' credentials are kept at hand.
 const MOST: usize = 16;
 
@@ -45,22 +52,17 @@ impl Askers {
         }
     }
 
-    /// As [`Registry::blob_get`], by whoever is let in.
-    pub(super) async fn blob_get(
-        &self,
-        flow: FlowId,
-        digest: &Digest,
-        range: Option<Range<u64>>,
-    ) -> Result<FetchedBlob, registry::Error> {
-        loop {
-            let Some(asker) = self.askers().first().cloned() else {
-                return Err(registry::Error::Config("nobody asks".into()));
-            };
-            let (registry, name) = (&asker.registry, &asker.name);
-            match registry.blob_get(flow, name, digest, range.clone()).await {
-                Err(error) if is_refusal(&error) && self.dismiss(&asker) => {}
-                fetched => return fetched,
-            }
+    /// How many places there are to ask.
+    pub(super) fn places(&self) -> usize {
+        let askers = self.askers();
+        askers.first().map_or(0, |asker| asker.registry.places())
+    }
+
+    /// Who asks first at the place number `place`.
+    pub(super) fn at(&self, place: usize) -> Turned<'_> {
+        Turned {
+            askers: self,
+            place,
         }
     }
 
@@ -77,6 +79,28 @@ impl Askers {
 
     fn askers(&self) -> MutexGuard<'_, Vec<Asker>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Turned<'_> {
+    /// As [`Registry::blob_get`], by whoever is let in.
+    pub(super) async fn blob_get(
+        &self,
+        flow: FlowId,
+        digest: &Digest,
+        range: Option<Range<u64>>,
+    ) -> Result<FetchedBlob, registry::Error> {
+        loop {
+            let Some(asker) = self.askers.askers().first().cloned() else {
+                return Err(registry::Error::Config("nobody asks".into()));
+            };
+            let turned = (self.place > 0).then(|| asker.registry.turned(self.place));
+            let (registry, name) = (turned.as_ref().unwrap_or(&asker.registry), &asker.name);
+            match registry.blob_get(flow, name, digest, range.clone()).await {
+                Err(error) if is_refusal(&error) && self.askers.dismiss(&asker) => {}
+                fetched => return fetched,
+            }
+        }
     }
 }
 

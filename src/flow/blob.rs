@@ -1,5 +1,6 @@
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::PoisonError;
 use std::time::SystemTime;
 
 use super::Body;
@@ -10,16 +11,24 @@ use super::OnDisconnect;
 use super::Passed;
 use super::Served;
 use super::Tail;
+use super::askers::Askers;
 use super::fill::Fill;
+use super::fill::Leftover;
 use super::flight::Flights;
 use super::flight::Follower;
+use super::flight::Landing;
 use super::flight::Opened;
 use super::growing::Growing;
+use super::passed::longest_unknown;
+use super::passed::measured;
+use super::supplier::Supplier;
 use crate::ledger::Origin;
 use crate::oci::Descriptor;
 use crate::oci::Digest;
+use crate::oci::Hasher;
 use crate::oci::media;
 use crate::registry;
+use crate::registry::FetchedBlob;
 use crate::store::Blob;
 use crate::store::Store;
 
@@ -94,7 +103,12 @@ impl Blobs {
 
     /// Sees to it that the repository may open the blob: it is linked, or the upstream says so.
     async fn prove(&self, call: &Call, digest: &Digest) -> Result<Option<u64>, Error> {
-        if self.store.is_linked(&call.repository, digest).await? {
+        let repository = &call.repository;
+        let linked = self.store.is_linked(repository, digest).await;
+        if linked.unwrap_or_else(|error| {
+            tracing::error!(%repository, %digest, "the link can't be read: {error}");
+            false
+        }) {
             return Ok(None);
         }
         self.vouch(call, digest).await
@@ -109,7 +123,7 @@ impl Blobs {
         let digests = std::slice::from_ref(digest);
         let linked = self.store.link_blobs(&call.repository, digests).await;
         if let Err(error) = linked {
-            tracing::warn!(repository = %call.repository, %digest, "the upstream is asked again: {error}");
+            tracing::error!(repository = %call.repository, %digest, "the link can't be stored: {error}");
         }
         Ok(size)
     }
@@ -181,7 +195,9 @@ impl Blobs {
             && let Some(part) = part_of(ask, growing.size())?
             && growing.coverage(|coverage| coverage.is_near(part.start))
         {
-            let body = Body::Tail(Tail::growing(growing.clone(), follower, part.clone()));
+            let supplier = supplier(call, &ask.digest);
+            let tail = Tail::growing(growing.clone(), follower, supplier, part.clone());
+            let body = Body::Tail(tail);
             let descriptor = descriptor(ask, growing.size());
             let (origin, age, part) = (Origin::Joined, None, Some(part));
             return Ok(Served {
@@ -216,8 +232,12 @@ impl Blobs {
         match fetched.total {
             Some(size) if fetched.partial => {
                 let part = part.start..part.end.min(size);
-                let length = part.end - part.start;
-                let body = Passed::new(fetched.body, call.repository.clone(), length, None);
+                let body = Passed::new(
+                    supplier(call, &ask.digest),
+                    Some(fetched),
+                    part.clone(),
+                    size,
+                );
                 Ok(bypassed(descriptor(ask, size), Some(part), body))
             }
             // It ignores ranges: the whole comes anyway, so it is kept.
@@ -239,60 +259,101 @@ impl Blobs {
                 Origin::Joined
             };
             let is_own = follower.asks_for(call);
+            let leftover = Leftover::default();
             if let Some(landing) = landing {
-                tokio::spawn(self.fill(call, ask, landing).run());
+                tokio::spawn(self.fill(call, ask, landing, leftover.clone()).run());
             }
             match follower.opened().await {
                 Ok(opened) => {
                     self.check(call, ask, (&opened, &follower)).await?;
                     return match opened {
-                        Opened::Growing(growing) => from_fill(growing, follower, ask, origin),
+                        Opened::Growing(growing) => {
+                            from_fill(growing, follower, (call, ask), origin)
+                        }
                         Opened::Stored(blob) => from_store(blob, ask),
                     };
                 }
-                Err(Error::Store(error)) => {
+                Err(error) if error.is_local() => {
                     tracing::error!(digest = %ask.digest, "passing a blob on unstored: {error}");
-                    return self.pass(call, ask).await;
+                    let leftover = leftover
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .take();
+                    return self.pass(call, ask, leftover).await;
                 }
                 Err(error) if is_own => return Err(error),
                 Err(_) => {}
             }
         }
-        self.pass(call, ask).await
+        self.pass(call, ask, None).await
     }
 
-    /// The whole, or all from the start of the range on, for the store doesn't take it.
-    async fn pass(&self, call: &Call, ask: &BlobAsk) -> Result<Served, Error> {
+    /// The whole, or all from the start of the range on, for the store doesn't take it. `leftover`
+    /// is the upstream's answer to who asked for the whole, where nobody has read from it yet.
+    async fn pass(
+        &self,
+        call: &Call,
+        ask: &BlobAsk,
+        leftover: Option<FetchedBlob>,
+    ) -> Result<Served, Error> {
         let start = match ask.range {
-            Some(ByteRange::From(start)) if start > 0 => Some(start),
-            _ => None,
+            Some(ByteRange::From(start)) => start,
+            _ => 0,
         };
-        let range = start.map(|start| start..u64::MAX);
-        let name = &call.repository.name;
-        let fetched = call
-            .registry()
-            .blob_get(call.flow, name, &ask.digest, range);
-        let fetched = call.noted(fetched.await);
-        let fetched = fetched.map_err(|error| no_blob(call, &ask.digest, error))?;
-        let Some(size) = fetched.total else {
-            let error = registry::Error::Wrong("a blob without Content-Length".into());
+        let supplier = supplier(call, &ask.digest);
+        let fetched = match leftover.filter(|_| start == 0) {
+            Some(fetched) => fetched,
+            None => {
+                let range = (start > 0).then_some(start..u64::MAX);
+                let name = &call.repository.name;
+                let fetched = call
+                    .registry()
+                    .blob_get(call.flow, name, &ask.digest, range);
+                call.noted(fetched.await)
+                    .map_err(|error| supplier.error(error))?
+            }
+        };
+        let (size, fetched) = match fetched.total {
+            Some(size) => (size, Some(fetched)),
+            None => match self.ask_size(call, &ask.digest).await? {
+                Some(size) if size > 0 => (size, Some(fetched)),
+                _ => {
+                    let most = longest_unknown(&self.store);
+                    let measured = measured(&supplier, fetched, most).await;
+                    (measured.inspect_err(|error| supplier.count(error))?, None)
+                }
+            },
+        };
+        if size == 0 && Hasher::new(ask.digest.algorithm()).finish() != ask.digest {
+            // An empty answer would be complete at once.
+            let error = registry::Error::Wrong("no bytes, where the digest is of some".into());
             return Err(no_blob(call, &ask.digest, error));
-        };
-        let part = start.filter(|_| fetched.partial).map(|start| start..size);
-        let whole = part.is_none().then(|| ask.digest.clone());
-        let length = part.as_ref().map_or(size, |part| part.end - part.start);
-        let body = Passed::new(fetched.body, call.repository.clone(), length, whole);
+        }
+        let part = part_of(ask, size)?;
+        let body = Passed::new(supplier, fetched, part.clone().unwrap_or(0..size), size);
         Ok(bypassed(descriptor(ask, size), part, body))
     }
 
-    fn fill(&self, call: &Call, ask: &BlobAsk, landing: super::flight::Landing) -> Fill {
+    fn fill(&self, call: &Call, ask: &BlobAsk, landing: Landing, leftover: Leftover) -> Fill {
         Fill {
             landing,
             registry: call.registry().clone(),
             store: self.store.clone(),
             on_disconnect: ask.on_disconnect,
             flow: call.flow,
+            trouble: call.route.trouble.clone(),
+            leftover,
         }
+    }
+}
+
+fn supplier(call: &Call, digest: &Digest) -> Supplier {
+    Supplier {
+        askers: Arc::new(Askers::new(call)),
+        repository: call.repository.clone(),
+        digest: digest.clone(),
+        flow: call.flow,
+        trouble: call.route.trouble.clone(),
     }
 }
 
@@ -333,14 +394,19 @@ fn from_store(blob: Blob, ask: &BlobAsk) -> Result<Served, Error> {
 fn from_fill(
     growing: Arc<Growing>,
     follower: Follower,
-    ask: &BlobAsk,
+    (call, ask): (&Call, &BlobAsk),
     origin: Origin,
 ) -> Result<Served, Error> {
     let part = part_of(ask, growing.size())?;
     let descriptor = descriptor(ask, growing.size());
     let whole = part.clone().unwrap_or(0..descriptor.size);
     growing.hurry(whole.start);
-    let body = Body::Tail(Tail::growing(growing, follower, whole));
+    let body = Body::Tail(Tail::growing(
+        growing,
+        follower,
+        supplier(call, &ask.digest),
+        whole,
+    ));
     Ok(Served {
         descriptor,
         origin,
@@ -369,9 +435,6 @@ fn descriptor(ask: &BlobAsk, size: u64) -> Descriptor {
 }
 
 fn no_blob(call: &Call, digest: &Digest, error: registry::Error) -> Error {
-    let repository = call.repository.clone();
-    match error {
-        registry::Error::NotFound { .. } => Error::NoBlob(repository, digest.to_string()),
-        error => Error::Upstream { repository, error },
-    }
+    call.mistrust(digest, &error);
+    supplier(call, digest).error(error)
 }

@@ -70,6 +70,24 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether it is the disk's fault: the upstream may give what is wanted all the same.
+    pub(super) fn is_local(&self) -> bool {
+        matches!(self, Self::Store(_) | Self::Read(_) | Self::Write(_))
+    }
+
+    /// Whether what came is not what was promised.
+    pub(super) fn is_mismatch(&self) -> bool {
+        use registry::Error::Wrong;
+        matches!(
+            self,
+            Self::Corrupt { .. }
+                | Self::Upstream {
+                    error: Wrong(_),
+                    ..
+                }
+        )
+    }
+
     /// How long the asker should wait before it asks again, where the upstream said so.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {

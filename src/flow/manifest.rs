@@ -223,6 +223,7 @@ impl Manifests {
         reference: &Reference,
         error: registry::Error,
     ) -> Error {
+        call.mistrust(reference, &error);
         if !matches!(error, registry::Error::NotFound { .. }) {
             return Error::Upstream {
                 repository: call.repository.clone(),

@@ -39,6 +39,7 @@ mod manifest;
 mod passed;
 mod segment;
 mod served;
+mod supplier;
 mod tail;
 mod upstream;
 
@@ -46,7 +47,7 @@ pub use ask::{Accept, Ask, ByteRange, Caller, Want};
 pub use error::Error;
 pub use passed::Passed;
 pub use served::{Body, Listing, Served};
-pub use tail::{Span, Tail};
+pub use tail::{Piece, Span, Tail};
 pub use upstream::{NameFilter, Upstream, UpstreamState};
 
 use access::Who;
@@ -143,12 +144,7 @@ impl PullThrough {
     /// How the upstreams do, sorted by name.
     pub fn upstreams(&self) -> Vec<UpstreamState> {
         let settings = self.settings.load();
-        let states = settings.routes.iter().map(|(name, route)| UpstreamState {
-            name: name.clone(),
-            outage: route.breaker.state(),
-            limits: route.registry().limits(),
-        });
-        let mut states: Vec<_> = states.collect();
+        let mut states: Vec<_> = settings.routes.values().map(|it| it.state()).collect();
         states.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         states
     }
@@ -319,5 +315,13 @@ impl Call {
             _ => self.route.breaker.note(&outcome),
         }
         outcome
+    }
+
+    /// Counts and logs an answer that is not what it promised to be.
+    fn mistrust(&self, reference: &dyn std::fmt::Display, error: &registry::Error) {
+        if let registry::Error::Wrong(why) = error {
+            self.route.trouble.mismatched();
+            tracing::warn!(repository = %self.repository, %reference, "a wrong answer, thrown away: {why}");
+        }
     }
 }

@@ -1,41 +1,34 @@
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 
 use super::Error;
-use super::askers::Askers;
-use super::breaker::is_outage;
 use super::flight::Share;
 use super::growing::Growing;
-use crate::ledger::FlowId;
-use crate::oci::Digest;
-use crate::oci::Repository;
+use super::supplier::ENDED;
+use super::supplier::Resumes;
+use super::supplier::Supplier;
 use crate::registry;
 use crate::registry::FetchedBlob;
 
 /// Where the bytes of a growing blob come from.
 #[derive(Debug)]
 pub(super) struct Source {
-    pub(super) askers: Arc<Askers>,
-    pub(super) repository: Repository,
-    pub(super) digest: Digest,
-    pub(super) flow: FlowId,
+    pub(super) supplier: Supplier,
     pub(super) growing: Arc<Growing>,
     /// What may be gathered while a batch is written: with that batch, the bound on memory.
     pub(super) share: Share,
 }
 
-/// How often a segment is resumed without having got a byte.
-const RESUMES: u32 = 4;
-/// The pause before the first of those; it doubles.
-const PAUSE: Duration = Duration::from_millis(100);
+/// With less than this for a batch, in bytes, a fill does not gather the next one while it writes.
+const SCARCE: usize = 64 << 10;
 
 impl Source {
-    /// Fetches one segment to its end, resuming where the connection breaks. `fetched` is its
-    /// answer, where one is there already.
+    /// Fetches one segment to its end, resuming where the connection breaks: at the same place,
+    /// then, where that brings nothing, at the next one. `fetched` is its answer, where one is
+    /// there already.
     ///
     /// # Errors
     /// When the upstream can't or won't deliver the rest, or the disk refuses.
@@ -44,47 +37,31 @@ impl Source {
         segment: u64,
         mut fetched: Option<FetchedBlob>,
     ) -> Result<(), Error> {
-        let mut failures = 0;
+        let mut resumes = Resumes::default();
         loop {
-            let before = self.position(segment);
+            let begun = self.position(segment);
             let outcome = match fetched.take() {
                 Some(fetched) => self.pump(segment, fetched).await,
-                None => self.reopen(segment).await,
+                None => self.reopen(segment, &resumes).await,
             };
             let Err(error) = outcome else { break };
-            failures = if self.position(segment) > before {
-                1
-            } else {
-                failures + 1
-            };
-            if failures > RESUMES || !is_resumable(&error) {
-                return Err(error);
-            }
-            tracing::warn!(
-                repository = %self.repository, digest = %self.digest, at = self.position(segment),
-                "the transfer broke off, resuming: {error}"
-            );
-            tokio::time::sleep(PAUSE * 2_u32.pow(failures - 1)).await;
+            let way = (begun, self.position(segment));
+            self.supplier.resume(&mut resumes, way, error).await?;
         }
         self.growing.coverage(|coverage| coverage.close(segment));
         Ok(())
     }
 
-    async fn reopen(&self, segment: u64) -> Result<(), Error> {
+    async fn reopen(&self, segment: u64, resumes: &Resumes) -> Result<(), Error> {
         let Some(rest) = self.growing.coverage(|coverage| coverage.segment(segment)) else {
             return Ok(());
         };
         if rest.at >= rest.end {
             return Ok(());
         }
-        let end = if rest.end == self.growing.size() {
-            u64::MAX
-        } else {
-            rest.end
-        };
-        let range = (rest.at > 0 || end != u64::MAX).then_some(rest.at..end);
-        let fetched = self.askers.blob_get(self.flow, &self.digest, range).await;
-        let fetched = fetched.map_err(|error| self.error(error))?;
+        let size = self.growing.size();
+        let part = rest.at..rest.end;
+        let fetched = self.supplier.open(part, size, resumes.place()).await?;
         if fetched.offset < rest.at
             && self
                 .growing
@@ -98,11 +75,6 @@ impl Source {
     /// Writes a body as it comes, until the segment ends. While one batch is written and hashed,
     /// the next one is gathered.
     async fn pump(&self, segment: u64, fetched: FetchedBlob) -> Result<(), Error> {
-        let size = self.growing.size();
-        if fetched.total.is_some_and(|total| total != size) {
-            let why = format!("its size changed from {size} to {:?} bytes", fetched.total);
-            return Err(self.error(registry::Error::Wrong(why)));
-        }
         let skip = self.position(segment).saturating_sub(fetched.offset);
         let mut intake = Intake {
             body: fetched.body,
@@ -130,9 +102,13 @@ impl Source {
             if !batch.is_empty() {
                 let growing = self.growing.clone();
                 let write = move || growing.write(segment, &batch);
+                if intake.room < SCARCE {
+                    // Its chunks are in memory until they are written: no others beside them.
+                    intake.room = 0;
+                }
                 writing = Some(tokio::task::spawn_blocking(write));
             } else if let Some(failure) = intake.failure.take() {
-                return Err(self.error(failure));
+                return Err(self.supplier.error(failure));
             }
         }
     }
@@ -140,13 +116,6 @@ impl Source {
     fn position(&self, segment: u64) -> u64 {
         let segment = self.growing.coverage(|coverage| coverage.segment(segment));
         segment.map_or(u64::MAX, |segment| segment.at)
-    }
-
-    fn error(&self, error: registry::Error) -> Error {
-        Error::Upstream {
-            repository: self.repository.clone(),
-            error,
-        }
     }
 }
 
@@ -197,10 +166,4 @@ impl Intake {
             self.batch.push(chunk);
         }
     }
-}
-
-const ENDED: &str = "the body ended before the blob did";
-
-fn is_resumable(error: &Error) -> bool {
-    matches!(error, Error::Upstream { error, .. } if is_outage(error))
 }

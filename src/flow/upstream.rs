@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use globset::Glob;
@@ -77,6 +78,26 @@ pub(super) struct Route {
     pub(super) breaker: Breaker,
     /// Whom it lets in, where the clients' own credentials decide.
     pub(super) access: Option<Access>,
+    pub(super) trouble: Arc<Trouble>,
+}
+
+/// What went wrong with an upstream's answers and was made good, or thrown away.
+#[derive(Debug, Default)]
+pub(super) struct Trouble {
+    mismatches: AtomicU64,
+    resumes: AtomicU64,
+}
+
+impl Trouble {
+    /// An answer was not what its header, its length or its digest promised.
+    pub(super) fn mismatched(&self) {
+        self.mismatches.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A transfer broke off and is resumed.
+    pub(super) fn resumed(&self) {
+        self.resumes.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 impl Route {
@@ -86,12 +107,26 @@ impl Route {
             access: is_own.then(|| Access::new(upstream.auth_ttl)),
             upstream,
             breaker: Breaker::default(),
+            trouble: Arc::default(),
         }
     }
 
     /// The client for it.
     pub(super) fn registry(&self) -> &Arc<Registry> {
         &self.upstream.registry
+    }
+
+    /// How it does.
+    pub(super) fn state(&self) -> UpstreamState {
+        let registry = self.registry();
+        UpstreamState {
+            name: registry.config().name.clone(),
+            outage: self.breaker.state(),
+            limits: registry.limits(),
+            mismatches: self.trouble.mismatches.load(Ordering::Relaxed),
+            resumes: self.trouble.resumes.load(Ordering::Relaxed),
+            retries: registry.retries(),
+        }
     }
 }
 
@@ -104,6 +139,13 @@ pub struct UpstreamState {
     pub outage: Option<(Duration, String)>,
     /// What is known of its limits.
     pub limits: Vec<Limit>,
+    /// How many of its answers were thrown away, since the configuration was read: their digest,
+    /// length, range or encoding was not the one promised.
+    pub mismatches: u64,
+    /// How many transfers broke off and were resumed, since the configuration was read.
+    pub resumes: u64,
+    /// How many requests were made again, since the configuration was read.
+    pub retries: u64,
 }
 
 #[cfg(test)]

@@ -76,9 +76,9 @@ pub(super) enum Phase {
 const FAREWELL: Duration = Duration::from_secs(5);
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// How much an answer may run ahead of its client over HTTP/2, in bytes: memory that a slow client
-/// holds, for each stream.
-const SEND_BUFFER: usize = 256 * 1024;
+/// How much an answer may run ahead of its client over HTTP/2, in bytes, for each of the streams of
+/// a connection, of which there may be many: memory that a slow client holds.
+const STREAM_BUFFER: usize = 16 * 1024;
 /// The longest header of a request, in bytes; a longer one is answered 431, as is one of more than
 /// a hundred lines over HTTP/1 (hyper's own limit). Over HTTP/1 an answer runs ahead as much.
 const HEADER: usize = 64 * 1024;
@@ -110,7 +110,7 @@ impl Connections {
             .max_header_list_size(u32::try_from(HEADER).unwrap_or(u32::MAX))
             .max_pending_accept_reset_streams(RESETS)
             .max_local_error_reset_streams(ERRORS)
-            .max_send_buf_size(SEND_BUFFER)
+            .max_send_buf_size(STREAM_BUFFER)
             .keep_alive_interval(Duration::from_secs(30))
             .keep_alive_timeout(Duration::from_secs(20));
         Self {

@@ -65,7 +65,9 @@ use wire::Outside;
 pub struct Registry {
     config: Config,
     /// The main one, then the fallbacks in their order.
-    endpoints: Vec<Endpoint>,
+    endpoints: Vec<Arc<Endpoint>>,
+    /// Whether any of them may give what is asked, not the first one above all.
+    turned: bool,
     permits: Option<Arc<Semaphore>>,
 }
 
@@ -82,14 +84,15 @@ impl Registry {
     fn outside(config: Config, outside: &Outside) -> Result<Self, Error> {
         let credentials = config.credentials.clone();
         let main = Endpoint::new(&config, &config.url, credentials, outside)?;
-        let mut endpoints = vec![main];
+        let mut endpoints = vec![Arc::new(main)];
         for base in &config.fallback {
             // What was configured for one host is not told to another.
             let credentials = match config.credentials {
                 Credentials::DockerConfig => Credentials::DockerConfig,
                 _ => Credentials::Anonymous,
             };
-            endpoints.push(Endpoint::new(&config, base, credentials, outside)?);
+            let fallback = Endpoint::new(&config, base, credentials, outside)?;
+            endpoints.push(Arc::new(fallback));
         }
         let permits = config
             .max_concurrent
@@ -97,6 +100,7 @@ impl Registry {
         Ok(Self {
             config,
             endpoints,
+            turned: false,
             permits,
         })
     }
@@ -117,7 +121,8 @@ impl Registry {
         let main = main.map(|main| main.relay(authorization)).transpose()?;
         Ok(Self {
             config: self.config.clone(),
-            endpoints: main.into_iter().collect(),
+            endpoints: main.into_iter().map(Arc::new).collect(),
+            turned: false,
             permits: self.permits.clone(),
         })
     }
@@ -133,6 +138,31 @@ impl Registry {
     pub fn has_spare(&self, action: Action) -> bool {
         let main = self.endpoints.first();
         main.is_some_and(|main| main.windows().has_spare(action))
+    }
+
+    /// This registry, asked first at its place number `by`: for the rest of a blob that the first
+    /// one has begun to give, and does not finish. The place after the last one is the first.
+    pub fn turned(&self, by: usize) -> Self {
+        let mut endpoints = self.endpoints.clone();
+        let by = by % endpoints.len().max(1);
+        endpoints.rotate_left(by);
+        Self {
+            config: self.config.clone(),
+            endpoints,
+            turned: true,
+            permits: self.permits.clone(),
+        }
+    }
+
+    /// How many places there are to ask: the main one and the fallbacks.
+    pub fn places(&self) -> usize {
+        self.endpoints.len()
+    }
+
+    /// How many attempts were made again since this client was made, at whatever request.
+    pub fn retries(&self) -> u64 {
+        let endpoints = self.endpoints.iter();
+        endpoints.map(|it| it.policy().retried()).sum()
     }
 
     /// `GET /v2/`, signed in where the registry asks for it.
@@ -219,7 +249,7 @@ impl Registry {
         for endpoint in &self.endpoints {
             match (self.attempts(endpoint, call).await, &first) {
                 (Ok(answer), _) => return Ok(answer),
-                (Err(error), None) if !is_down(&error) => return Err(error),
+                (Err(error), None) if !self.turned && !is_down(&error) => return Err(error),
                 (Err(error), None) => first = Some(error),
                 (Err(error), Some(_)) => {
                     let host = wire::host_of(&endpoint.base);

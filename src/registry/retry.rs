@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use std::time::Instant;
 use std::time::SystemTime;
@@ -22,6 +23,8 @@ use super::fault::Fault;
 pub(super) struct Policy {
     retries: Retries,
     budget: Budget,
+    /// How many attempts were made again.
+    retried: AtomicU64,
 }
 
 /// What retries may cost: each takes one, each request gives a fifth of one back, and time gives
@@ -46,7 +49,13 @@ impl Policy {
         Self {
             retries,
             budget: Budget::new(Instant::now()),
+            retried: AtomicU64::new(0),
         }
+    }
+
+    /// How many attempts were made again so far.
+    pub(super) fn retried(&self) -> u64 {
+        self.retried.load(Ordering::Relaxed)
     }
 
     /// Makes attempts until one succeeds, or another makes no sense or is not allowed. Dropping
@@ -72,6 +81,7 @@ impl Policy {
             }
             tracing::debug!("trying again in {pause:?}: {}", fault.error);
             tokio::time::sleep(pause).await;
+            self.retried.fetch_add(1, Ordering::Relaxed);
         }
     }
 }

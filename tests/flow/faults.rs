@@ -10,43 +10,6 @@ use crate::rig::Setup;
 use crate::rig::cache;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_cut_in_mid_blob_is_resumed_unnoticed() {
-    let rig = Rig::start().await;
-    let digest = rig.up.put_generated_blob("demo/app", 16 * MIB, 1);
-    rig.up
-        .fault(When::get(&digest).times(3), Fault::cut_after(3 * MIB));
-    let path = format!("demo/app/blobs/{digest}");
-    assert_eq!(rig.get(&path).await.digest().await.unwrap(), digest);
-    rig.flow.settled().await;
-    assert_eq!(cache(&rig.get(&path).await), "HIT");
-    let sent: u64 = rig.up.log().iter().map(|r| r.body_bytes_sent).sum();
-    assert!(
-        sent < 17 * MIB,
-        "{sent} bytes: it was resumed, not begun again"
-    );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_flipped_bit_never_becomes_a_complete_answer() {
-    for offset in [0, 5 * MIB, 8 * MIB - 1] {
-        let rig = Rig::start().await;
-        let digest = rig.up.put_generated_blob("demo/app", 8 * MIB, 2);
-        rig.up
-            .fault(When::get(&digest).times(1), Fault::flip_bit_at(offset));
-        let path = format!("demo/app/blobs/{digest}");
-        let (read, error) = rig.get(&path).await.bytes_until_error().await;
-        assert!(
-            error.is_some() && (read.len() as u64) < 8 * MIB,
-            "bit at {offset}"
-        );
-        rig.flow.settled().await;
-        let healed = rig.get(&path).await;
-        assert_eq!(cache(&healed), "MISS");
-        assert_eq!(healed.digest().await.unwrap(), digest);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn another_blob_in_its_place_is_never_served() {
     let rig = Rig::start().await;
     let wanted = Content::generated(10, 3).digest();
@@ -75,23 +38,6 @@ async fn an_upstream_that_stops_sending_is_left_and_resumed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn when_nothing_helps_the_client_is_cut_off_and_never_told_it_is_complete() {
-    let rig = Rig::start().await;
-    let digest = rig.up.put_generated_blob("demo/app", 8 * MIB, 6);
-    let broken = rig.up.fault(When::get(&digest), Fault::cut_after(0));
-    let path = format!("demo/app/blobs/{digest}");
-    let early = rig
-        .up
-        .fault(When::get(&digest).times(1), Fault::cut_after(2 * MIB));
-    let (read, error) = rig.get(&path).await.bytes_until_error().await;
-    assert!(error.is_some() && (read.len() as u64) < 8 * MIB);
-    rig.flow.settled().await;
-    broken.lift();
-    early.lift();
-    assert_eq!(rig.get(&path).await.digest().await.unwrap(), digest);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_manifest_is_refused() {
     let rig = Rig::start().await;
     rig.put_image("demo/app", "v1", &[]);
@@ -110,7 +56,9 @@ async fn a_wrong_manifest_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_takes_nothing_fails_no_pull() {
     let rig = Rig::start().await;
-    std::fs::remove_dir_all(rig.store().join("tidegate/tmp")).unwrap();
+    let tmp = rig.store().join("tidegate/tmp");
+    std::fs::remove_dir_all(&tmp).unwrap();
+    std::fs::write(&tmp, "a file where a folder must be").unwrap();
     let digest = rig.up.put_generated_blob("demo/app", 8 * MIB, 7);
     let path = format!("demo/app/blobs/{digest}");
     let reply = rig.get(&path).await;

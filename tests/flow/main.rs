@@ -2,10 +2,15 @@
 //! over a real store, from a scripted registry.
 
 mod blobs;
+mod cuts;
 mod faults;
 mod freshness;
 mod isolation;
+mod lies;
+mod log;
 mod memory;
 mod passthrough;
 mod ranges;
 mod rig;
+mod stalls;
+mod throttled;

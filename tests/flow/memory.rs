@@ -2,18 +2,32 @@
 //! counts it.
 
 use fake_registry::Client;
+use fake_registry::Fault;
+use fake_registry::Gate;
+use fake_registry::Pki;
 use fake_registry::Tidegate;
 use fake_registry::Upstream;
+use fake_registry::When;
 use futures_util::future::join_all;
+use rustix::process::Resource;
+use rustix::process::Rlimit;
+use rustix::process::getrlimit;
+use rustix::process::setrlimit;
 
 use crate::rig::MIB;
 
 async fn proxy(up: &Upstream) -> Tidegate {
+    proxy_with(up, "").await
+}
+
+/// A proxy with further keys of `[server]`.
+async fn proxy_with(up: &Upstream, server: &str) -> Tidegate {
     let config = format!(
         r#"
         [server]
         listen = "127.0.0.1:0"
         admin = "127.0.0.1:0"
+        {server}
         [store]
         path = "store"
         [[upstream]]
@@ -60,4 +74,108 @@ async fn of_many_cold_blobs_at_once() {
     assert_eq!(up.log().len(), 64);
     let peak = proxy.peak_rss();
     assert!(peak < 64 * MIB, "{peak} bytes");
+}
+
+/// How many clients pull at the same time, and how many blobs.
+const CLIENTS: usize = 1000;
+const BLOBS: usize = 200;
+/// What else may be open: connections to the upstream that are kept, files that are synced.
+const SPARE: usize = 100;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_thousand_pulls_of_two_hundred_blobs() {
+    let descriptors = thousand("", Client::new).await;
+    // A connection for each client; a connection and a file for each blob.
+    let most = CLIENTS + 2 * BLOBS + SPARE;
+    assert!(descriptors.cold <= most, "{descriptors:?}");
+    // A connection, and at most a file, for each client.
+    assert!(descriptors.stored <= 2 * CLIENTS + SPARE, "{descriptors:?}");
+    assert!(
+        descriptors.cold > CLIENTS,
+        "all of them are connected at once"
+    );
+}
+
+/// Over TLS nothing takes the file lane: all bytes pass through memory, and an HTTP/2 connection
+/// has room for many streams of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_thousand_pulls_over_tls() {
+    let pki = Pki::new();
+    let leaf = pki.server(&[]);
+    let keys = format!(
+        "tls = {{ cert = {:?}, key = {:?} }}",
+        leaf.cert_file, leaf.key_file
+    );
+    thousand(&keys, || Client::builder().trust(&pki).h2().build()).await;
+}
+
+/// How many file descriptors the proxy had more than without a client.
+#[derive(Debug)]
+struct Descriptors {
+    cold: usize,
+    stored: usize,
+}
+
+/// All pull at once, while nothing is stored, then again.
+async fn thousand(server: &str, client: impl Fn() -> Client) -> Descriptors {
+    files_for(4 * CLIENTS as u64);
+    let up = Upstream::start().await;
+    let digests: Vec<_> = (0..BLOBS as u64)
+        .map(|seed| up.put_generated_blob("demo/app", MIB, 1000 + seed))
+        .collect();
+    let gate = Gate::new();
+    up.fault(When::any(), Fault::stall_after(MIB / 2, &gate));
+    let proxy = proxy_with(&up, server).await;
+    let before = proxy.process().descriptors();
+    let mut more = Vec::new();
+    for when in ["cold", "stored"] {
+        let descriptors = crowd(&proxy, &client, &digests, &gate).await;
+        assert_eq!(up.log().len(), BLOBS, "{when}: one request for each blob");
+        let peak = proxy.peak_rss();
+        assert!(peak < 128 * MIB, "{when}: {peak} bytes");
+        more.push(descriptors - before);
+    }
+    Descriptors {
+        cold: more[0],
+        stored: more[1],
+    }
+}
+
+/// All clients have an answer's header before any of them reads on: how many files the proxy has
+/// open then.
+async fn crowd(
+    proxy: &Tidegate,
+    client: &impl Fn() -> Client,
+    digests: &[String],
+    gate: &Gate,
+) -> usize {
+    // Over HTTP/2 each is one connection.
+    let machines: Vec<_> = (0..50).map(|_| client()).collect();
+    let pulls = (0..CLIENTS).map(|number| {
+        let digest = &digests[number % BLOBS];
+        let url = format!("{}/v2/demo/app/blobs/{digest}", proxy.url());
+        let request = machines[number % machines.len()].get(url);
+        async move { (digest, request.send().await.expect("an answer")) }
+    });
+    let replies = join_all(pulls).await;
+    let descriptors = proxy.process().descriptors();
+    gate.open();
+    let pulled = replies.into_iter().map(|(digest, reply)| async move {
+        assert_eq!(&reply.digest().await.expect("a whole blob"), digest);
+    });
+    join_all(pulled).await;
+    descriptors
+}
+
+/// Lets this process, which is a thousand clients, open that many files.
+fn files_for(files: u64) {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_some_and(|current| current < files) {
+        let current = limit.maximum.map_or(files, |most| most.min(files));
+        let raised = Rlimit {
+            current: Some(current),
+            ..limit
+        };
+        setrlimit(Resource::Nofile, raised).expect("a limit below the highest");
+    }
 }

@@ -10,6 +10,7 @@ use tidegate::flow;
 use tidegate::flow::NameFilter;
 use tidegate::flow::OnDisconnect;
 use tidegate::flow::PullThrough;
+use tidegate::flow::UpstreamState;
 use tidegate::front;
 use tidegate::front::Front;
 use tidegate::ledger::Ledger;
@@ -21,8 +22,13 @@ use tidegate::registry::Retries;
 use tidegate::registry::Timeouts;
 use tidegate::store;
 use tidegate::store::Store;
+use tokio::io::AsyncReadExt as _;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+
+use crate::log;
 
 /// A MiB, in bytes.
 pub(crate) const MIB: u64 = 1 << 20;
@@ -38,6 +44,16 @@ pub(crate) struct Setup {
     pub(crate) timeouts: Timeouts,
     pub(crate) allow: Vec<String>,
     pub(crate) deny: Vec<String>,
+    /// The most that the store holds, in bytes.
+    pub(crate) max_size: Option<u64>,
+    /// The most exchanges with each upstream at a time.
+    pub(crate) max_concurrent: Option<usize>,
+    /// Where `up.test` is, where that is not the scripted one.
+    pub(crate) url: Option<String>,
+    /// Where else it is.
+    pub(crate) fallback: Vec<String>,
+    /// Further upstreams: name and URL.
+    pub(crate) others: Vec<(&'static str, String)>,
 }
 
 impl Default for Setup {
@@ -51,6 +67,11 @@ impl Default for Setup {
             timeouts: timeouts(Duration::from_secs(30)),
             allow: Vec::new(),
             deny: Vec::new(),
+            max_size: None,
+            max_concurrent: None,
+            url: None,
+            fallback: Vec::new(),
+            others: Vec::new(),
         }
     }
 }
@@ -72,7 +93,7 @@ impl Setup {
     }
 }
 
-fn timeouts(limit: Duration) -> Timeouts {
+pub(crate) fn timeouts(limit: Duration) -> Timeouts {
     Timeouts {
         connect: limit,
         header: limit,
@@ -85,6 +106,7 @@ pub(crate) struct Rig {
     pub(crate) up: Upstream,
     pub(crate) client: Client,
     pub(crate) flow: Arc<PullThrough>,
+    pub(crate) shelf: Arc<Store>,
     url: String,
     folder: TempDir,
     setup: Setup,
@@ -110,23 +132,21 @@ impl Rig {
 
     /// Takes over another configuration, as a reload does.
     pub(crate) fn reconfigure(&self, setup: &Setup) {
-        let upstreams = vec![upstream("up.test", &self.up, setup)];
+        let upstreams = upstreams(&self.up, setup);
         self.flow.reconfigure(setup.flow(), upstreams);
     }
 
     async fn over(up: Upstream, folder: TempDir, setup: Setup) -> Self {
-        // What goes wrong is told beside the test that it makes fail.
-        let log = tracing_subscriber::fmt().with_test_writer();
-        let _ = log.with_max_level(tracing::Level::WARN).try_init();
+        log::capture();
         let path = folder.path().join("store");
         let store = Store::open(store::Config {
             path,
-            max_size: None,
+            max_size: setup.max_size,
         })
         .await
         .expect("a store");
-        let upstreams = vec![upstream("up.test", &up, &setup)];
-        let flow = Arc::new(PullThrough::new(setup.flow(), store, upstreams));
+        let upstreams = upstreams(&up, &setup);
+        let flow = Arc::new(PullThrough::new(setup.flow(), store.clone(), upstreams));
         let config = front::Config {
             listen: vec![([127, 0, 0, 1], 0).into()],
             default_upstream: "up.test".parse().ok(),
@@ -144,6 +164,7 @@ impl Rig {
             up,
             client,
             flow,
+            shelf: store,
             url,
             folder,
             setup,
@@ -158,6 +179,7 @@ impl Rig {
         assert_eq!((&mut self.running).await.expect("the front ended well"), 0);
         self.flow.settled().await;
         drop(self.flow);
+        drop(self.shelf);
         Self::over(self.up, self.folder, self.setup).await
     }
 
@@ -166,8 +188,37 @@ impl Rig {
         self.folder.path().join("store")
     }
 
+    /// How many files of fills that are not committed there are.
+    pub(crate) fn unfinished(&self) -> usize {
+        let folder = self.store().join("tidegate/tmp");
+        std::fs::read_dir(folder).expect("the folder").count()
+    }
+
+    /// How `up.test` does.
+    pub(crate) fn state(&self) -> UpstreamState {
+        let states = self.flow.upstreams().into_iter();
+        let mut own = states.filter(|state| state.name.as_str() == "up.test");
+        own.next().expect("an upstream")
+    }
+
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}/v2/{path}", self.url)
+    }
+
+    /// Asks for a path as a client of its own, which `read`s the answer byte by byte: over plain
+    /// HTTP/1.1, to the connection's end.
+    pub(crate) async fn raw(&self, path: &str) -> Vec<u8> {
+        let host = self.url.trim_start_matches("http://");
+        let mut stream = TcpStream::connect(host).await.expect("a connection");
+        let request =
+            format!("GET /v2/{path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let (mut all, mut buffer) = (Vec::new(), vec![0; 64 << 10]);
+        // A reset ends it as well as an orderly end.
+        while let Ok(read @ 1..) = stream.read(&mut buffer).await {
+            all.extend_from_slice(&buffer[..read]);
+        }
+        all
     }
 
     pub(crate) async fn get(&self, path: &str) -> Reply {
@@ -232,16 +283,27 @@ impl Rig {
     }
 }
 
-fn upstream(name: &str, up: &Upstream, setup: &Setup) -> flow::Upstream {
+fn upstreams(up: &Upstream, setup: &Setup) -> Vec<flow::Upstream> {
+    let url = setup.url.clone().unwrap_or_else(|| up.url());
+    let mut upstreams = vec![upstream("up.test", (&url, &setup.fallback), setup)];
+    let others = setup.others.iter();
+    upstreams.extend(others.map(|(name, url)| upstream(name, (url, &[]), setup)));
+    upstreams
+}
+
+fn upstream(name: &str, (url, fallback): (&str, &[String]), setup: &Setup) -> flow::Upstream {
     let config = registry::Config {
         name: name.parse().expect("a name"),
-        url: up.url().parse().expect("a URL"),
-        fallback: Vec::new(),
+        url: url.parse().expect("a URL"),
+        fallback: fallback
+            .iter()
+            .map(|url| url.parse().expect("a URL"))
+            .collect(),
         credentials: setup.credentials.clone(),
         ca: None,
         plain_http: true,
         allow_private: false,
-        max_concurrent: None,
+        max_concurrent: setup.max_concurrent,
         timeouts: setup.timeouts.clone(),
         retries: Retries {
             attempts: 2,

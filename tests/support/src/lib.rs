@@ -8,6 +8,7 @@
 //! Nothing here is global: servers bind ports of their own on loopback, files live in temporary
 //! folders, and all of it ends when it is dropped.
 
+mod blackhole;
 mod client;
 mod content;
 mod digest;
@@ -23,6 +24,7 @@ mod server;
 mod token;
 mod upstream;
 
+pub use blackhole::Blackhole;
 pub use client::Client;
 pub use client::ClientBuilder;
 pub use client::ClientError;

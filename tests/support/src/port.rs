@@ -42,7 +42,12 @@ impl ReservedPort {
 
     /// Listens on the port.
     pub(crate) fn listen(&self) -> io::Result<TcpListener> {
-        bind(self.address)?.listen(1024)
+        self.listen_with(1024)
+    }
+
+    /// As [`Self::listen`], with room for so many connections that nobody has accepted.
+    pub(crate) fn listen_with(&self, backlog: u32) -> io::Result<TcpListener> {
+        bind(self.address)?.listen(backlog)
     }
 }
 

@@ -33,6 +33,9 @@ pub(crate) enum Action {
     IgnoreRange,
     NoContentLength,
     Endless,
+    Length(u64),
+    OtherRange(u64),
+    Relabel(StatusCode),
     RedirectBase(String),
     WrongDigestHeader,
 }
@@ -141,6 +144,27 @@ impl Fault {
     /// The body never ends: the content over and over, without `Content-Length`.
     pub fn endless() -> Self {
         Self(vec![Action::Endless])
+    }
+
+    /// As many bytes as this come, and `Content-Length` says so: the content cut short (also to
+    /// nothing), or over and over.
+    pub fn length(bytes: u64) -> Self {
+        Self(vec![Action::Length(bytes)])
+    }
+
+    /// Whatever was asked, a 206 with the content from `first` on, which `Content-Range` admits.
+    pub fn other_range(first: u64) -> Self {
+        Self(vec![Action::OtherRange(first)])
+    }
+
+    /// The right answer, under another status.
+    ///
+    /// # Panics
+    /// Where `status` is no HTTP status.
+    pub fn relabel(status: u16) -> Self {
+        Self(vec![Action::Relabel(
+            StatusCode::from_u16(status).expect("an HTTP status"),
+        )])
     }
 
     /// `Docker-Content-Digest` is another one than the content's.

@@ -109,6 +109,9 @@ pub(crate) struct Plan {
     pub(crate) ignore_range: bool,
     pub(crate) no_content_length: bool,
     pub(crate) endless: bool,
+    pub(crate) length: Option<u64>,
+    pub(crate) other_range: Option<u64>,
+    pub(crate) relabel: Option<StatusCode>,
     pub(crate) wrong_digest_header: bool,
 }
 
@@ -127,6 +130,9 @@ impl Plan {
             Action::IgnoreRange => self.ignore_range = true,
             Action::NoContentLength => self.no_content_length = true,
             Action::Endless => self.endless = true,
+            Action::Length(bytes) => self.length = Some(bytes),
+            Action::OtherRange(first) => self.other_range = Some(first),
+            Action::Relabel(status) => self.relabel = Some(status),
             Action::RedirectBase(base) => self.redirect_base = Some(base),
             Action::WrongDigestHeader => self.wrong_digest_header = true,
         }

@@ -243,6 +243,11 @@ impl Process {
         proc_files::peak_rss(self.pid())
     }
 
+    /// How many file descriptors it has open; 0 once it ended.
+    pub fn descriptors(&self) -> usize {
+        proc_files::descriptors(self.pid())
+    }
+
     /// Processor time that it used until now, in user and system mode, in seconds; 0 once it
     /// ended.
     pub fn cpu_seconds(&self) -> f64 {

@@ -14,6 +14,11 @@ pub(super) fn peak_rss(pid: u32) -> u64 {
     kib.unwrap_or_default() * 1024
 }
 
+/// How many file descriptors the process has open; 0 where there is none.
+pub(super) fn descriptors(pid: u32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
+}
+
 /// User and system time of the process, in seconds; 0 where there is none.
 pub(super) fn cpu_seconds(pid: u32) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
@@ -40,6 +45,8 @@ mod tests {
         }
         assert!(cpu_seconds(std::process::id()) > 0.0);
         assert_eq!(peak_rss(u32::MAX), 0);
+        assert!(descriptors(std::process::id()) >= 3);
+        assert_eq!(descriptors(u32::MAX), 0);
         assert!(cpu_seconds(u32::MAX) == 0.0);
     }
 }

@@ -11,6 +11,7 @@ use http::Request;
 use http::Response;
 use http::StatusCode;
 use http::header::CONTENT_LENGTH;
+use http::header::CONTENT_RANGE;
 use http::header::HOST;
 use http::header::LOCATION;
 use http::header::RANGE;
@@ -68,6 +69,7 @@ pub(crate) async fn respond(
         Some(status) => spoilt(status),
         None => shared.handler.answer(&ask),
     };
+    spoil_part(&mut answer, &plan);
     spoil_headers(&mut answer, &plan, &ask);
     Ok(send(
         connection,
@@ -107,6 +109,22 @@ fn spoilt(status: StatusCode) -> Answer {
         _ => "UNKNOWN",
     };
     Answer::error(status, code, "a fault of the script")
+}
+
+fn spoil_part(answer: &mut Answer, plan: &Plan) {
+    if let Some(first) = plan.other_range {
+        let all = answer.content.len();
+        let range = format!("bytes {first}-{}/{all}", all - 1);
+        answer.part = (first, all - first);
+        answer.status = StatusCode::PARTIAL_CONTENT;
+        answer.headers.insert(CONTENT_RANGE, value(&range));
+    }
+    if let Some(length) = plan.length {
+        answer.part.1 = length;
+    }
+    if let Some(status) = plan.relabel {
+        answer.status = status;
+    }
 }
 
 fn spoil_headers(answer: &mut Answer, plan: &Plan, ask: &Ask) {
