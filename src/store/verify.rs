@@ -47,8 +47,8 @@ pub struct Report {
     pub links: u64,
     /// What is wrong.
     pub problems: Vec<Problem>,
-    /// What a stored manifest names and the store does not hold. Nothing is wrong with that: it
-    /// was never asked for, or was evicted, and is fetched when it is asked for.
+    /// What a stored manifest or a tag names and the store does not hold. Nothing is wrong with
+    /// that: it was never asked for, or was evicted, and is fetched when it is asked for.
     pub missing: Vec<Missing>,
 }
 
@@ -77,7 +77,7 @@ pub enum Kind {
     BrokenLink,
     /// What is written beside a manifest's link is no media type.
     MediaType,
-    /// A tag points to a manifest that the repository may not open, or that is not stored.
+    /// A tag points to a manifest that the repository may not open, or that is corrupt.
     DanglingTag,
 }
 
@@ -86,7 +86,7 @@ pub enum Kind {
 pub struct Missing {
     /// `<upstream>/<name>`.
     pub repository: String,
-    /// The manifest that names it.
+    /// The manifest that names it: its digest, or the tag that points to it.
     pub manifest: String,
     /// What it names.
     pub digest: String,
@@ -117,6 +117,7 @@ pub fn verify(
         layout,
         repair,
         good: HashSet::new(),
+        bad: HashSet::new(),
         report: Report::default(),
     };
     check.blobs(progress)?;
@@ -132,6 +133,7 @@ struct Check {
     layout: Layout,
     repair: bool,
     good: HashSet<Digest>,
+    bad: HashSet<Digest>,
     report: Report,
 }
 
@@ -140,6 +142,15 @@ enum Verdict {
     Right,
     Wrong(Kind, String),
     Gone,
+}
+
+/// What a tag points to.
+enum Pointer {
+    /// A manifest that is stored, or nothing.
+    Right,
+    /// A manifest that is not stored: it was evicted, or a file was lost.
+    Missing(Digest),
+    Wrong(String),
 }
 
 impl Check {
@@ -173,6 +184,7 @@ impl Check {
                         matches!(again, Verdict::Wrong(..))
                     })?;
                     self.report.problems.extend(found);
+                    self.bad.insert(digest);
                 }
             }
             self.report.blobs += 1;
@@ -242,35 +254,50 @@ impl Check {
     fn tags(&mut self, repository: &FoundRepository) -> Result<(), Error> {
         for (tag, folder) in walk::tags(&repository.folder)? {
             self.report.links += 1;
-            let Some(detail) = self.fault_of_tag(repository, &folder) else {
-                continue;
+            let detail = match self.look_at_tag(repository, &folder) {
+                Pointer::Right => continue,
+                Pointer::Missing(digest) => {
+                    self.report.missing.push(Missing {
+                        repository: repository.display(),
+                        manifest: tag.to_string(),
+                        digest: digest.to_string(),
+                    });
+                    continue;
+                }
+                Pointer::Wrong(detail) => detail,
             };
             let subject = format!("{}:{tag}", repository.display());
             let problem = Problem::new(Kind::DanglingTag, subject, detail);
             let found = self.mend(problem, folder.path(), |taken| {
                 let folder = TagFolder::at(taken.to_path_buf());
-                self.fault_of_tag(repository, &folder).is_some()
+                matches!(self.look_at_tag(repository, &folder), Pointer::Wrong(_))
             })?;
             self.report.problems.extend(found);
         }
         Ok(())
     }
 
-    fn fault_of_tag(&self, repository: &FoundRepository, folder: &TagFolder) -> Option<String> {
+    fn look_at_tag(&self, repository: &FoundRepository, folder: &TagFolder) -> Pointer {
         let digest = match links::look(&folder.current()) {
             Ok(Some(Some((_, digest)))) => digest,
-            Ok(Some(None)) => return Some("it holds no digest".to_owned()),
-            Ok(None) => return None,
-            Err(error) => return Some(format!("it can't be read: {error}")),
+            Ok(Some(None)) => return Pointer::Wrong("it holds no digest".to_owned()),
+            Ok(None) => return Pointer::Right,
+            Err(error) => return Pointer::Wrong(format!("it can't be read: {error}")),
         };
         let revision = repository.folder.revision(&digest);
         if !links::is_link(&revision, &digest).unwrap_or_default() {
-            return Some(format!("it points to {digest}, which is not linked"));
+            return Pointer::Wrong(format!("it points to {digest}, which is not linked"));
         }
         // Beside a process that serves, it may have been stored since it was looked for.
         let stored = self.good.contains(&digest)
             || walk::manifest(&self.layout, &digest).is_ok_and(|content| content.is_some());
-        (!stored).then(|| format!("it points to {digest}, which is not stored"))
+        if stored {
+            Pointer::Right
+        } else if self.bad.contains(&digest) {
+            Pointer::Wrong(format!("it points to {digest}, which is corrupt"))
+        } else {
+            Pointer::Missing(digest)
+        }
     }
 
     /// The problem as it is to be reported: removed, where that is asked for; `None` where it is

@@ -7,5 +7,6 @@ mod commands;
 mod debug;
 mod echo;
 mod known;
+mod logins;
 mod scene;
 mod serving;
