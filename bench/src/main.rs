@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::Parser;
 
 mod corpus;
+mod faults;
 mod link;
 mod load;
 mod machine;
@@ -25,6 +26,9 @@ mod table;
 enum Command {
     /// Cold and stored blobs, manifests, herds, memory and CPU of the proxy.
     Serve(Options),
+    /// The same faults against tidegate and docker-registry: what clients see, what the upstream
+    /// is asked.
+    Faults(faults::Options),
 }
 
 /// What to run, and how often.
@@ -67,7 +71,13 @@ impl Options {
 }
 
 fn main() -> anyhow::Result<()> {
-    let Command::Serve(options) = Command::parse();
+    let options = match Command::parse() {
+        Command::Serve(options) => options,
+        Command::Faults(options) => {
+            print!("{}", faults::run(&options)?);
+            return Ok(());
+        }
+    };
     let report = run::run(&options)?;
     print!("{}", table::render(&report));
     if let Some(path) = &options.json {
