@@ -12,10 +12,12 @@ pub mod admin;
 pub mod front;
 
 pub mod flow;
+pub mod login;
 
 pub mod registry;
 pub mod store;
 
 pub mod ledger;
 
+pub mod files;
 pub mod oci;

@@ -9,11 +9,11 @@ const FLOORS: [&[&str]; 9] = [
     &["app"],
     &["config"],
     &["front", "admin", "prefetch", "tap", "report"],
-    &["flow"],
+    &["flow", "login"],
     &["target"],
     &["store", "registry"],
     &["ledger"],
-    &["oci"],
+    &["oci", "files"],
 ];
 
 #[test]

@@ -1,3 +1,6 @@
+use std::net::IpAddr;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::HeaderValue;
 use http::Method;
@@ -8,6 +11,9 @@ use http::header;
 use http_body_util::Full;
 use serde_json::json;
 
+use crate::login::Login;
+use crate::login::Refusal;
+
 use super::Readiness;
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -17,26 +23,63 @@ const INDEX: &str = "tidegate\n\n\
     /readyz         whether it can serve, and why not\n\
     /api/v1/status  version, store and upstreams, as JSON\n";
 
-/// Answers one request.
-pub(super) async fn answer<B>(
-    request: &Request<B>,
-    readiness: &Readiness,
-) -> Response<Full<Bytes>> {
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let text = "only GET and HEAD are answered here\n";
-        let mut refusal = respond(StatusCode::METHOD_NOT_ALLOWED, TEXT, text);
-        let allow = HeaderValue::from_static("GET, HEAD");
-        refusal.headers_mut().insert(header::ALLOW, allow);
-        return refusal;
+/// Answers what one client asks.
+#[derive(Clone, Debug)]
+pub(super) struct Desk {
+    pub(super) readiness: Readiness,
+    pub(super) login: Option<Arc<Login>>,
+    pub(super) client: IpAddr,
+}
+
+impl Desk {
+    /// Answers one request.
+    pub(super) async fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            let text = "only GET and HEAD are answered here\n";
+            let mut refusal = respond(StatusCode::METHOD_NOT_ALLOWED, TEXT, text);
+            let allow = HeaderValue::from_static("GET, HEAD");
+            refusal.headers_mut().insert(header::ALLOW, allow);
+            return refusal;
+        }
+        let path = request.uri().path();
+        // Whoever watches over the process has no login.
+        if path == "/healthz" {
+            return respond(StatusCode::OK, TEXT, "ok\n");
+        }
+        if let Some(login) = &self.login
+            && let Err(refusal) = login.admit(request.headers(), self.client).await
+        {
+            return refuse(refusal);
+        }
+        match path {
+            "/" => respond(StatusCode::OK, TEXT, INDEX),
+            "/readyz" => ready(&self.readiness).await,
+            "/api/v1/status" => respond(StatusCode::OK, JSON, self.readiness.status().to_string()),
+            path => {
+                let text = format!("there is nothing at '{path}'; see /\n");
+                respond(StatusCode::NOT_FOUND, TEXT, text)
+            }
+        }
     }
-    match request.uri().path() {
-        "/" => respond(StatusCode::OK, TEXT, INDEX),
-        "/healthz" => respond(StatusCode::OK, TEXT, "ok\n"),
-        "/readyz" => ready(readiness).await,
-        "/api/v1/status" => respond(StatusCode::OK, JSON, readiness.status().to_string()),
-        path => {
-            let text = format!("there is nothing at '{path}'; see /\n");
-            respond(StatusCode::NOT_FOUND, TEXT, text)
+}
+
+fn refuse(refusal: Refusal) -> Response<Full<Bytes>> {
+    match refusal {
+        Refusal::Missing | Refusal::Wrong => {
+            let text = "log in, as a user of server.admin_login\n";
+            let mut answer = respond(StatusCode::UNAUTHORIZED, TEXT, text);
+            let challenge = HeaderValue::from_static("Basic realm=\"tidegate admin\"");
+            answer
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, challenge);
+            answer
+        }
+        Refusal::Throttled(pause) => {
+            let text = "too many logins were wrong; try again later\n";
+            let mut answer = respond(StatusCode::TOO_MANY_REQUESTS, TEXT, text);
+            let seconds = HeaderValue::from(pause.as_secs() + 1);
+            answer.headers_mut().insert(header::RETRY_AFTER, seconds);
+            answer
         }
     }
 }

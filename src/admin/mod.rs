@@ -1,13 +1,14 @@
 //! The admin listener: whether the proxy is alive, whether it can serve, and how it does.
 //!
 //! It has its own listener, so that it answers however busy the front is, and never where clients
-//! are.
+//! are. It may have a login of its own.
 
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -19,16 +20,23 @@ use tokio::net::TcpListener;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
+use crate::login;
+use crate::login::Login;
+
 mod answer;
 mod readiness;
 
 pub use readiness::Readiness;
+
+use answer::Desk;
 
 /// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// The address; `None` for no admin listener.
     pub listen: Option<SocketAddr>,
+    /// Who may look; `None` lets everybody who gets there. `/healthz` is for everybody.
+    pub login: Option<login::Config>,
 }
 
 /// The listening admin listener, or none.
@@ -36,6 +44,7 @@ pub struct Config {
 pub struct Admin {
     listener: Option<TcpListener>,
     readiness: Readiness,
+    login: Option<Arc<Login>>,
 }
 
 /// How long a client may take for a request's header.
@@ -49,6 +58,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: Some(SocketAddr::from(([127, 0, 0, 1], 5001))),
+            login: None,
         }
     }
 }
@@ -57,8 +67,9 @@ impl Admin {
     /// Listens, and answers nobody yet.
     ///
     /// # Errors
-    /// When the address can't be listened on; it is named.
+    /// When the address can't be listened on, or the files of users can't be used; it is named.
     pub async fn bind(config: Config, readiness: Readiness) -> io::Result<Self> {
+        let login = config.login.map(Login::load).transpose()?;
         let listener = match config.listen {
             None => None,
             Some(address) => {
@@ -69,6 +80,7 @@ impl Admin {
         Ok(Self {
             listener,
             readiness,
+            login: login.map(Arc::new),
         })
     }
 
@@ -90,8 +102,13 @@ impl Admin {
                 () = &mut shutdown => return,
                 Some(_) = connections.join_next() => {}
                 accepted = listener.accept(), if connections.len() < CONNECTIONS => match accepted {
-                    Ok((stream, _)) => {
-                        connections.spawn(serve(stream, self.readiness.clone()));
+                    Ok((stream, peer)) => {
+                        let desk = Desk {
+                            readiness: self.readiness.clone(),
+                            login: self.login.clone(),
+                            client: peer.ip(),
+                        };
+                        connections.spawn(serve(stream, desk));
                     }
                     Err(error) => {
                         tracing::debug!("the admin listener can't accept for now: {error}");
@@ -103,10 +120,10 @@ impl Admin {
     }
 }
 
-async fn serve(stream: TcpStream, readiness: Readiness) {
+async fn serve(stream: TcpStream, desk: Desk) {
     let service = service_fn(|request: http::Request<Incoming>| {
-        let readiness = readiness.clone();
-        async move { Ok::<_, Infallible>(answer::answer(&request, &readiness).await) }
+        let desk = desk.clone();
+        async move { Ok::<_, Infallible>(desk.answer(&request).await) }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())

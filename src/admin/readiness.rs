@@ -7,6 +7,7 @@ use serde_json::json;
 use tokio::sync::Mutex;
 
 use crate::flow::PullThrough;
+use crate::registry::Limit;
 use crate::store::Store;
 
 /// What the admin listener knows of the proxy. All clones know the same.
@@ -96,6 +97,7 @@ impl Readiness {
                 "mismatches": upstream.mismatches,
                 "resumes": upstream.resumes,
                 "retries": upstream.retries,
+                "limits": upstream.limits.iter().map(limit).collect::<Value>(),
             });
             if let Some((since, problem)) = upstream.outage {
                 state["state"] = "down".into();
@@ -118,4 +120,27 @@ impl Readiness {
             "upstreams": self.upstreams(),
         })
     }
+}
+
+/// A limit of an upstream. What the upstream doesn't tell is not there.
+fn limit(limit: &Limit) -> Value {
+    let mut shown = json!({"host": *limit.host, "window": limit.window});
+    let mut show = |key: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            shown[key] = value;
+        }
+    };
+    let seconds =
+        |duration: Duration| json!(duration.as_secs() + u64::from(duration.subsec_nanos() > 0));
+    show("paused_seconds", limit.paused.map(seconds));
+    if let Some(quota) = &limit.quota {
+        show("limit", quota.limit.map(Value::from));
+        show("remaining", Some(quota.remaining.into()));
+        show("window_seconds", quota.window.map(seconds));
+        show("reset_seconds", quota.reset.map(seconds));
+        show("source", quota.source.as_deref().map(Value::from));
+        let age = quota.seen.elapsed().unwrap_or_default();
+        show("seen_seconds_ago", Some(age.as_secs().into()));
+    }
+    shown
 }

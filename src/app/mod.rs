@@ -19,6 +19,7 @@ use crate::registry;
 use crate::store;
 use crate::store::Store;
 
+mod exposure;
 mod files;
 mod registries;
 mod reload;
@@ -67,6 +68,9 @@ impl App {
     /// When a part can't be built; nothing listens any more then.
     pub async fn build(config: Config) -> Result<Self, Error> {
         files::allow_many();
+        for warning in exposure::warnings(&config) {
+            tracing::warn!("{warning}");
+        }
         let signals = Signals::listen().map_err(Error::Listen)?;
         let ledger = Ledger::new();
         let mut registries = Registries::default();

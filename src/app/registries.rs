@@ -30,6 +30,7 @@ impl Registries {
                 Ok(flow::Upstream {
                     registry: self.client(upstream, ledger)?,
                     tag_ttl: upstream.tag_ttl,
+                    auth_ttl: upstream.auth_ttl,
                     names: upstream.names.clone(),
                 })
             })

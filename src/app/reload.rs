@@ -48,6 +48,12 @@ impl Reload {
         let waiting = waiting(&self.started, &config);
         self.flow.reconfigure(config.flow, upstreams);
         self.front.reconfigure(config.front.default_upstream);
+        // Who has which name is for a restart to change: the new rules may be about other names.
+        if config.front.login == self.started.front.login
+            && config.front.tls == self.started.front.tls
+        {
+            self.front.give_access(config.front.access);
+        }
         Ok(waiting)
     }
 }
@@ -69,7 +75,17 @@ fn waiting(old: &Config, new: &Config) -> Vec<&'static str> {
             "server.max_connections",
             front.max_connections != new.front.max_connections,
         ),
+        (
+            "server.max_connections_per_client",
+            front.max_connections_per_client != new.front.max_connections_per_client,
+        ),
+        (
+            "server.max_streams",
+            front.max_streams != new.front.max_streams,
+        ),
+        ("server.login", front.login != new.front.login),
         ("server.admin", old.admin.listen != new.admin.listen),
+        ("server.admin_login", old.admin.login != new.admin.login),
         (
             "server.drain_timeout",
             old.drain_timeout != new.drain_timeout,

@@ -1,3 +1,4 @@
+use std::io;
 use std::io::Write as _;
 use std::path::Path;
 
@@ -16,6 +17,8 @@ use crate::config::Source;
 use crate::config::Upstream;
 use crate::ledger::FlowId;
 use crate::ledger::Ledger;
+use crate::login;
+use crate::login::Login;
 use crate::registry;
 use crate::registry::Registry;
 
@@ -37,6 +40,8 @@ pub(super) struct CheckArgs {
 #[derive(Serialize)]
 struct Report {
     configuration: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    logins: Vec<Finding>,
     store: Finding,
     upstreams: Vec<Finding>,
 }
@@ -59,6 +64,13 @@ pub(super) async fn run(args: &CheckArgs, source: &Source) -> Result<Exit, Failu
     }
     let registries = config.upstreams.iter().map(client);
     let registries = registries.collect::<Result<Vec<_>, _>>()?;
+    let logins = [
+        login("login", config.front.login.as_ref()),
+        login("admin_login", config.admin.login.as_ref()),
+    ];
+    let logins = logins.into_iter().filter_map(Result::transpose);
+    let logins = logins.collect::<Result<Vec<_>, _>>();
+    let logins = logins.map_err(Failure::misused)?;
     let store = store(&config);
     let upstreams = if args.offline {
         Vec::new()
@@ -67,6 +79,7 @@ pub(super) async fn run(args: &CheckArgs, source: &Source) -> Result<Exit, Failu
     };
     let report = Report {
         configuration: source.to_string(),
+        logins,
         store,
         upstreams,
     };
@@ -75,7 +88,8 @@ pub(super) async fn run(args: &CheckArgs, source: &Source) -> Result<Exit, Failu
     } else {
         let mut out = std::io::stdout().lock();
         writeln!(out, "ok      configuration: {}", report.configuration)?;
-        for finding in std::iter::once(&report.store).chain(&report.upstreams) {
+        let store = std::iter::once(&report.store);
+        for finding in report.logins.iter().chain(store).chain(&report.upstreams) {
             finding.write(&mut out)?;
         }
     }
@@ -92,6 +106,25 @@ async fn running(config: &Config) -> Result<Exit, Failure> {
             "server.admin has no fixed address, so that a running instance can't be asked"
         ))),
     }
+}
+
+/// Reads the files of users and tokens.
+fn login(name: &str, config: Option<&login::Config>) -> io::Result<Option<Finding>> {
+    let Some(config) = config else {
+        return Ok(None);
+    };
+    let (users, tokens) = Login::load(config.clone())?.count();
+    let certificates = if config.certificates {
+        ", and client certificates"
+    } else {
+        ""
+    };
+    Ok(Some(Finding {
+        name: name.to_owned(),
+        ok: true,
+        detail: format!("{users} users with passwords, {tokens} tokens{certificates}"),
+        advice: None,
+    }))
 }
 
 /// Writes a file where the store is, or would be, and removes it. The store itself stays closed:
@@ -128,9 +161,15 @@ fn client(upstream: &Upstream) -> Result<Registry, app::Error> {
 
 async fn ping(registry: &Registry) -> Finding {
     let url = &registry.config().url;
-    let answer = registry.ping(FlowId::next()).await;
-    let (ok, detail, advice) = match answer {
+    let is_own = registry.config().credentials == registry::Credentials::Passthrough;
+    let (ok, detail, advice) = match registry.ping(FlowId::next()).await {
         Ok(()) => (true, format!("{url} answers and lets us in"), None),
+        // With nobody's credentials, that is how it should be.
+        Err(registry::Error::Refused { status: 401, .. }) if is_own => (
+            true,
+            format!("{url} answers, and clients sign in there"),
+            None,
+        ),
         Err(error) => (false, format!("{url}: {error}"), Some(advice(&error))),
     };
     Finding {

@@ -30,7 +30,8 @@ pub(super) struct LogArgs {
         value_name = "FORMAT"
     )]
     log_format: Format,
-    /// Log more: the requests that are sent upstream; twice for the libraries too
+    /// Log more: the requests that are sent upstream; twice for the libraries too, thrice all of
+    /// ours
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
     /// Log warnings and errors only
@@ -81,7 +82,8 @@ impl LogArgs {
             (_, 0) => (Level::INFO, Level::WARN),
             (_, 1) => (Level::DEBUG, Level::INFO),
             (_, 2) => (Level::DEBUG, Level::DEBUG),
-            _ => (Level::TRACE, Level::TRACE),
+            // What HTTP libraries trace may hold headers, and these hold secrets.
+            _ => (Level::TRACE, Level::DEBUG),
         };
         Targets::new()
             .with_default(others)
@@ -121,6 +123,7 @@ mod tests {
         assert_eq!(logs(true, 0), [true, false, false, false, false]);
         assert_eq!(logs(false, 0), [true, true, false, false, false]);
         assert_eq!(logs(false, 1), [true, true, true, true, false]);
-        assert_eq!(logs(false, 3), [true; 5]);
+        assert_eq!(logs(false, 2), [true, true, true, true, false]);
+        assert_eq!(logs(false, 9), [true, true, true, true, false]);
     }
 }

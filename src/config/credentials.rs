@@ -23,10 +23,14 @@ pub(super) struct Table {
     file: Option<PathBuf>,
 }
 
-const WANTED: &str =
-    r#""docker-config", "anonymous", { username, password }, { token }, { helper } or { file }"#;
+const WANTED: &str = r#""docker-config", "anonymous", "passthrough", { username, password }, { token }, { helper } or { file }"#;
 
 impl Form {
+    /// Whether each client's own credentials are passed on.
+    pub(super) fn is_passthrough(&self) -> bool {
+        self.0 == Credentials::Passthrough
+    }
+
     /// With the file's path relative to `folder`.
     pub(super) fn within(self, folder: &Path) -> Credentials {
         match self.0 {
@@ -98,9 +102,7 @@ impl<'de> Deserialize<'de> for Form {
                 match text {
                     "docker-config" => Ok(Form(Credentials::DockerConfig)),
                     "anonymous" => Ok(Form(Credentials::Anonymous)),
-                    "passthrough" => Err(E::custom(
-                        r#""passthrough" is not supported in this version yet"#,
-                    )),
+                    "passthrough" => Ok(Form(Credentials::Passthrough)),
                     // It may be a secret at the wrong place: it is not repeated.
                     _ => Err(E::custom(format!(
                         "there is no such choice; this must be {WANTED}"

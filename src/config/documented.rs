@@ -32,6 +32,8 @@ fn the_example_is_the_default() {
 fn the_example_stands_with_all_keys_in_place() {
     let config = parse(&uncommented(EXAMPLE));
     assert!(config.front.tls.is_some());
+    assert!(config.front.login.is_some() && config.admin.login.is_some());
+    assert!(!config.front.access.is_open());
     assert_eq!(config.upstreams.len(), upstream::BUILT_IN.len() + 5);
 }
 
@@ -65,6 +67,7 @@ fn every_key_is_documented() {
             let row = [
                 format!("| `{key}` |"),
                 format!("| `tls.{key}` |"),
+                format!("| `login.{key}` |"),
                 format!("{{ {key} = "),
                 format!(", {key} = "),
             ];
@@ -76,14 +79,17 @@ fn every_key_is_documented() {
 }
 
 /// The keys of each table, as the deserializer knows them, by the table that documents them.
-fn tables() -> [(&'static str, &'static [&'static str]); 6] {
+fn tables() -> [(&'static str, &'static [&'static str]); 9] {
     [
         ("[server]", fields::<file::Server>()),
         ("[server]", fields::<file::Tls>()),
+        ("[server]", fields::<file::Login>()),
+        ("[server]", fields::<file::AdminLogin>()),
         ("[store]", fields::<file::Store>()),
         ("[defaults]", fields::<file::Defaults>()),
         ("[[upstream]]", fields::<file::Upstream>()),
         ("[[upstream]]", fields::<credentials::Table>()),
+        ("[[access]]", fields::<file::Access>()),
     ]
 }
 

@@ -20,14 +20,7 @@ use super::value::Ttl;
 use super::value::Wait;
 
 /// Keys that are known, but refused: they are not offered as a correction either.
-pub(super) const LATER: [&str; 6] = [
-    "target",
-    "prefetch",
-    "intercept",
-    "login",
-    "rate",
-    "bandwidth",
-];
+pub(super) const LATER: [&str; 5] = ["target", "prefetch", "intercept", "rate", "bandwidth"];
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -40,6 +33,8 @@ pub(super) struct File {
     pub(super) defaults: Defaults,
     #[serde(default)]
     pub(super) upstream: Vec<Upstream>,
+    #[serde(default)]
+    pub(super) access: Vec<Access>,
     #[serde(default, rename = "target")]
     _target: Option<Later>,
     #[serde(default, rename = "prefetch")]
@@ -56,10 +51,12 @@ pub(super) struct Server {
     pub(super) header_timeout: Option<Wait>,
     pub(super) idle_timeout: Option<Wait>,
     pub(super) max_connections: Option<Count>,
+    pub(super) max_connections_per_client: Option<Count>,
+    pub(super) max_streams: Option<Count>,
+    pub(super) login: Option<Spanned<Login>>,
+    pub(super) admin_login: Option<Spanned<AdminLogin>>,
     #[serde(default, rename = "intercept")]
     _intercept: Option<Later>,
-    #[serde(default, rename = "login")]
-    _login: Option<Later>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -68,6 +65,30 @@ pub(super) struct Tls {
     pub(super) cert: PathBuf,
     pub(super) key: PathBuf,
     pub(super) client_ca: Option<PathBuf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Login {
+    pub(super) htpasswd: Option<PathBuf>,
+    pub(super) tokens: Option<PathBuf>,
+    #[serde(default)]
+    pub(super) certificates: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AdminLogin {
+    pub(super) htpasswd: Option<PathBuf>,
+    pub(super) tokens: Option<PathBuf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Access {
+    pub(super) who: Spanned<Vec<Spanned<Pattern>>>,
+    pub(super) allow: Spanned<Vec<Spanned<Pattern>>>,
+    pub(super) deny: Option<Spanned<Vec<Spanned<Pattern>>>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -82,6 +103,7 @@ pub(super) struct Store {
 #[serde(deny_unknown_fields)]
 pub(super) struct Defaults {
     pub(super) tag_ttl: Option<Ttl>,
+    pub(super) auth_ttl: Option<Ttl>,
     pub(super) negative_ttl: Option<Ttl>,
     pub(super) on_disconnect: Option<Leaving>,
     pub(super) connect_timeout: Option<Wait>,
@@ -100,12 +122,15 @@ pub(super) struct Upstream {
     #[serde(default)]
     pub(super) plain_http: bool,
     #[serde(default)]
+    pub(super) allow_private: bool,
+    #[serde(default)]
     pub(super) allow: Vec<Pattern>,
     #[serde(default)]
     pub(super) deny: Vec<Pattern>,
     #[serde(default)]
     pub(super) fallback: Vec<Spanned<Location>>,
     pub(super) tag_ttl: Option<Ttl>,
+    pub(super) auth_ttl: Option<Ttl>,
     pub(super) max_concurrent: Option<Count>,
     pub(super) connect_timeout: Option<Wait>,
     pub(super) header_timeout: Option<Wait>,

@@ -16,13 +16,14 @@ use crate::admin;
 use crate::flow;
 use crate::flow::OnDisconnect;
 use crate::front;
-use crate::oci::UpstreamName;
+use crate::login::Access;
 use crate::store;
 
 mod credentials;
 mod error;
 mod expand;
 mod file;
+mod login;
 mod place;
 mod upstream;
 mod value;
@@ -38,6 +39,8 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(25);
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(2 * 60);
 const MAX_CONNECTIONS: usize = 10_000;
+const MAX_CONNECTIONS_PER_CLIENT: usize = 2_000;
+const MAX_STREAMS: u32 = 100;
 const STORE_PATH: &str = "tidegate-data";
 const STORE_SIZE: u64 = 50 << 30;
 const NEGATIVE_TTL: Duration = Duration::from_secs(30);
@@ -133,17 +136,19 @@ fn broken(error: &toml::de::Error, text: &str) -> Flaw {
 
 /// Gives each floor its own; paths are relative to `folder`.
 fn build(file: File, folder: &Path) -> Result<Config, Flaw> {
-    let (upstreams, default) = upstream::all(file.upstream, &file.defaults, folder)?;
+    let (upstreams, default_upstream) = upstream::all(file.upstream, &file.defaults, folder)?;
     let defaults = file.defaults;
+    let mut front = front(&file.server, folder)?;
+    if let (Some(login), Some(config)) = (&file.server.login, &front.login) {
+        login::refuse_two_logins(login, config, &upstreams)?;
+    }
+    let users_have_names = front.login.is_some() || client_ca(&file.server).is_some();
+    front.access = login::access(file.access, users_have_names, &upstreams)?;
+    front.default_upstream = default_upstream;
     Ok(Config {
-        admin: admin::Config {
-            listen: match file.server.admin {
-                Some(switch) => switch.0,
-                None => Some(loopback(ADMIN_PORT)),
-            },
-        },
+        admin: admin(&file.server, folder)?,
         drain_timeout: file.server.drain_timeout.map_or(DRAIN_TIMEOUT, |ttl| ttl.0),
-        front: front(file.server, folder, default)?,
+        front,
         store: store(file.store, folder)?,
         flow: flow::Config {
             negative_ttl: defaults.negative_ttl.map_or(NEGATIVE_TTL, |ttl| ttl.0),
@@ -155,35 +160,59 @@ fn build(file: File, folder: &Path) -> Result<Config, Flaw> {
     })
 }
 
-fn front(
-    server: file::Server,
-    folder: &Path,
-    default_upstream: Option<UpstreamName>,
-) -> Result<front::Config, Flaw> {
-    let listen = match server.listen {
+fn admin(server: &file::Server, folder: &Path) -> Result<admin::Config, Flaw> {
+    let login = server.admin_login.as_ref();
+    Ok(admin::Config {
+        listen: match server.admin {
+            Some(switch) => switch.0,
+            None => Some(loopback(ADMIN_PORT)),
+        },
+        login: login.map(|login| login::admin(login, folder)).transpose()?,
+    })
+}
+
+/// The front's, without what depends on the upstreams.
+fn front(server: &file::Server, folder: &Path) -> Result<front::Config, Flaw> {
+    let listen = match &server.listen {
         Some(list) if list.get_ref().0.is_empty() => {
             return Err(Flaw::at(
-                &list,
+                list,
                 "the list is empty; write one address at least",
             ));
         }
-        Some(list) => list.into_inner().0.into_iter().map(|one| one.0).collect(),
+        Some(list) => list.get_ref().0.iter().map(|one| one.0).collect(),
         None => vec![loopback(PORT)],
     };
+    let has_client_ca = client_ca(server).is_some();
+    let login = server.login.as_ref();
+    let count = |key: Option<value::Count>, usual: usize| key.map_or(usual, |count| count.0);
     Ok(front::Config {
         listen,
-        tls: server.tls.map(|tls| front::Tls {
-            cert: folder.join(tls.cert),
-            key: folder.join(tls.key),
-            client_ca: tls.client_ca.map(|path| folder.join(path)),
+        tls: server.tls.as_ref().map(|tls| front::Tls {
+            cert: folder.join(&tls.cert),
+            key: folder.join(&tls.key),
+            client_ca: tls.client_ca.as_ref().map(|path| folder.join(path)),
         }),
-        default_upstream,
         header_timeout: server.header_timeout.map_or(HEADER_TIMEOUT, |wait| wait.0),
         idle_timeout: server.idle_timeout.map_or(IDLE_TIMEOUT, |wait| wait.0),
-        max_connections: server
-            .max_connections
-            .map_or(MAX_CONNECTIONS, |count| count.0),
+        max_connections: count(server.max_connections, MAX_CONNECTIONS),
+        max_connections_per_client: count(
+            server.max_connections_per_client,
+            MAX_CONNECTIONS_PER_CLIENT,
+        ),
+        max_streams: server.max_streams.map_or(MAX_STREAMS, |count| {
+            u32::try_from(count.0).unwrap_or(u32::MAX)
+        }),
+        login: login
+            .map(|login| login::front(login, has_client_ca, folder))
+            .transpose()?,
+        default_upstream: None,
+        access: Access::default(),
     })
+}
+
+fn client_ca(server: &file::Server) -> Option<&PathBuf> {
+    server.tls.as_ref()?.client_ca.as_ref()
 }
 
 fn store(store: file::Store, folder: &Path) -> Result<store::Config, Flaw> {

@@ -56,6 +56,41 @@ const WRONG: &[(&str, usize, &str)] = &[
     ),
     ("[server\n", 1, "unclosed table, expected `]`"),
     (
+        "[server]\nmax_streams = 0",
+        2,
+        "server.max_streams: this must be 1 or more",
+    ),
+    (
+        "[server]\nlogin = {}",
+        2,
+        "server.login: nobody could log in; write `htpasswd`",
+    ),
+    (
+        "[server]\nlogin = \"users\"",
+        2,
+        "server.login: this is a string, but it must be",
+    ),
+    (
+        "[server]\nlogin = { htpaswd = \"users\" }",
+        2,
+        "server.login.htpaswd: there is no such key; did you mean `htpasswd`?",
+    ),
+    (
+        "[server]\nlogin = { certificates = true }",
+        2,
+        "server.login: `certificates` needs `tls.client_ca`",
+    ),
+    (
+        "[server]\nadmin_login = {}",
+        2,
+        "server.admin_login: nobody could log in; write `htpasswd` or `tokens`",
+    ),
+    (
+        "[[access]]\nwho = [\"*\"]\nallow = [\"*\"]",
+        2,
+        "access.who: users have no names without a login; set `server.login`",
+    ),
+    (
         "[sever]\n",
         1,
         "sever: there is no such key; did you mean `server`?",
@@ -116,6 +151,11 @@ const WRONG_UPSTREAM: &[(&str, usize, &str)] = &[
         "upstream.fallback: plain http:// is refused",
     ),
     (
+        "name = \"a.io\"\ncredentials = \"passthrough\"\nfallback = [\"https://b.io\"]",
+        4,
+        "upstream.fallback: what clients sign in with is for `url` alone",
+    ),
+    (
         "name = \"a.io\"\nallow = [\"{a\"]",
         3,
         "upstream.allow: unclosed alternate group",
@@ -157,15 +197,49 @@ const WRONG_UPSTREAM: &[(&str, usize, &str)] = &[
     ),
 ];
 
+/// The same, of what follows `[[access]]` in the third line, where there is a login.
+const WRONG_ACCESS: &[(&str, usize, &str)] = &[
+    ("who = [\"a\"]", 3, "access: the key `allow` is missing"),
+    (
+        "who = []\nallow = [\"*\"]",
+        4,
+        "access.who: the list is empty",
+    ),
+    (
+        "who = [\"a\"]\nallow = []",
+        5,
+        "access.allow: the list is empty; for all, write allow",
+    ),
+    (
+        "who = [\"{a\"]\nallow = [\"*\"]",
+        4,
+        "access.who: unclosed alternate group",
+    ),
+    (
+        "who = [\"a\"]\nallow = [\"library/*\"]",
+        5,
+        "access.allow: no upstream is called library; a pattern begins with",
+    ),
+    (
+        "who = [\"a\"]\nallow = [\"*\"]\ndeny = [\"docker.io\"]",
+        6,
+        "access.deny: for all of this upstream write \"docker.io/*\"",
+    ),
+];
+
 #[test]
 fn an_error_names_file_line_and_key() {
     let upstreams = WRONG_UPSTREAM
         .iter()
         .map(|(text, line, said)| (format!("[[upstream]]\n{text}"), line, said));
+    let accesses = WRONG_ACCESS.iter().map(|(text, line, said)| {
+        let login = "[server]\nlogin = { htpasswd = \"users\" }";
+        (format!("{login}\n[[access]]\n{text}"), line, said)
+    });
     let others = WRONG
         .iter()
         .map(|(text, line, said)| ((*text).to_owned(), line, said));
-    for (text, line, said) in others.chain(upstreams) {
+    for (text, line, said) in others.chain(upstreams).chain(accesses) {
         let whole = format!("/etc/tidegate/proxy.toml:{line}: {said}");
         let refused = refusal(&text);
         assert!(
@@ -187,11 +261,6 @@ fn what_comes_later_is_refused() {
             "server.intercept",
         ),
         (
-            "[server]\nlogin = { htpasswd = \"users\" }",
-            2,
-            "server.login",
-        ),
-        (
             "[[upstream]]\nname = \"a\"\nrate = \"100/s\"",
             3,
             "upstream.rate",
@@ -200,11 +269,6 @@ fn what_comes_later_is_refused() {
             "[[upstream]]\nname = \"a\"\nbandwidth = \"1MB/s\"",
             3,
             "upstream.bandwidth",
-        ),
-        (
-            "[[upstream]]\nname = \"a\"\ncredentials = \"passthrough\"",
-            3,
-            "upstream.credentials",
         ),
     ] {
         let said = refusal(text);

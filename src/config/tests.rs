@@ -1,4 +1,6 @@
 use super::*;
+use crate::login;
+use crate::login::Rule;
 use crate::registry::Credentials;
 use crate::registry::Secret;
 
@@ -63,6 +65,15 @@ fn every_key_arrives() {
         header_timeout = "3s"
         idle_timeout = "4s"
         max_connections = 5
+        max_connections_per_client = 3
+        max_streams = 7
+        login = { htpasswd = "users", tokens = "/run/tokens", certificates = true }
+        admin_login = { tokens = "admins" }
+
+        [[access]]
+        who = ["alice", "ci-*"]
+        allow = ["docker.io/*", "c*"]
+        deny = ["corp.example:8443/x"]
 
         [store]
         enabled = true
@@ -71,6 +82,7 @@ fn every_key_arrives() {
 
         [defaults]
         tag_ttl = "1h"
+        auth_ttl = "1m"
         negative_ttl = "0s"
         on_disconnect = "abort"
         connect_timeout = "1s"
@@ -87,10 +99,12 @@ fn every_key_arrives() {
         credentials = { username = "me", password = "${SECRET}" }
         ca = "corp.crt"
         plain_http = true
+        allow_private = true
         allow = ["library/*"]
         deny = ["library/secret"]
         fallback = ["https://mirror.gcr.io"]
         tag_ttl = "2h"
+        auth_ttl = "0s"
         max_concurrent = 3
         connect_timeout = "8s"
         header_timeout = "9s"
@@ -115,8 +129,23 @@ fn every_key_arrives() {
             header_timeout: secs(3),
             idle_timeout: secs(4),
             max_connections: 5,
+            max_connections_per_client: 3,
+            max_streams: 7,
+            login: Some(login::Config {
+                htpasswd: Some("/etc/tidegate/users".into()),
+                tokens: Some("/run/tokens".into()),
+                certificates: true,
+            }),
+            access: Access::new(vec![Rule {
+                who: vec!["alice".into(), "ci-*".into()],
+                allow: vec!["docker.io/*".into(), "c*".into()],
+                deny: vec!["corp.example:8443/x".into()],
+            }])
+            .unwrap(),
         }
     );
+    let admin_login = config.admin.login.unwrap();
+    assert_eq!(admin_login.tokens, Some("/etc/tidegate/admins".into()));
     assert_eq!(config.admin.listen, None);
     assert_eq!(config.drain_timeout, secs(60));
     assert_eq!(config.store.path, Path::new("/var/lib/tidegate"));
@@ -128,6 +157,7 @@ fn every_key_arrives() {
         panic!("{:?}", config.upstreams);
     };
     assert_eq!(hub.tag_ttl, secs(3600));
+    assert_eq!((hub.auth_ttl, corp.auth_ttl), (secs(60), secs(0)));
     assert_eq!(hub.registry.url.as_str(), "https://registry-1.docker.io/");
     let timeouts = &hub.registry.timeouts;
     assert_eq!(
@@ -150,6 +180,7 @@ fn every_key_arrives() {
         [timeouts.connect, timeouts.header, timeouts.idle_body],
         [secs(8), secs(9), secs(10)]
     );
+    assert!(!hub.registry.allow_private && corp.registry.allow_private);
     let registry = &corp.registry;
     assert_eq!(registry.url.as_str(), "http://corp.example:8443/prefix");
     assert_eq!(registry.fallback[0].as_str(), "https://mirror.gcr.io/");
@@ -162,10 +193,29 @@ fn every_key_arrives() {
 }
 
 #[test]
-fn credentials_have_six_forms() {
+fn one_header_is_not_the_login_here_and_at_an_upstream() {
+    let mut config = parse("").unwrap();
+    config.upstreams[3].registry.credentials = Credentials::Passthrough;
+    let refused = |text: &str| {
+        let keys: toml::Spanned<file::Login> = toml::de::from_str::<Keys>(text).unwrap().login;
+        let login = super::login::front(&keys, true, Path::new("")).unwrap();
+        super::login::refuse_two_logins(&keys, &login, &config.upstreams).is_err()
+    };
+    #[derive(serde::Deserialize)]
+    struct Keys {
+        login: toml::Spanned<file::Login>,
+    }
+    assert!(refused("login = { htpasswd = \"users\" }"));
+    assert!(refused("login = { tokens = \"x\", certificates = true }"));
+    assert!(!refused("login = { certificates = true }"));
+}
+
+#[test]
+fn credentials_have_seven_forms() {
     for (form, read) in [
         (r#""docker-config""#, Credentials::DockerConfig),
         (r#""anonymous""#, Credentials::Anonymous),
+        (r#""passthrough""#, Credentials::Passthrough),
         (r#"{ token = "t" }"#, Credentials::Token(Secret::new("t"))),
         (
             r#"{ helper = "ecr-login" }"#,

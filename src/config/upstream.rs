@@ -5,6 +5,7 @@ use std::time::Duration;
 use toml::Spanned;
 use url::Url;
 
+use super::credentials::Form;
 use super::file;
 use super::file::Defaults;
 use super::place::Flaw;
@@ -32,6 +33,7 @@ pub(super) const BUILT_IN: [&str; 10] = [
 ];
 
 const TAG_TTL: Duration = Duration::from_secs(5 * 60);
+const AUTH_TTL: Duration = Duration::from_secs(5 * 60);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -48,6 +50,8 @@ pub struct Upstream {
     pub registry: registry::Config,
     /// How long a tag is believed without asking again.
     pub tag_ttl: Duration,
+    /// How long a client's own permission is believed without asking again.
+    pub auth_ttl: Duration,
     /// Which repositories may be asked for.
     pub names: NameFilter,
 }
@@ -83,11 +87,13 @@ fn built_in(defaults: &Defaults) -> (Vec<Upstream>, Option<UpstreamName>) {
                     credentials: registry::Credentials::DockerConfig,
                     ca: None,
                     plain_http: false,
+                    allow_private: false,
                     max_concurrent: None,
                     timeouts: timeouts(defaults, [None, None, None]),
                     retries: RETRIES,
                 },
                 tag_ttl: tag_ttl(defaults),
+                auth_ttl: auth_ttl(defaults),
                 names: NameFilter::default(),
             })
         })
@@ -131,15 +137,7 @@ fn distinct(upstreams: &[file::Upstream]) -> Result<(), Flaw> {
 }
 
 fn one(upstream: file::Upstream, defaults: &Defaults, folder: &Path) -> Result<Upstream, Flaw> {
-    for location in upstream.url.iter().chain(&upstream.fallback) {
-        if location.get_ref().0.scheme() == "http" && !upstream.plain_http {
-            return Err(Flaw::at(
-                location,
-                "plain http:// is refused; use https://, or set plain_http = true where the \
-                 network can be trusted",
-            ));
-        }
-    }
+    check_places(&upstream)?;
     let waits = [
         upstream.connect_timeout,
         upstream.header_timeout,
@@ -156,6 +154,9 @@ fn one(upstream: file::Upstream, defaults: &Defaults, folder: &Path) -> Result<U
         tag_ttl: upstream
             .tag_ttl
             .map_or_else(|| tag_ttl(defaults), |ttl| ttl.0),
+        auth_ttl: upstream
+            .auth_ttl
+            .map_or_else(|| auth_ttl(defaults), |ttl| ttl.0),
         names,
         registry: registry::Config {
             name: upstream.name.into_inner().0,
@@ -168,11 +169,36 @@ fn one(upstream: file::Upstream, defaults: &Defaults, folder: &Path) -> Result<U
                 }),
             ca: upstream.ca.map(|ca| folder.join(ca)),
             plain_http: upstream.plain_http,
+            allow_private: upstream.allow_private,
             max_concurrent: upstream.max_concurrent.map(|count| count.0),
             timeouts: timeouts(defaults, waits),
             retries: RETRIES,
         },
     })
+}
+
+fn check_places(upstream: &file::Upstream) -> Result<(), Flaw> {
+    for location in upstream.url.iter().chain(&upstream.fallback) {
+        if location.get_ref().0.scheme() == "http" && !upstream.plain_http {
+            return Err(Flaw::at(
+                location,
+                "plain http:// is refused; use https://, or set plain_http = true where the \
+                 network can be trusted",
+            ));
+        }
+    }
+    let is_passthrough = upstream
+        .credentials
+        .as_ref()
+        .is_some_and(Form::is_passthrough);
+    match upstream.fallback.first() {
+        Some(fallback) if is_passthrough => Err(Flaw::at(
+            fallback,
+            "what clients sign in with is for `url` alone: with credentials = \"passthrough\" there \
+             is no fallback; remove one of the two",
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn names(upstream: &file::Upstream) -> Result<NameFilter, Flaw> {
@@ -193,6 +219,10 @@ fn usual_url(name: &UpstreamName) -> Result<Url, url::ParseError> {
 
 fn tag_ttl(defaults: &Defaults) -> Duration {
     defaults.tag_ttl.map_or(TAG_TTL, |ttl| ttl.0)
+}
+
+fn auth_ttl(defaults: &Defaults) -> Duration {
+    defaults.auth_ttl.map_or(AUTH_TTL, |ttl| ttl.0)
 }
 
 fn timeouts(defaults: &Defaults, own: [Option<Wait>; 3]) -> Timeouts {

@@ -155,7 +155,7 @@ impl Written for Called {
 }
 
 impl Written for Pattern {
-    const WANTED: &'static str = r#"a pattern of repository names, such as "library/*""#;
+    const WANTED: &'static str = r#"a pattern such as "library/*" or "ci-*""#;
 
     fn read(text: &str) -> Result<Self, String> {
         globset::Glob::new(text).map_err(|error| error.kind().to_string())?;

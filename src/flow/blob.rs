@@ -1,5 +1,6 @@
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::PoisonError;
 use std::time::SystemTime;
 
 use super::Body;
@@ -10,17 +11,23 @@ use super::OnDisconnect;
 use super::Passed;
 use super::Served;
 use super::Tail;
+use super::askers::Askers;
 use super::fill::Fill;
+use super::fill::Leftover;
 use super::flight::Flights;
 use super::flight::Follower;
+use super::flight::Landing;
 use super::flight::Opened;
 use super::growing::Growing;
+use super::passed::measured;
+use super::supplier::Supplier;
 use crate::ledger::Origin;
 use crate::oci::Descriptor;
 use crate::oci::Digest;
 use crate::oci::Hasher;
 use crate::oci::media;
 use crate::registry;
+use crate::registry::FetchedBlob;
 use crate::store::Blob;
 use crate::store::Store;
 
@@ -41,7 +48,7 @@ pub(super) struct BlobAsk {
     pub(super) on_disconnect: OnDisconnect,
 }
 
-/// How often a flight of another repository may fail under us before we take its error.
+/// How often a flight of another repository or caller may fail under us before we ask alone.
 const BOARDINGS: usize = 3;
 
 impl Blobs {
@@ -87,47 +94,88 @@ impl Blobs {
                 .is_some(),
         };
         if of_others {
-            self.prove(call, ask).await
+            self.prove(call, &ask.digest).await
         } else {
             Ok(None)
         }
     }
 
     /// Sees to it that the repository may open the blob: it is linked, or the upstream says so.
-    async fn prove(&self, call: &Call, ask: &BlobAsk) -> Result<Option<u64>, Error> {
-        let (repository, digest) = (&call.repository, &ask.digest);
-        if self.store.is_linked(repository, digest).await? {
+    async fn prove(&self, call: &Call, digest: &Digest) -> Result<Option<u64>, Error> {
+        let repository = &call.repository;
+        let linked = self.store.is_linked(repository, digest).await;
+        if linked.unwrap_or_else(|error| {
+            tracing::error!(%repository, %digest, "the link can't be read: {error}");
+            false
+        }) {
             return Ok(None);
         }
-        let size = self.ask_size(call, ask).await?;
+        self.vouch(call, digest).await
+    }
+
+    /// Asks the upstream, as this caller alone, whether it may have the blob: its size.
+    ///
+    /// # Errors
+    /// What the upstream said to this caller, or that it can't say.
+    pub(super) async fn vouch(&self, call: &Call, digest: &Digest) -> Result<Option<u64>, Error> {
+        let size = self.ask_size(call, digest).await?;
         let digests = std::slice::from_ref(digest);
-        self.store.link_blobs(repository, digests).await?;
+        let linked = self.store.link_blobs(&call.repository, digests).await;
+        if let Err(error) = linked {
+            tracing::error!(repository = %call.repository, %digest, "the link can't be stored: {error}");
+        }
         Ok(size)
     }
 
-    async fn ask_size(&self, call: &Call, ask: &BlobAsk) -> Result<Option<u64>, Error> {
+    /// What a fill under way has opened, where this repository may open it as well.
+    async fn coming(
+        &self,
+        call: &Call,
+        ask: &BlobAsk,
+    ) -> Result<Option<(Opened, Follower)>, Error> {
+        let Some(follower) = self.flights.find(&ask.digest) else {
+            return Ok(None);
+        };
+        let Ok(opened) = follower.opened().await else {
+            return Ok(None);
+        };
+        self.check(call, ask, (&opened, &follower)).await?;
+        Ok(Some((opened, follower)))
+    }
+
+    /// That a fill was opened for this repository is the upstream's word; that the blob is there,
+    /// or was opened for another one, is not.
+    async fn check(
+        &self,
+        call: &Call,
+        ask: &BlobAsk,
+        (opened, follower): (&Opened, &Follower),
+    ) -> Result<(), Error> {
+        let is_word = matches!(opened, Opened::Growing(_));
+        if !is_word || *follower.repository() != call.repository {
+            self.prove(call, &ask.digest).await?;
+        }
+        follower.lend(call);
+        Ok(())
+    }
+
+    async fn ask_size(&self, call: &Call, digest: &Digest) -> Result<Option<u64>, Error> {
         let name = &call.repository.name;
-        let head = call
-            .registry()
-            .blob_head(call.flow, name, &ask.digest)
-            .await;
-        call.noted(head).map_err(|error| no_blob(call, ask, error))
+        let head = call.registry().blob_head(call.flow, name, digest).await;
+        call.noted(head)
+            .map_err(|error| no_blob(call, digest, error))
     }
 
     async fn head(&self, call: &Call, ask: &BlobAsk, known: Option<u64>) -> Result<Served, Error> {
-        let coming = match self.flights.find(&ask.digest) {
-            Some(follower) => follower.opened().await.ok(),
-            None => None,
-        };
-        let (size, origin) = match (coming, known) {
-            (Some(Opened::Growing(growing)), _) => (Some(growing.size()), Origin::Joined),
-            (Some(Opened::Stored(blob)), _) => (Some(blob.size), Origin::Hit),
+        let (size, origin) = match (self.coming(call, ask).await?, known) {
+            (Some((Opened::Growing(growing), _)), _) => (Some(growing.size()), Origin::Joined),
+            (Some((Opened::Stored(blob), _)), _) => (Some(blob.size), Origin::Hit),
             (None, Some(size)) => (Some(size), Origin::Filled),
-            (None, None) => (self.ask_size(call, ask).await?, Origin::Filled),
+            (None, None) => (self.ask_size(call, &ask.digest).await?, Origin::Filled),
         };
         let Some(size) = size else {
             let error = registry::Error::Wrong("a HEAD without Content-Length".into());
-            return Err(no_blob(call, ask, error));
+            return Err(no_blob(call, &ask.digest, error));
         };
         let descriptor = descriptor(ask, size);
         Ok(Served {
@@ -142,12 +190,13 @@ impl Blobs {
     /// A bounded part: from a fill that is near it, else from the upstream, unstored, so that a
     /// lazy puller doesn't cost the whole blob.
     async fn part(&self, call: &Call, ask: &BlobAsk) -> Result<Served, Error> {
-        if let Some(follower) = self.flights.find(&ask.digest)
-            && let Ok(Opened::Growing(growing)) = follower.opened().await
+        if let Some((Opened::Growing(growing), follower)) = self.coming(call, ask).await?
             && let Some(part) = part_of(ask, growing.size())?
             && growing.coverage(|coverage| coverage.is_near(part.start))
         {
-            let body = Body::Tail(Tail::growing(growing.clone(), follower, part.clone()));
+            let supplier = supplier(call, &ask.digest);
+            let tail = Tail::growing(growing.clone(), follower, supplier, part.clone());
+            let body = Body::Tail(tail);
             let descriptor = descriptor(ask, growing.size());
             let (origin, age, part) = (Origin::Joined, None, Some(part));
             return Ok(Served {
@@ -161,7 +210,7 @@ impl Blobs {
         let part = match ask.range {
             Some(ByteRange::Within(start, last)) if start <= last => start..last.saturating_add(1),
             _ => {
-                let Some(size) = self.ask_size(call, ask).await? else {
+                let Some(size) = self.ask_size(call, &ask.digest).await? else {
                     return self.follow(call, ask).await;
                 };
                 part_of(ask, size)?.unwrap_or(0..size)
@@ -174,18 +223,20 @@ impl Blobs {
             .await;
         let fetched = match call.noted(fetched) {
             Err(registry::Error::Unsatisfiable) => {
-                let size = self.ask_size(call, ask).await?.unwrap_or(0);
+                let size = self.ask_size(call, &ask.digest).await?.unwrap_or(0);
                 return Err(Error::Unsatisfiable { size });
             }
-            fetched => fetched.map_err(|error| no_blob(call, ask, error))?,
+            fetched => fetched.map_err(|error| no_blob(call, &ask.digest, error))?,
         };
         match fetched.total {
             Some(size) if fetched.partial => {
                 let part = part.start..part.end.min(size);
-                let length = part.end - part.start;
-                let trouble = call.route.trouble.clone();
-                let repository = call.repository.clone();
-                let body = Passed::new(fetched.body, repository, length, None, trouble);
+                let body = Passed::new(
+                    supplier(call, &ask.digest),
+                    Some(fetched),
+                    part.clone(),
+                    size,
+                );
                 Ok(bypassed(descriptor(ask, size), Some(part), body))
             }
             // It ignores ranges: the whole comes anyway, so it is kept.
@@ -196,82 +247,106 @@ impl Blobs {
         }
     }
 
-    /// Joins the fill of this blob, starting it where there is none.
+    /// Joins the fill of this blob, starting it where there is none. What another caller or
+    /// repository is refused is no answer to this one, which boards anew, and at last asks alone.
     async fn follow(&self, call: &Call, ask: &BlobAsk) -> Result<Served, Error> {
         for _ in 0..BOARDINGS {
-            let (follower, landing) = self.flights.board(&ask.digest, &call.repository);
+            let (follower, landing) = self.flights.board(&ask.digest, call);
             let origin = if landing.is_some() {
                 Origin::Filled
             } else {
                 Origin::Joined
             };
-            let others = *follower.repository() != call.repository;
+            let is_own = follower.asks_for(call);
+            let leftover = Leftover::default();
             if let Some(landing) = landing {
-                tokio::spawn(self.fill(call, ask, landing).run());
+                tokio::spawn(self.fill(call, ask, landing, leftover.clone()).run());
             }
             match follower.opened().await {
-                // That it was opened for this repository is the upstream's word.
-                Ok(Opened::Growing(growing)) => {
-                    if others {
-                        self.prove(call, ask).await?;
-                    }
-                    return from_fill(growing, follower, ask, origin);
+                Ok(opened) => {
+                    self.check(call, ask, (&opened, &follower)).await?;
+                    return match opened {
+                        Opened::Growing(growing) => {
+                            from_fill(growing, follower, (call, ask), origin)
+                        }
+                        Opened::Stored(blob) => from_store(blob, ask),
+                    };
                 }
-                Ok(Opened::Stored(blob)) => {
-                    self.prove(call, ask).await?;
-                    return from_store(blob, ask);
-                }
-                Err(Error::Store(error)) => {
+                Err(error) if error.is_local() => {
                     tracing::error!(digest = %ask.digest, "passing a blob on unstored: {error}");
-                    return self.pass(call, ask).await;
+                    let leftover = leftover
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .take();
+                    return self.pass(call, ask, leftover).await;
                 }
-                Err(error) if !others => return Err(error),
+                Err(error) if is_own => return Err(error),
                 Err(_) => {}
             }
         }
-        let why = "the blob went away each time it was about to be read";
-        Err(Error::GivenUp(why))
+        self.pass(call, ask, None).await
     }
 
-    /// The whole, or all from the start of the range on, for the store doesn't take it.
-    async fn pass(&self, call: &Call, ask: &BlobAsk) -> Result<Served, Error> {
+    /// The whole, or all from the start of the range on, for the store doesn't take it. `leftover`
+    /// is the upstream's answer to who asked for the whole, where nobody has read from it yet.
+    async fn pass(
+        &self,
+        call: &Call,
+        ask: &BlobAsk,
+        leftover: Option<FetchedBlob>,
+    ) -> Result<Served, Error> {
         let start = match ask.range {
-            Some(ByteRange::From(start)) if start > 0 => Some(start),
-            _ => None,
+            Some(ByteRange::From(start)) => start,
+            _ => 0,
         };
-        let range = start.map(|start| start..u64::MAX);
-        let name = &call.repository.name;
-        let fetched = call
-            .registry()
-            .blob_get(call.flow, name, &ask.digest, range);
-        let fetched = call.noted(fetched.await);
-        let fetched = fetched.map_err(|error| no_blob(call, ask, error))?;
-        let Some(size) = fetched.total else {
-            let error = registry::Error::Wrong("a blob without Content-Length".into());
-            return Err(no_blob(call, ask, error));
+        let supplier = supplier(call, &ask.digest);
+        let fetched = match leftover.filter(|_| start == 0) {
+            Some(fetched) => fetched,
+            None => {
+                let range = (start > 0).then_some(start..u64::MAX);
+                let name = &call.repository.name;
+                let fetched = call
+                    .registry()
+                    .blob_get(call.flow, name, &ask.digest, range);
+                call.noted(fetched.await)
+                    .map_err(|error| supplier.error(error))?
+            }
         };
-        let part = start.filter(|_| fetched.partial).map(|start| start..size);
-        let whole = part.is_none().then(|| ask.digest.clone());
-        let length = part.as_ref().map_or(size, |part| part.end - part.start);
+        let (size, fetched) = match fetched.total {
+            Some(size) => (size, Some(fetched)),
+            None => match self.ask_size(call, &ask.digest).await? {
+                Some(size) if size > 0 => (size, Some(fetched)),
+                _ => (measured(&supplier, fetched).await?, None),
+            },
+        };
         if size == 0 && Hasher::new(ask.digest.algorithm()).finish() != ask.digest {
             // An empty answer would be complete at once.
-            let error = registry::Error::Wrong("no bytes, where the digest is of some".into());
-            return Err(no_blob(call, ask, error));
+            let empty = "no bytes, where the digest is of some";
+            return Err(supplier.error(registry::Error::Wrong(empty.into())));
         }
-        let (repository, trouble) = (call.repository.clone(), call.route.trouble.clone());
-        let body = Passed::new(fetched.body, repository, length, whole, trouble);
+        let part = part_of(ask, size)?;
+        let body = Passed::new(supplier, fetched, part.clone().unwrap_or(0..size), size);
         Ok(bypassed(descriptor(ask, size), part, body))
     }
 
-    fn fill(&self, call: &Call, ask: &BlobAsk, landing: super::flight::Landing) -> Fill {
+    fn fill(&self, call: &Call, ask: &BlobAsk, landing: Landing, leftover: Leftover) -> Fill {
         Fill {
             landing,
             registry: call.registry().clone(),
             store: self.store.clone(),
             on_disconnect: ask.on_disconnect,
             flow: call.flow,
-            trouble: call.route.trouble.clone(),
+            leftover,
         }
+    }
+}
+
+fn supplier(call: &Call, digest: &Digest) -> Supplier {
+    Supplier {
+        askers: Arc::new(Askers::new(call)),
+        repository: call.repository.clone(),
+        digest: digest.clone(),
+        flow: call.flow,
     }
 }
 
@@ -312,14 +387,19 @@ fn from_store(blob: Blob, ask: &BlobAsk) -> Result<Served, Error> {
 fn from_fill(
     growing: Arc<Growing>,
     follower: Follower,
-    ask: &BlobAsk,
+    (call, ask): (&Call, &BlobAsk),
     origin: Origin,
 ) -> Result<Served, Error> {
     let part = part_of(ask, growing.size())?;
     let descriptor = descriptor(ask, growing.size());
     let whole = part.clone().unwrap_or(0..descriptor.size);
     growing.hurry(whole.start);
-    let body = Body::Tail(Tail::growing(growing, follower, whole));
+    let body = Body::Tail(Tail::growing(
+        growing,
+        follower,
+        supplier(call, &ask.digest),
+        whole,
+    ));
     Ok(Served {
         descriptor,
         origin,
@@ -347,11 +427,6 @@ fn descriptor(ask: &BlobAsk, size: u64) -> Descriptor {
     }
 }
 
-fn no_blob(call: &Call, ask: &BlobAsk, error: registry::Error) -> Error {
-    call.mistrust(&ask.digest, &error);
-    let repository = call.repository.clone();
-    match error {
-        registry::Error::NotFound { .. } => Error::NoBlob(repository, ask.digest.to_string()),
-        error => Error::Upstream { repository, error },
-    }
+fn no_blob(call: &Call, digest: &Digest, error: registry::Error) -> Error {
+    supplier(call, digest).error(error)
 }

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use crate::oci::Repository;
+use crate::oci::UpstreamName;
 use crate::registry;
 use crate::store;
 
@@ -36,6 +37,14 @@ pub enum Error {
         /// What came instead.
         error: registry::Error,
     },
+    /// The upstream did not let the caller in at all.
+    #[error("{upstream} {error}")]
+    Ping {
+        /// Which upstream.
+        upstream: UpstreamName,
+        /// What it said.
+        error: registry::Error,
+    },
     /// What the upstream gave is not what its digest says.
     #[error("{repository}: {reference} came with other content than its digest says ({got})")]
     Corrupt {
@@ -61,17 +70,9 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether what came is not what was promised.
-    pub(super) fn is_mismatch(&self) -> bool {
-        use registry::Error::Wrong;
-        matches!(
-            self,
-            Self::Corrupt { .. }
-                | Self::Upstream {
-                    error: Wrong(_),
-                    ..
-                }
-        )
+    /// Whether it is the disk's fault: the upstream may give what is wanted all the same.
+    pub(super) fn is_local(&self) -> bool {
+        matches!(self, Self::Store(_) | Self::Read(_) | Self::Write(_))
     }
 
     /// How long the asker should wait before it asks again, where the upstream said so.

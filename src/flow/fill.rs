@@ -1,4 +1,7 @@
+use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -10,13 +13,16 @@ use super::coverage::Segment;
 use super::flight::Landing;
 use super::flight::Opened;
 use super::growing::Growing;
+use super::passed::ENDLESS;
+use super::passed::UNKNOWN;
 use super::segment::Source;
-use super::upstream::Trouble;
+use super::supplier::Supplier;
 use crate::ledger::FlowId;
 use crate::oci::Hasher;
 use crate::registry;
 use crate::registry::FetchedBlob;
 use crate::registry::Registry;
+use crate::store;
 use crate::store::Store;
 use crate::store::Writer;
 
@@ -31,21 +37,18 @@ pub(super) struct Fill {
     pub(super) store: Arc<Store>,
     pub(super) on_disconnect: OnDisconnect,
     pub(super) flow: FlowId,
-    pub(super) trouble: Arc<Trouble>,
+    /// Takes the upstream's answer where the store doesn't, for who began the fill.
+    pub(super) leftover: Leftover,
 }
 
-/// The most that an upstream may send without having said how much it will be, in bytes, where the
-/// store has no limit of its own.
-const LONGEST_UNKNOWN: u64 = 64 << 30;
+/// An upstream's answer that nobody has read from.
+pub(super) type Leftover = Arc<Mutex<Option<FetchedBlob>>>;
 
 impl Fill {
     /// Runs to the commit, or to a failure that the followers and the log are told. Not tied to
     /// any client: spawn it.
     pub(super) async fn run(self) {
         if let Err(error) = self.fetch().await {
-            if error.is_mismatch() {
-                self.trouble.mismatched();
-            }
             let repository = self.landing.repository();
             tracing::warn!(%repository, digest = %self.landing.digest(), "fill failed: {error}");
             self.landing.open(Err(error));
@@ -58,29 +61,45 @@ impl Fill {
             self.landing.open(Ok(Opened::Stored(blob)));
             return Ok(());
         }
-        let name = &self.landing.repository().name;
+        let supplier = self.supplier();
+        let name = &supplier.repository.name;
         let fetched = self.registry.blob_get(self.flow, name, digest, None).await;
-        let fetched = fetched.map_err(|error| self.error(error))?;
-        let writer = self.store.writer(fetched.total).await?;
-        match fetched.total {
+        let fetched = fetched.map_err(|error| supplier.error(error))?;
+        let size = match fetched.total {
+            None => self.ask_size().await,
+            size => size,
+        };
+        let writer = match self.store.writer(size).await {
+            Ok(writer) => writer,
+            Err(error) => {
+                let mut leftover = self.leftover.lock().unwrap_or_else(PoisonError::into_inner);
+                *leftover = Some(fetched);
+                return Err(error.into());
+            }
+        };
+        match size {
             Some(size) if size > 0 => self.grow(fetched, size, writer).await,
             // An empty answer would be complete before its digest is known.
             Some(_) | None => self.spool(fetched, writer).await,
         }
     }
 
+    /// A registry that doesn't say how long a blob is while it sends it may say so when asked.
+    async fn ask_size(&self) -> Option<u64> {
+        let name = &self.landing.repository().name;
+        let digest = self.landing.digest();
+        let size = self.registry.blob_head(self.flow, name, digest).await;
+        size.ok().flatten().filter(|size| *size > 0)
+    }
+
     /// The usual way: followers read while the file grows.
     async fn grow(&self, fetched: FetchedBlob, size: u64, writer: Writer) -> Result<(), Error> {
-        let (growing, splits) = Growing::new(writer.file().clone(), self.landing.digest(), size);
+        let (growing, splits) = Growing::new(&writer, self.landing.digest(), size);
         let growing = Arc::new(growing);
         let source = Arc::new(Source {
-            registry: self.registry.clone(),
-            repository: self.landing.repository().clone(),
-            digest: self.landing.digest().clone(),
-            flow: self.flow,
+            supplier: self.supplier(),
             growing: growing.clone(),
             share: self.landing.share(),
-            trouble: self.trouble.clone(),
         });
         // Before anybody can read, so that no reader asks for a segment in its place.
         let first = growing.coverage(Coverage::fill_gap);
@@ -97,7 +116,15 @@ impl Fill {
         };
         growing.conclude(verdict.clone());
         verdict?;
-        self.commit(writer).await?;
+        match self.commit(writer).await {
+            Ok(blob) => growing.commit(blob),
+            Err(error) => {
+                if let Error::Store(store::Error::Unsynced { .. }) = error {
+                    growing.revoke(error.clone());
+                }
+                return Err(error);
+            }
+        }
         Ok(())
     }
 
@@ -136,33 +163,42 @@ impl Fill {
         if got == *self.landing.digest() {
             Ok(())
         } else {
-            Err(self.corrupt(got.to_string()))
+            Err(self.supplier().corrupt(&got))
         }
     }
 
     /// For an upstream that doesn't say how long a blob is: nobody can be promised a length before
     /// the end, so they wait for it.
-    async fn spool(&self, mut fetched: FetchedBlob, writer: Writer) -> Result<(), Error> {
-        let mut hasher = Hasher::new(self.landing.digest().algorithm());
-        let most = self.store.max_size().unwrap_or(LONGEST_UNKNOWN);
+    async fn spool(&self, mut fetched: FetchedBlob, mut writer: Writer) -> Result<(), Error> {
+        let supplier = self.supplier();
+        let mut hasher = Hasher::new(supplier.digest.algorithm());
+        let most = self.store.max_size().unwrap_or(UNKNOWN).min(UNKNOWN);
         let mut at = 0;
         while let Some(chunk) = fetched.body.chunk().await {
-            let chunk = chunk.map_err(|error| self.error(error))?;
-            if at + chunk.len() as u64 > most {
-                let why = format!("more than {most} bytes, and no word of how many will come");
-                return Err(self.error(registry::Error::Wrong(why)));
-            }
+            let chunk = chunk.map_err(|error| supplier.error(error))?;
             hasher.update(&chunk);
-            let (file, length) = (writer.file().clone(), chunk.len() as u64);
-            let write = move || std::os::unix::fs::FileExt::write_all_at(&*file, &chunk, at);
+            let length = chunk.len() as u64;
+            if at + length > most {
+                return Err(supplier.error(registry::Error::Wrong(ENDLESS.into())));
+            }
+            writer.expect((at + length).next_multiple_of(STEP)).await?;
+            let (file, relief) = (writer.file().clone(), writer.relief());
+            let write = move || {
+                while let Err(failure) = file.write_all_at(&chunk, at) {
+                    if !relief.helps(&failure, length) {
+                        return Err(failure);
+                    }
+                }
+                Ok(())
+            };
             let written = tokio::task::spawn_blocking(write).await;
             let written = written.map_err(std::io::Error::other).flatten();
             written.map_err(|error| Error::Write(Arc::new(error)))?;
             at += length;
         }
         let got = hasher.finish();
-        if got != *self.landing.digest() {
-            return Err(self.corrupt(got.to_string()));
+        if got != supplier.digest {
+            return Err(supplier.corrupt(&got));
         }
         let blob = self.commit(writer).await?;
         self.landing.open(Ok(Opened::Stored(blob)));
@@ -174,22 +210,15 @@ impl Fill {
         Ok(writer.commit(self.landing.digest(), repositories).await?)
     }
 
-    fn corrupt(&self, got: String) -> Error {
-        let repository = self.landing.repository().clone();
-        Error::Corrupt {
-            repository,
-            reference: self.landing.digest().to_string(),
-            got,
-        }
-    }
-
-    fn error(&self, error: registry::Error) -> Error {
-        let repository = self.landing.repository().clone();
-        match error {
-            registry::Error::NotFound { .. } => {
-                Error::NoBlob(repository, self.landing.digest().to_string())
-            }
-            error => Error::Upstream { repository, error },
+    fn supplier(&self) -> Supplier {
+        Supplier {
+            askers: self.landing.askers(),
+            repository: self.landing.repository().clone(),
+            digest: self.landing.digest().clone(),
+            flow: self.flow,
         }
     }
 }
+
+/// How much room is asked for at a time, for a blob whose length is not known, in bytes.
+const STEP: u64 = 4 << 20;

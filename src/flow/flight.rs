@@ -8,7 +8,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Notify;
 use tokio::sync::watch;
 
+use super::Call;
 use super::Error;
+use super::access::Who;
+use super::askers::Askers;
 use super::growing::Growing;
 use crate::oci::Digest;
 use crate::oci::Repository;
@@ -26,6 +29,9 @@ pub(super) struct Flights {
 pub(super) struct Flight {
     /// The repository through which the upstream is asked.
     pub(super) repository: Repository,
+    /// With whose credentials, where these are the client's own who started it.
+    who: Option<Who>,
+    askers: Arc<Askers>,
     opened: watch::Sender<Option<Result<Opened, Error>>>,
     followers: AtomicUsize,
     left: Notify,
@@ -54,18 +60,20 @@ pub(super) struct Landing {
 
 impl Flights {
     /// A seat on the flight for `digest`; with the landing, for whoever must start the fill,
-    /// where there was none.
+    /// where there was none, or one that has just failed.
     pub(super) fn board(
         self: &Arc<Self>,
         digest: &Digest,
-        repository: &Repository,
+        call: &Call,
     ) -> (Follower, Option<Landing>) {
         let mut map = self.map();
-        if let Some(flight) = map.get(digest) {
+        if let Some(flight) = map.get(digest).filter(|flight| !flight.has_failed()) {
             return (Follower::of(flight), None);
         }
         let flight = Arc::new(Flight {
-            repository: repository.clone(),
+            repository: call.repository.clone(),
+            who: call.who,
+            askers: Arc::new(Askers::new(call)),
             opened: watch::Sender::new(None),
             followers: AtomicUsize::new(0),
             left: Notify::new(),
@@ -109,6 +117,12 @@ impl Flights {
     }
 }
 
+impl Flight {
+    fn has_failed(&self) -> bool {
+        matches!(&*self.opened.borrow(), Some(Err(_)))
+    }
+}
+
 impl Follower {
     fn of(flight: &Arc<Flight>) -> Self {
         flight.followers.fetch_add(1, Ordering::Relaxed);
@@ -118,6 +132,18 @@ impl Follower {
     /// The repository through which the fill asks.
     pub(super) fn repository(&self) -> &Repository {
         &self.0.repository
+    }
+
+    /// Whether the fill asks through this call's repository, with this call's credentials: only
+    /// then is what it is told an answer to this call.
+    pub(super) fn asks_for(&self, call: &Call) -> bool {
+        self.0.repository == call.repository && self.0.who == call.who
+    }
+
+    /// Lets the fill go on with this call's credentials where others are refused. For a call that
+    /// the upstream has let in.
+    pub(super) fn lend(&self, call: &Call) {
+        self.0.askers.join(call);
     }
 
     /// Waits until the upstream has answered.
@@ -154,6 +180,11 @@ impl Landing {
     /// The repository through which to ask.
     pub(super) fn repository(&self) -> &Repository {
         &self.flight.repository
+    }
+
+    /// With whose credentials to ask for the rest.
+    pub(super) fn askers(&self) -> Arc<Askers> {
+        self.flight.askers.clone()
     }
 
     /// What is fetched.
@@ -193,7 +224,12 @@ impl Share {
 
 impl Drop for Landing {
     fn drop(&mut self) {
-        self.flights.map().remove(&self.digest);
+        let mut map = self.flights.map();
+        let is_own = |flight: &Arc<Flight>| Arc::ptr_eq(flight, &self.flight);
+        if map.get(&self.digest).is_some_and(is_own) {
+            map.remove(&self.digest);
+        }
+        drop(map);
         self.open(Err(Error::GivenUp("the fill was broken off")));
         self.flights.landed.notify_waiters();
     }

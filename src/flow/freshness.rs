@@ -7,6 +7,7 @@ use moka::sync::Cache;
 use super::Accept;
 use super::Call;
 use super::Error;
+use super::access::Who;
 use super::breaker::Gate;
 use super::breaker::is_outage;
 use super::coalesce::Coalesce;
@@ -25,7 +26,7 @@ pub(super) struct Tags {
     store: Arc<Store>,
     manifests: Manifests,
     known: Cache<TagKey, Pointer>,
-    requests: Arc<Coalesce<(TagKey, Method), Pointer>>,
+    requests: Arc<Coalesce<RequestKey, Pointer>>,
 }
 
 /// A tag as a kind of client sees it: registries convert manifests for those that can't read the
@@ -36,6 +37,9 @@ struct TagKey {
     tag: Tag,
     accept: Accept,
 }
+
+/// A request, and with whose credentials, where these are the caller's own.
+type RequestKey = (TagKey, Method, Option<Who>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Method {
@@ -95,11 +99,29 @@ impl Tags {
             Gate::Open => Ok((known, Origin::Stale)),
             Gate::Probe => {
                 let work = self.confirm(call, &key, &known);
-                self.requests.spawn((key, Method::Head), || work);
+                let key = (key, Method::Head, call.who);
+                self.requests.spawn(key, || work);
                 Ok((known, Origin::Stale))
             }
             Gate::Closed => self.revalidate(call, key, known).await,
         }
+    }
+
+    /// Asks the upstream, as this caller alone, whether it may have the tag: by a `HEAD` where the
+    /// tag is known or only a header is wanted, else by the `GET` that brings it. Returns whether
+    /// it was brought.
+    ///
+    /// # Errors
+    /// What the upstream said to this caller, or that it can't say.
+    pub(super) async fn vouch(&self, call: &Call, tag: &Tag, head: bool) -> Result<bool, Error> {
+        let key = self.key(call, tag).await;
+        let is_known = self.recall(&key).await.is_some();
+        if is_known || head {
+            self.ask(call, &key).await?;
+        } else {
+            self.fetch(call, &key).await?;
+        }
+        Ok(!is_known)
     }
 
     /// Where the disk says that the tag points to, when what it points to now can't be had.
@@ -190,7 +212,8 @@ impl Tags {
                     None => this.ask(&task, &wanted).await,
                 }
             };
-            self.requests.run((key, Method::Head), work).await
+            let key = (key, Method::Head, call.who);
+            self.requests.run(key, work).await
         } else {
             let work = move || async move {
                 match this.heard(&task, &wanted).await {
@@ -198,7 +221,8 @@ impl Tags {
                     None => this.fetch(&task, &wanted).await,
                 }
             };
-            self.requests.run((key, Method::Get), work).await
+            let key = (key, Method::Get, call.who);
+            self.requests.run(key, work).await
         };
         Ok((outcome?, seat.origin()))
     }
@@ -217,7 +241,8 @@ impl Tags {
         known: Pointer,
     ) -> Result<(Pointer, Origin), Error> {
         let work = self.confirm(call, &key, &known);
-        let confirmed = self.requests.run((key, Method::Head), || work);
+        let key = (key, Method::Head, call.who);
+        let confirmed = self.requests.run(key, || work);
         match tokio::time::timeout(PATIENCE, confirmed).await {
             Ok((Ok(pointer), _)) => Ok((pointer, Origin::Hit)),
             Ok((Err(Error::Upstream { error, .. }), _)) if is_outage(&error) => {
@@ -326,7 +351,8 @@ impl Tags {
     }
 
     async fn refused(&self, call: &Call, key: &TagKey, error: registry::Error) -> Error {
-        if matches!(error, registry::Error::NotFound { .. }) {
+        // To a caller that may not know, some say that there is nothing.
+        if matches!(error, registry::Error::NotFound { .. }) && call.who.is_none() {
             self.forget(key).await;
         }
         self.manifests

@@ -1,6 +1,7 @@
 use std::fs::File;
 use std::io;
 use std::io::IoSlice;
+use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -14,8 +15,12 @@ use tokio::sync::mpsc;
 use super::Error;
 use super::coverage::Coverage;
 use super::coverage::Segment;
+use crate::oci::Algorithm;
 use crate::oci::Digest;
 use crate::oci::Hasher;
+use crate::store::Blob;
+use crate::store::Relief;
+use crate::store::Writer;
 
 /// A blob on its way into the store: a file that grows, hashed as it grows, read by any number of
 /// followers at their own pace.
@@ -25,6 +30,7 @@ use crate::oci::Hasher;
 #[derive(Debug)]
 pub(super) struct Growing {
     file: Arc<File>,
+    relief: Relief,
     size: u64,
     state: Mutex<State>,
     hash: Mutex<Hash>,
@@ -40,6 +46,7 @@ const CATCH_UP: usize = 256 << 10;
 struct State {
     coverage: Coverage,
     verdict: Option<Result<(), Error>>,
+    committed: Option<Blob>,
     waiting: Vec<Waker>,
     /// Counts the wake-ups, so that a follower knows whether its waker still waits.
     round: u64,
@@ -56,10 +63,10 @@ struct Hash {
 pub(super) struct Waiting(Option<(u64, Waker)>);
 
 impl Growing {
-    /// An empty file that is to become the blob of `size` bytes. Segments that readers split off
+    /// The writer's empty file, which is to become the blob of `size` bytes. Segments that readers split off
     /// are sent to the receiver.
     pub(super) fn new(
-        file: Arc<File>,
+        writer: &Writer,
         digest: &Digest,
         size: u64,
     ) -> (Self, mpsc::UnboundedReceiver<Segment>) {
@@ -68,6 +75,7 @@ impl Growing {
         let state = State {
             coverage,
             verdict: None,
+            committed: None,
             waiting: Vec::new(),
             round: 0,
         };
@@ -76,7 +84,8 @@ impl Growing {
             hasher: Hasher::new(digest.algorithm()),
         };
         let growing = Self {
-            file,
+            file: writer.file().clone(),
+            relief: writer.relief(),
             size,
             state: state.into(),
             hash: hash.into(),
@@ -137,18 +146,19 @@ impl Growing {
     }
 
     /// Writes what a segment got, shows it to the followers, then hashes it where it is next.
-    /// Returns whether the segment goes on. Blocks on the disk.
+    /// Returns whether the segment goes on. Where the disk is full, the least recently used goes for
+    /// it. Blocks on the disk.
+    ///
+    /// # Errors
+    /// When the disk refuses. The segment has claimed the bytes then, and they never come.
     pub(super) fn write(&self, segment: u64, batch: &[Bytes]) -> io::Result<bool> {
         let bytes = batch.iter().map(|chunk| chunk.len() as u64).sum();
         let claimed = self.coverage(|coverage| coverage.claim(segment, bytes));
-        let mut at = claimed.start;
-        let chunks = batch.iter().map(|chunk| {
-            let chunk = within(chunk, at, claimed.end);
-            at += chunk.len() as u64;
-            IoSlice::new(chunk)
-        });
-        let mut chunks: Vec<_> = chunks.collect();
-        write_all(&self.file, &mut chunks, claimed.start)?;
+        while let Err(failure) = write_all(&self.file, batch, &claimed) {
+            if !self.relief.helps(&failure, bytes) {
+                return Err(failure);
+            }
+        }
         self.coverage(|coverage| coverage.written(segment, claimed.clone()));
         self.wake(None);
         let mut hash = self.hash();
@@ -183,6 +193,30 @@ impl Growing {
         }
     }
 
+    /// A hash of all before `end`; `None` where the file has not all of that. Blocks on the disk.
+    ///
+    /// # Errors
+    /// When the file can't be read.
+    pub(super) fn hashed(&self, end: u64, algorithm: Algorithm) -> io::Result<Option<Hasher>> {
+        if self.coverage(|coverage| coverage.reach(0)) < end {
+            return Ok(None);
+        }
+        let hash = self.hash();
+        let (mut at, mut hasher) = match hash.at <= end {
+            true => (hash.at, hash.hasher.clone()),
+            false => (0, Hasher::new(algorithm)),
+        };
+        drop(hash);
+        let mut buffer = vec![0; CATCH_UP];
+        while at < end {
+            let next = CATCH_UP.min(usize::try_from(end - at).unwrap_or(CATCH_UP));
+            self.file.read_exact_at(&mut buffer[..next], at)?;
+            hasher.update(&buffer[..next]);
+            at += next as u64;
+        }
+        Ok(Some(hasher))
+    }
+
     /// The digest of what is there so far, in order: of the whole, once it is whole and caught up.
     pub(super) fn digest(&self) -> Digest {
         self.hash().hasher.clone().finish()
@@ -191,6 +225,23 @@ impl Growing {
     /// Tells all followers how it ended. The first verdict holds.
     pub(super) fn conclude(&self, verdict: Result<(), Error>) {
         self.wake(Some(verdict));
+    }
+
+    /// The file is a stored blob from now on.
+    pub(super) fn commit(&self, blob: Blob) {
+        self.state().committed = Some(blob);
+    }
+
+    /// Whether nobody has altered the file since it was stored.
+    pub(super) fn is_unaltered(&self) -> bool {
+        let committed = self.state().committed.clone();
+        committed.is_none_or(|blob| blob.is_unaltered())
+    }
+
+    /// Takes the word back that all is right: what is in the file can't be relied on any more.
+    pub(super) fn revoke(&self, error: Error) {
+        self.state().verdict = Some(Err(error));
+        self.wake(None);
     }
 
     fn wake(&self, verdict: Option<Result<(), Error>>) {
@@ -213,8 +264,17 @@ impl Growing {
     }
 }
 
-/// Writes all of `chunks`, by as few calls as the kernel takes: large writes get large pages.
-fn write_all(file: &File, mut chunks: &mut [IoSlice<'_>], mut at: u64) -> io::Result<()> {
+/// Writes what of `batch` was claimed, by as few calls as the kernel takes: large writes get large
+/// pages.
+fn write_all(file: &File, batch: &[Bytes], claimed: &Range<u64>) -> io::Result<()> {
+    let mut at = claimed.start;
+    let chunks = batch.iter().map(|chunk| {
+        let chunk = within(chunk, at, claimed.end);
+        at += chunk.len() as u64;
+        IoSlice::new(chunk)
+    });
+    let mut chunks: Vec<_> = chunks.collect();
+    let (mut chunks, mut at) = (&mut chunks[..], claimed.start);
     IoSlice::advance_slices(&mut chunks, 0);
     while !chunks.is_empty() {
         let some = &chunks[..chunks.len().min(MOST_SLICES)];

@@ -97,13 +97,7 @@ impl PullThrough {
         }
         let reference = Reference::Digest(digest.clone());
         self.manifests.check_gone(call, &reference)?;
-        let (name, accept) = (&call.repository.name, call.accept.header());
-        let head = call
-            .registry()
-            .manifest_head(call.flow, name, &reference, accept)
-            .await;
-        let head = call.noted(head);
-        let head = head.map_err(|error| self.manifests.failed(call, &reference, error))?;
+        let head = self.manifests.ask(call, digest).await?;
         let (Some(media_type), Some(size)) = (head.media_type, head.size) else {
             let error = registry::Error::Wrong("a HEAD without Content-Type or -Length".into());
             return Err(Error::Upstream {

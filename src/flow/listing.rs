@@ -57,6 +57,10 @@ impl Lists {
     /// # Errors
     /// When the upstream refuses, or is out and nothing is remembered.
     pub(super) async fn get(&self, call: &Call, key: ListKey) -> Result<Listing, Error> {
+        if call.who.is_some() {
+            // The list's own request decides: what others were told is not this caller's.
+            return ask(call, &key).await;
+        }
         if key.subject.is_some()
             && let Some((since, listing)) = self.last.get(&key)
             && since.elapsed() < call.route.upstream.tag_ttl
@@ -72,7 +76,11 @@ impl Lists {
             return Ok(listing);
         }
         let (this, task, wanted) = (self.clone(), call.clone(), key.clone());
-        let work = move || async move { this.ask(&task, wanted).await };
+        let work = move || async move {
+            let listing = ask(&task, &wanted).await?;
+            this.last.insert(wanted, (Instant::now(), listing.clone()));
+            Ok(listing)
+        };
         match self.requests.run(key.clone(), work).await {
             (Ok(listing), seat) => Ok(Listing {
                 origin: seat.origin(),
@@ -85,42 +93,6 @@ impl Lists {
                 _ => Err(error),
             },
         }
-    }
-
-    async fn ask(&self, call: &Call, key: ListKey) -> Result<Listing, Error> {
-        let (registry, name) = (call.registry(), &call.repository.name);
-        let answer = match &key.subject {
-            None => registry.tag_list(call.flow, name, &key.query).await,
-            Some(digest) => {
-                registry
-                    .referrers(call.flow, name, digest, &key.query)
-                    .await
-            }
-        };
-        let answer = call.noted(answer).map_err(|error| match error {
-            registry::Error::NotFound { code } => {
-                Error::NoRepository(call.repository.clone(), code)
-            }
-            error => Error::Upstream {
-                repository: call.repository.clone(),
-                error,
-            },
-        })?;
-        let registry::Listing {
-            bytes,
-            media_type,
-            next,
-            filters,
-        } = answer;
-        let listing = Listing {
-            bytes,
-            media_type,
-            next,
-            filters,
-            origin: Origin::Filled,
-        };
-        self.last.insert(key, (Instant::now(), listing.clone()));
-        Ok(listing)
     }
 
     /// The last answer, else, for all tags, those that are stored.
@@ -150,4 +122,36 @@ impl Lists {
             origin: Origin::Stale,
         })
     }
+}
+
+async fn ask(call: &Call, key: &ListKey) -> Result<Listing, Error> {
+    let (registry, name) = (call.registry(), &call.repository.name);
+    let answer = match &key.subject {
+        None => registry.tag_list(call.flow, name, &key.query).await,
+        Some(digest) => {
+            registry
+                .referrers(call.flow, name, digest, &key.query)
+                .await
+        }
+    };
+    let answer = call.noted(answer).map_err(|error| match error {
+        registry::Error::NotFound { code } => Error::NoRepository(call.repository.clone(), code),
+        error => Error::Upstream {
+            repository: call.repository.clone(),
+            error,
+        },
+    })?;
+    let registry::Listing {
+        bytes,
+        media_type,
+        next,
+        filters,
+    } = answer;
+    Ok(Listing {
+        bytes,
+        media_type,
+        next,
+        filters,
+        origin: Origin::Filled,
+    })
 }

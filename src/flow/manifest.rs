@@ -6,6 +6,7 @@ use moka::sync::Cache;
 
 use super::Call;
 use super::Error;
+use super::access::Who;
 use super::coalesce::Coalesce;
 use super::coalesce::Seat;
 use crate::ledger::Origin;
@@ -15,6 +16,7 @@ use crate::oci::Repository;
 use crate::oci::Tag;
 use crate::registry;
 use crate::registry::FetchedManifest;
+use crate::registry::ManifestHead;
 use crate::store::Store;
 use crate::store::StoredManifest;
 
@@ -27,8 +29,11 @@ pub(super) struct Manifests {
     gone: Cache<(Repository, Reference, Arc<str>), Instant>,
     /// Tags that wait for their manifest to be stored before they are.
     pending: Cache<(Repository, Digest), Vec<Tag>>,
-    fetches: Arc<Coalesce<(Repository, Digest), StoredManifest>>,
+    fetches: Arc<Coalesce<FetchKey, StoredManifest>>,
 }
+
+/// A manifest, and with whose credentials it is fetched, where these are the caller's own.
+type FetchKey = (Repository, Digest, Option<Who>);
 
 /// What the manifests in memory may take, in bytes.
 const CACHED: u64 = 8 << 20;
@@ -81,7 +86,7 @@ impl Manifests {
         if let Some(manifest) = self.held(&call.repository, digest).await {
             return Ok((manifest, Origin::Hit));
         }
-        let key = (call.repository.clone(), digest.clone());
+        let key = (call.repository.clone(), digest.clone(), call.who);
         let (this, task, wanted) = (self.clone(), call.clone(), digest.clone());
         let work = move || async move { this.fetch(&task, &wanted).await };
         let (manifest, seat) = self.fetches.run(key, work).await;
@@ -92,8 +97,12 @@ impl Manifests {
         if let Some(manifest) = self.held(&call.repository, digest).await {
             return Ok(manifest);
         }
+        self.check_gone(call, &Reference::Digest(digest.clone()))?;
+        self.bring(call, digest).await
+    }
+
+    async fn bring(&self, call: &Call, digest: &Digest) -> Result<StoredManifest, Error> {
         let reference = Reference::Digest(digest.clone());
-        self.check_gone(call, &reference)?;
         let fetched = call.registry().manifest_get(
             call.flow,
             &call.repository.name,
@@ -103,6 +112,42 @@ impl Manifests {
         let fetched = call.noted(fetched.await);
         let fetched = fetched.map_err(|error| self.failed(call, &reference, error))?;
         Ok(self.keep(&call.repository, fetched).await)
+    }
+
+    /// Asks the upstream, as this caller alone, whether it may have the manifest: by a `HEAD` where
+    /// it is held or only a header is wanted, else by the `GET` that brings it. Returns whether it
+    /// was brought.
+    ///
+    /// # Errors
+    /// What the upstream said to this caller, or that it can't say.
+    pub(super) async fn vouch(
+        &self,
+        call: &Call,
+        digest: &Digest,
+        head: bool,
+    ) -> Result<bool, Error> {
+        let is_held = self.held(&call.repository, digest).await.is_some();
+        if !is_held && !head {
+            self.bring(call, digest).await?;
+            return Ok(true);
+        }
+        self.ask(call, digest).await?;
+        Ok(false)
+    }
+
+    /// What a `HEAD` says of the manifest.
+    ///
+    /// # Errors
+    /// When the upstream doesn't have it, or can't say.
+    pub(super) async fn ask(&self, call: &Call, digest: &Digest) -> Result<ManifestHead, Error> {
+        let reference = Reference::Digest(digest.clone());
+        let (name, accept) = (&call.repository.name, call.accept.header());
+        let head = call
+            .registry()
+            .manifest_head(call.flow, name, &reference, accept)
+            .await;
+        let head = call.noted(head);
+        head.map_err(|error| self.failed(call, &reference, error))
     }
 
     /// Stores a manifest that has just come. One that can't be stored is served all the same.
@@ -158,8 +203,12 @@ impl Manifests {
         }
     }
 
-    /// Fails where the upstream has lately said that it has no such manifest.
+    /// Fails where the upstream has lately said that it has no such manifest. What it said to one
+    /// caller is not told to another.
     pub(super) fn check_gone(&self, call: &Call, reference: &Reference) -> Result<(), Error> {
+        if call.who.is_some() {
+            return Ok(());
+        }
         let key = gone_key(call, reference);
         match self.gone.get(&key) {
             Some(until) if Instant::now() < until => Err(no_manifest(call, reference)),
@@ -181,7 +230,7 @@ impl Manifests {
                 error,
             };
         }
-        if call.negative_ttl > Duration::ZERO {
+        if call.negative_ttl > Duration::ZERO && call.who.is_none() {
             self.gone.insert(
                 gone_key(call, reference),
                 Instant::now() + call.negative_ttl,

@@ -12,6 +12,7 @@ use std::time::SystemTime;
 use arc_swap::ArcSwap;
 
 use crate::ledger::FlowId;
+use crate::ledger::Origin;
 use crate::oci::Reference;
 use crate::oci::Repository;
 use crate::oci::UpstreamName;
@@ -19,7 +20,9 @@ use crate::registry;
 use crate::registry::Registry;
 use crate::store::Store;
 
+mod access;
 mod ask;
+mod askers;
 mod blob;
 mod breaker;
 mod buffer;
@@ -36,6 +39,7 @@ mod manifest;
 mod passed;
 mod segment;
 mod served;
+mod supplier;
 mod tail;
 mod upstream;
 
@@ -43,9 +47,10 @@ pub use ask::{Accept, Ask, ByteRange, Caller, Want};
 pub use error::Error;
 pub use passed::Passed;
 pub use served::{Body, Listing, Served};
-pub use tail::{Span, Tail};
+pub use tail::{Piece, Span, Tail};
 pub use upstream::{NameFilter, Upstream, UpstreamState};
 
+use access::Who;
 use blob::BlobAsk;
 use blob::Blobs;
 use flight::Flights;
@@ -95,6 +100,10 @@ struct Settings {
 #[derive(Clone, Debug)]
 struct Call {
     route: Arc<Route>,
+    /// The client for the upstream: signed in as the caller, where that decides.
+    registry: Arc<Registry>,
+    /// Whose credentials decide, where they are the caller's own.
+    who: Option<Who>,
     repository: Repository,
     accept: Accept,
     negative_ttl: Duration,
@@ -156,29 +165,44 @@ impl PullThrough {
     /// # Errors
     /// When it is neither held nor given by the upstream; see [`Error`].
     pub async fn serve(&self, ask: Ask) -> Result<Served, Error> {
-        let (mut call, config) = self.call(&ask)?;
-        match ask.want {
-            Want::Manifest { reference, accept } => {
-                call.accept = accept;
-                match reference {
-                    Reference::Tag(tag) => self.by_tag(&call, &tag, ask.head).await,
-                    Reference::Digest(digest) => self.by_digest(&call, &digest, ask.head).await,
-                }
-            }
+        let (call, config) = self.call(&ask)?;
+        let served = self.serve_for(&call, ask, config.on_disconnect).await;
+        served.inspect_err(|error| call.settle(error))
+    }
+
+    async fn serve_for(
+        &self,
+        call: &Call,
+        ask: Ask,
+        on_disconnect: OnDisconnect,
+    ) -> Result<Served, Error> {
+        let brought = self.admit(call, &ask.want, ask.head).await?;
+        let served = match ask.want {
+            Want::Manifest { reference, .. } => match reference {
+                Reference::Tag(tag) => self.by_tag(call, &tag, ask.head).await,
+                Reference::Digest(digest) => self.by_digest(call, &digest, ask.head).await,
+            },
             Want::Blob { digest, range } => {
-                let on_disconnect = config.on_disconnect;
                 let ask = BlobAsk {
                     digest,
                     range,
                     head: ask.head,
                     on_disconnect,
                 };
-                self.blobs.serve(&call, &ask).await
+                self.blobs.serve(call, &ask).await
             }
             Want::Tags { .. } | Want::Referrers { .. } => {
                 Err(Error::GivenUp("a list was asked for as content"))
             }
-        }
+        }?;
+        Ok(match brought {
+            Some(origin) if served.origin == Origin::Hit => Served {
+                origin,
+                age: None,
+                ..served
+            },
+            _ => served,
+        })
     }
 
     /// A list of tags or referrers.
@@ -207,13 +231,17 @@ impl PullThrough {
             .await
     }
 
-    /// All that is mirrored: `<upstream>/<name>`, sorted as bytes.
+    /// All that is mirrored: `<upstream>/<name>`, sorted as bytes. Without the repositories of
+    /// upstreams where the clients' own credentials decide: nobody here can tell who may know them.
     ///
     /// # Errors
     /// When the store can't be read.
     pub async fn catalog(&self) -> Result<Vec<String>, Error> {
         let mut all = Vec::new();
-        for upstream in self.settings.load_full().routes.keys() {
+        for (upstream, route) in &self.settings.load_full().routes {
+            if route.access.is_some() {
+                continue;
+            }
             let names = self.store.repositories(upstream).await?;
             all.extend(names.iter().map(|name| format!("{upstream}/{name}")));
         }
@@ -229,10 +257,29 @@ impl PullThrough {
         if !route.upstream.names.passes(&ask.repository.name) {
             return Err(Error::Denied(ask.repository.clone()));
         }
+        let (registry, who) = match route.access {
+            Some(_) => {
+                let acting = route
+                    .registry()
+                    .acting_for(ask.caller.authorization.as_ref());
+                let acting = acting.map_err(|error| Error::Upstream {
+                    repository: ask.repository.clone(),
+                    error,
+                })?;
+                (Arc::new(acting), Some(Who::of(&ask.caller)))
+            }
+            None => (route.registry().clone(), None),
+        };
+        let accept = match &ask.want {
+            Want::Manifest { accept, .. } => accept.clone(),
+            _ => Accept::Native,
+        };
         let call = Call {
             route: route.clone(),
+            registry,
+            who,
             repository: ask.repository.clone(),
-            accept: Accept::Native,
+            accept,
             negative_ttl: settings.config.negative_ttl,
             flow: ask.flow,
             asked: SystemTime::now(),
@@ -256,12 +303,17 @@ impl Settings {
 
 impl Call {
     fn registry(&self) -> &Arc<Registry> {
-        self.route.registry()
+        &self.registry
     }
 
-    /// Lets the breaker know how a request went.
+    /// Lets the breaker know how a request went. What may be due to a caller's own credentials says
+    /// nothing about others.
     fn noted<T>(&self, outcome: Result<T, registry::Error>) -> Result<T, registry::Error> {
-        self.route.breaker.note(&outcome);
+        use registry::Error::{Status, Throttled};
+        match &outcome {
+            Err(Status { .. } | Throttled { .. }) if self.who.is_some() => {}
+            _ => self.route.breaker.note(&outcome),
+        }
         outcome
     }
 

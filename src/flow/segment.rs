@@ -1,47 +1,33 @@
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 
 use super::Error;
-use super::breaker::is_outage;
 use super::flight::Share;
 use super::growing::Growing;
-use super::upstream::Trouble;
-use crate::ledger::FlowId;
-use crate::oci::Digest;
-use crate::oci::Repository;
+use super::supplier::ENDED;
+use super::supplier::Resumes;
+use super::supplier::Supplier;
 use crate::registry;
 use crate::registry::FetchedBlob;
-use crate::registry::Registry;
 
 /// Where the bytes of a growing blob come from.
 #[derive(Debug)]
 pub(super) struct Source {
-    pub(super) registry: Arc<Registry>,
-    pub(super) repository: Repository,
-    pub(super) digest: Digest,
-    pub(super) flow: FlowId,
+    pub(super) supplier: Supplier,
     pub(super) growing: Arc<Growing>,
     /// What may be gathered while a batch is written: with that batch, the bound on memory.
     pub(super) share: Share,
-    pub(super) trouble: Arc<Trouble>,
 }
 
-/// How often a segment is resumed without having got a byte; more often where there are more
-/// places to ask.
-const RESUMES: usize = 4;
 /// With less than this for a batch, in bytes, a fill does not gather the next one while it writes.
 const SCARCE: usize = 64 << 10;
-/// The pause before the first of those; it doubles.
-const PAUSE: Duration = Duration::from_millis(100);
 
 impl Source {
-    /// Fetches one segment to its end, resuming where the connection breaks: at the same place,
-    /// then, where that brings nothing, at the next one. `fetched` is its answer, where one is
-    /// there already.
+    /// Fetches one segment to its end, resuming where the connection breaks. `fetched` is its
+    /// answer, where one is there already.
     ///
     /// # Errors
     /// When the upstream can't or won't deliver the rest, or the disk refuses.
@@ -50,63 +36,31 @@ impl Source {
         segment: u64,
         mut fetched: Option<FetchedBlob>,
     ) -> Result<(), Error> {
-        let mut failures: usize = 0;
-        let mut registry = self.registry.clone();
+        let mut resumes = Resumes::default();
         loop {
-            let before = self.position(segment);
+            let begun = self.position(segment);
             let outcome = match fetched.take() {
                 Some(fetched) => self.pump(segment, fetched).await,
-                None => self.reopen(&registry, segment).await,
+                None => self.reopen(segment, &resumes).await,
             };
             let Err(error) = outcome else { break };
-            failures = if self.position(segment) > before {
-                1
-            } else {
-                failures + 1
-            };
-            if failures > RESUMES.max(registry.places()) || !self.is_resumable(&error) {
-                return Err(error);
-            }
-            if failures > 1 {
-                registry = Arc::new(registry.turned());
-            }
-            self.trouble.resumed();
-            if error.is_mismatch() {
-                self.trouble.mismatched();
-            }
-            tracing::warn!(
-                repository = %self.repository, digest = %self.digest, at = self.position(segment),
-                "the transfer broke off, resuming: {error}"
-            );
-            tokio::time::sleep(PAUSE * (1 << (failures - 1).min(RESUMES))).await;
+            let way = (begun, self.position(segment));
+            self.supplier.resume(&mut resumes, way, error).await?;
         }
         self.growing.coverage(|coverage| coverage.close(segment));
         Ok(())
     }
 
-    async fn reopen(&self, registry: &Registry, segment: u64) -> Result<(), Error> {
+    async fn reopen(&self, segment: u64, resumes: &Resumes) -> Result<(), Error> {
         let Some(rest) = self.growing.coverage(|coverage| coverage.segment(segment)) else {
             return Ok(());
         };
         if rest.at >= rest.end {
             return Ok(());
         }
-        let end = if rest.end == self.growing.size() {
-            u64::MAX
-        } else {
-            rest.end
-        };
-        let range = (rest.at > 0 || end != u64::MAX).then_some(rest.at..end);
-        let name = &self.repository.name;
-        let fetched = registry.blob_get(self.flow, name, &self.digest, range);
-        let fetched = fetched.await.map_err(|error| match error {
-            registry::Error::Unsatisfiable => self.error(registry::Error::Wrong(format!(
-                "it ended after {} bytes, {} were promised",
-                rest.at,
-                self.growing.size()
-            ))),
-            error => self.error(error),
-        })?;
+        let size = self.growing.size();
+        let rest_of_it = rest.at..rest.end;
+        let fetched = self.supplier.open(rest_of_it, size, resumes).await?;
         if fetched.offset < rest.at
             && self
                 .growing
@@ -120,13 +74,6 @@ impl Source {
     /// Writes a body as it comes, until the segment ends. While one batch is written and hashed,
     /// the next one is gathered.
     async fn pump(&self, segment: u64, fetched: FetchedBlob) -> Result<(), Error> {
-        let size = self.growing.size();
-        if let Some(total) = fetched.total
-            && total != size
-        {
-            let why = format!("its size changed from {size} to {total} bytes");
-            return Err(self.error(registry::Error::Wrong(why)));
-        }
         let skip = self.position(segment).saturating_sub(fetched.offset);
         let mut intake = Intake {
             body: fetched.body,
@@ -160,34 +107,14 @@ impl Source {
                 }
                 writing = Some(tokio::task::spawn_blocking(write));
             } else if let Some(failure) = intake.failure.take() {
-                return Err(self.error(failure));
+                return Err(self.supplier.error(failure));
             }
-        }
-    }
-
-    /// Whether another request may bring the rest: after an outage, or an answer that was wrong,
-    /// and after any other refusal where there is another place to ask.
-    fn is_resumable(&self, error: &Error) -> bool {
-        match error {
-            Error::Upstream { error, .. } => {
-                self.registry.places() > 1
-                    || is_outage(error)
-                    || matches!(error, registry::Error::Wrong(_))
-            }
-            _ => false,
         }
     }
 
     fn position(&self, segment: u64) -> u64 {
         let segment = self.growing.coverage(|coverage| coverage.segment(segment));
         segment.map_or(u64::MAX, |segment| segment.at)
-    }
-
-    fn error(&self, error: registry::Error) -> Error {
-        Error::Upstream {
-            repository: self.repository.clone(),
-            error,
-        }
     }
 }
 
@@ -239,5 +166,3 @@ impl Intake {
         }
     }
 }
-
-const ENDED: &str = "the body ended before the blob did";

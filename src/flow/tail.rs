@@ -14,23 +14,25 @@ use rustix::io::ReadWriteFlags;
 use tokio::task::JoinHandle;
 
 use super::Error;
+use super::Passed;
 use super::buffer::Buffer;
 use super::flight::Follower;
 use super::growing::Growing;
 use super::growing::Waiting;
+use super::supplier::Supplier;
 use crate::store::Blob;
 
 /// A follower of a stored or growing file: a body of known length.
 ///
 /// It reads at its own pace. It fails, and is never completed, when the bytes that it promised
-/// don't come.
+/// don't come. Where it is the disk that fails a fill, it goes on from the upstream by itself.
 #[derive(Debug)]
 pub struct Tail {
     source: Source,
     at: u64,
     end: u64,
     waiting: Waiting,
-    reading: Option<JoinHandle<io::Result<Bytes>>>,
+    reading: Option<(Span, JoinHandle<io::Result<Bytes>>)>,
 }
 
 #[derive(Debug)]
@@ -38,8 +40,19 @@ enum Source {
     Stored(Blob),
     Growing(
         Arc<Growing>,
+        Supplier,
         #[expect(dead_code, reason = "held until the tail ends")] Follower,
     ),
+    Upstream(Passed),
+}
+
+/// What comes next.
+#[derive(Clone, Debug)]
+pub enum Piece {
+    /// A part of a file.
+    Span(Span),
+    /// Bytes from elsewhere; never none.
+    Bytes(Bytes),
 }
 
 /// A part of a file that can be read now.
@@ -62,9 +75,15 @@ impl Tail {
         Self::new(Source::Stored(blob), part)
     }
 
-    /// A follower of a part of a growing blob.
-    pub(super) fn growing(growing: Arc<Growing>, follower: Follower, part: Range<u64>) -> Self {
-        Self::new(Source::Growing(growing, follower), part)
+    /// A follower of a part of a growing blob. The supplier is who is asked for the rest, on the
+    /// follower's behalf, where the disk fails.
+    pub(super) fn growing(
+        growing: Arc<Growing>,
+        follower: Follower,
+        supplier: Supplier,
+        part: Range<u64>,
+    ) -> Self {
+        Self::new(Source::Growing(growing, supplier, follower), part)
     }
 
     fn new(source: Source, part: Range<u64>) -> Self {
@@ -83,76 +102,142 @@ impl Tail {
         self.end - self.at
     }
 
-    /// The next part that can be read, `at_most` bytes long, which counts as read from then on;
+    /// What comes next, `at_most` bytes of it where it is a span; it counts as read from then on.
     /// `None` at the end. For senders that move file parts themselves.
     ///
     /// # Errors
-    /// When the fill failed.
-    pub fn poll_span(
+    /// When the bytes don't come.
+    pub fn poll_piece(
         &mut self,
         cx: &mut Context<'_>,
         at_most: u64,
-    ) -> Poll<Option<Result<Span, Error>>> {
-        let span = ready!(self.poll_peek(cx, at_most));
-        if let Some(Ok(span)) = &span {
-            self.at += span.len;
+    ) -> Poll<Option<Result<Piece, Error>>> {
+        let piece = ready!(self.poll_peek(cx, at_most));
+        if let Some(Ok(piece)) = &piece {
+            self.at += match piece {
+                Piece::Span(span) => span.len,
+                Piece::Bytes(bytes) => bytes.len() as u64,
+            };
         }
-        Poll::Ready(span)
+        Poll::Ready(piece)
+    }
+
+    /// The last span that was given can't be read. The tail goes on from the upstream instead.
+    ///
+    /// # Errors
+    /// When it can't.
+    pub fn unread(&mut self, span: &Span, error: io::Error) -> Result<(), Error> {
+        self.at = span.offset;
+        self.leave(Error::Read(Arc::new(error)))
+    }
+
+    /// Leaves a growing file that the disk has failed for the upstream.
+    fn leave(&mut self, error: Error) -> Result<(), Error> {
+        let (growing, supplier) = match &self.source {
+            Source::Growing(growing, supplier, _) if error.is_local() => (growing, supplier),
+            // It is looked into before it is served again; what was sent of it may be wrong.
+            Source::Stored(blob) => {
+                blob.doubt();
+                return Err(error);
+            }
+            _ => return Err(error),
+        };
+        let (repository, digest, at) = (&supplier.repository, &supplier.digest, self.at);
+        tracing::warn!(%repository, %digest, at, "a client goes on from the upstream: {error}");
+        let part = self.at..self.end;
+        let rest = Passed::rest(supplier.clone(), growing.clone(), part);
+        self.source = Source::Upstream(rest);
+        Ok(())
     }
 
     fn poll_peek(
         &mut self,
         cx: &mut Context<'_>,
         at_most: u64,
-    ) -> Poll<Option<Result<Span, Error>>> {
+    ) -> Poll<Option<Result<Piece, Error>>> {
         if self.at == self.end {
             return Poll::Ready(None);
         }
-        let (file, reach) = match &self.source {
-            Source::Stored(blob) => (&blob.file, self.end),
-            Source::Growing(growing, _) => {
-                let part = (self.at, self.end);
-                match ready!(growing.poll_reach(cx, &mut self.waiting, part)) {
-                    Ok(reach) => (growing.file(), reach),
-                    Err(error) => return Poll::Ready(Some(Err(error))),
+        let (file, reach) = loop {
+            match &mut self.source {
+                Source::Stored(blob) => break (&blob.file, self.end),
+                Source::Growing(growing, ..) => {
+                    let part = (self.at, self.end);
+                    match ready!(growing.poll_reach(cx, &mut self.waiting, part)) {
+                        Ok(reach) => break (growing.file(), reach),
+                        Err(error) => {
+                            if let Err(error) = self.leave(error) {
+                                return Poll::Ready(Some(Err(error)));
+                            }
+                        }
+                    }
+                }
+                Source::Upstream(rest) => {
+                    let bytes = ready!(rest.poll_chunk(cx));
+                    return Poll::Ready(bytes.map(|bytes| bytes.map(Piece::Bytes)));
                 }
             }
         };
         let len = at_most.min(reach - self.at);
-        Poll::Ready(Some(Ok(Span {
+        let span = Span {
             file: file.clone(),
             offset: self.at,
             len,
-        })))
+        };
+        if self.at + len == self.end && !self.is_unaltered() {
+            return Poll::Ready(Some(Err(Error::Read(Arc::new(io::Error::other(ALTERED))))));
+        }
+        Poll::Ready(Some(Ok(Piece::Span(span))))
+    }
+
+    fn is_unaltered(&self) -> bool {
+        match &self.source {
+            Source::Stored(blob) => blob.is_unaltered(),
+            Source::Growing(growing, ..) => growing.is_unaltered(),
+            Source::Upstream(_) => true,
+        }
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         loop {
-            if let Some(reading) = &mut self.reading {
+            if let Some((span, reading)) = &mut self.reading {
                 let read = ready!(Pin::new(reading).poll(cx));
+                let span = span.clone();
                 self.reading = None;
-                let read = read.map_err(io::Error::other).flatten();
-                return Poll::Ready(Some(match read {
+                match read.map_err(io::Error::other).flatten() {
                     Ok(bytes) => {
-                        self.at += bytes.len() as u64;
-                        Ok(bytes)
+                        // A buffer may hold less than the span.
+                        self.at = span.offset + bytes.len() as u64;
+                        return Poll::Ready(Some(Ok(bytes)));
                     }
-                    Err(error) => Err(Error::Read(Arc::new(error))),
-                }));
+                    Err(error) => match self.unread(&span, error) {
+                        Ok(()) => {}
+                        Err(error) => return Poll::Ready(Some(Err(error))),
+                    },
+                }
             }
             let span = match ready!(self.poll_peek(cx, CHUNK)) {
                 None => return Poll::Ready(None),
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                Some(Ok(span)) => span,
+                Some(Ok(Piece::Bytes(bytes))) => {
+                    self.at += bytes.len() as u64;
+                    return Poll::Ready(Some(Ok(bytes)));
+                }
+                Some(Ok(Piece::Span(span))) => span,
             };
             if let Some(bytes) = read_cached(&span) {
                 self.at += bytes.len() as u64;
                 return Poll::Ready(Some(Ok(bytes)));
             }
-            self.reading = Some(tokio::task::spawn_blocking(move || read(&span)));
+            self.at += span.len;
+            let cold = span.clone();
+            self.reading = Some((span, tokio::task::spawn_blocking(move || read(&cold))));
         }
     }
 }
+
+/// Why a stored blob is broken off.
+const ALTERED: &str = "the file was altered while it was read";
 
 /// Reads what the page cache has of a span, without waiting for a disk; `None` for nothing.
 fn read_cached(span: &Span) -> Option<Bytes> {
@@ -166,7 +251,7 @@ fn read_cached(span: &Span) -> Option<Bytes> {
     }
 }
 
-/// Reads a span from the disk, or as much of its start as a buffer holds.
+/// Reads a span from the disk.
 fn read(span: &Span) -> io::Result<Bytes> {
     let mut buffer = Buffer::take();
     let room = buffer.room(span.len);

@@ -6,8 +6,11 @@ use globset::Glob;
 use globset::GlobSet;
 use globset::GlobSetBuilder;
 
+use super::access::Access;
 use super::breaker::Breaker;
 use crate::oci::Name;
+use crate::registry::Credentials;
+use crate::registry::Limit;
 use crate::registry::Registry;
 
 /// One upstream, as the flow is told of it.
@@ -17,6 +20,9 @@ pub struct Upstream {
     pub registry: Arc<Registry>,
     /// How long a tag is believed without asking again.
     pub tag_ttl: Duration,
+    /// Where the clients' own credentials decide: how long a permission is believed without asking
+    /// again.
+    pub auth_ttl: Duration,
     /// Which repositories may be asked for.
     pub names: NameFilter,
 }
@@ -71,6 +77,8 @@ pub(super) struct Route {
     pub(super) upstream: Upstream,
     pub(super) breaker: Breaker,
     pub(super) trouble: Arc<Trouble>,
+    /// Whom it lets in, where the clients' own credentials decide.
+    pub(super) access: Option<Access>,
 }
 
 /// What went wrong with an upstream's answers and was made good, or thrown away.
@@ -94,7 +102,9 @@ impl Trouble {
 
 impl Route {
     pub(super) fn new(upstream: Upstream) -> Self {
+        let is_own = upstream.registry.config().credentials == Credentials::Passthrough;
         Self {
+            access: is_own.then(|| Access::new(upstream.auth_ttl)),
             upstream,
             breaker: Breaker::default(),
             trouble: Arc::default(),
@@ -115,6 +125,7 @@ impl Route {
             mismatches: self.trouble.mismatches.load(Ordering::Relaxed),
             resumes: self.trouble.resumes.load(Ordering::Relaxed),
             retries: registry.retries(),
+            limits: registry.limits(),
         }
     }
 }
@@ -133,6 +144,8 @@ pub struct UpstreamState {
     pub resumes: u64,
     /// How many requests were made again, since the configuration was read.
     pub retries: u64,
+    /// What is known of its limits.
+    pub limits: Vec<Limit>,
 }
 
 #[cfg(test)]

@@ -19,22 +19,46 @@ use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
-use super::activity::Activity;
+use crate::login;
+use crate::login::User;
+
 use super::exchange::Asker;
 use super::exchange::Exchanges;
 use super::lane::Lane;
+use super::seats::Seat;
 use super::tls::Certificate;
 use super::wire::Wire;
 
 /// What all connections share.
 #[derive(Debug)]
 pub(super) struct Connections {
-    pub(super) exchanges: Exchanges,
-    pub(super) certificate: Option<Certificate>,
-    pub(super) header_timeout: Duration,
-    pub(super) idle_timeout: Duration,
+    exchanges: Exchanges,
+    certificate: Option<Certificate>,
+    limits: Limits,
     builder: auto::Builder<TokioExecutor>,
+}
+
+/// What a client may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Time for a request's header; an HTTP/1 connection may be idle as long.
+    pub(super) header_timeout: Duration,
+    /// Time for a connection without a request, and for a client that takes nothing of an answer.
+    pub(super) idle_timeout: Duration,
+    /// Requests at a time on an HTTP/2 connection.
+    pub(super) max_streams: u32,
+}
+
+/// A client's connection, ready for HTTP.
+struct Guest {
+    peer: SocketAddr,
+    /// Whom its certificate names.
+    user: Option<User>,
+    /// There is one in clear text only.
+    lane: Option<Arc<Lane>>,
+    seat: Seat,
 }
 
 /// What connections are told to do.
@@ -52,11 +76,16 @@ pub(super) enum Phase {
 const FAREWELL: Duration = Duration::from_secs(5);
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// How much an answer may run ahead of its client before it waits, in bytes: with the part that it
-/// was given last, memory that a slow client holds.
-const SEND_BUFFER: usize = 64 * 1024;
-/// The same for one of the streams of an HTTP/2 connection, of which there may be many.
-const STREAM_BUFFER: usize = 16 * 1024;
+/// How much an answer may run ahead of its client over HTTP/2 before it waits, in bytes: with the
+/// part that it was given last, memory that a slow client holds, for each stream.
+const SEND_BUFFER: usize = 16 * 1024;
+/// The longest header of a request, in bytes; a longer one is answered 431, as is one of more than
+/// a hundred lines over HTTP/1 (hyper's own limit). Over HTTP/1 an answer runs ahead as much.
+const HEADER: usize = 64 * 1024;
+/// How many streams may be reset before we came to them, and how many we may reset for a client's
+/// errors, until an HTTP/2 connection is broken off (CVE-2023-44487).
+const RESETS: usize = 64;
+const ERRORS: usize = 256;
 /// When the kernel asks a silent peer whether it is still there.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
@@ -64,29 +93,30 @@ impl Connections {
     pub(super) fn new(
         exchanges: Exchanges,
         certificate: Option<Certificate>,
-        header_timeout: Duration,
-        idle_timeout: Duration,
+        limits: Limits,
     ) -> Self {
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder
             .http1()
             .timer(TokioTimer::new())
-            .header_read_timeout(header_timeout)
-            .max_buf_size(SEND_BUFFER);
+            .header_read_timeout(limits.header_timeout)
+            .max_buf_size(HEADER);
         // The windows and frames of what we send are the client's to choose. Pings find clients
         // that vanished.
         builder
             .http2()
             .timer(TokioTimer::new())
-            .max_concurrent_streams(256)
-            .max_send_buf_size(STREAM_BUFFER)
+            .max_concurrent_streams(limits.max_streams)
+            .max_header_list_size(u32::try_from(HEADER).unwrap_or(u32::MAX))
+            .max_pending_accept_reset_streams(RESETS)
+            .max_local_error_reset_streams(ERRORS)
+            .max_send_buf_size(SEND_BUFFER)
             .keep_alive_interval(Duration::from_secs(30))
             .keep_alive_timeout(Duration::from_secs(20));
         Self {
             exchanges,
             certificate,
-            header_timeout,
-            idle_timeout,
+            limits,
             builder,
         }
     }
@@ -94,21 +124,21 @@ impl Connections {
     /// Serves one connection until it ends, or until it is cut.
     pub(super) async fn serve(
         self: Arc<Self>,
-        stream: TcpStream,
-        peer: SocketAddr,
+        (stream, peer): (TcpStream, SocketAddr),
+        seat: Seat,
         phase: watch::Receiver<Phase>,
     ) {
         let mut cut = phase.clone();
         tokio::select! {
-            () = self.serve_uncut(stream, peer, phase) => {}
+            () = self.serve_uncut((stream, peer), seat, phase) => {}
             () = reached(&mut cut, Phase::Cut) => {}
         }
     }
 
     async fn serve_uncut(
         self: Arc<Self>,
-        stream: TcpStream,
-        peer: SocketAddr,
+        (stream, peer): (TcpStream, SocketAddr),
+        seat: Seat,
         phase: watch::Receiver<Phase>,
     ) {
         let keepalive = TcpKeepalive::new().with_time(KEEPALIVE);
@@ -119,38 +149,68 @@ impl Connections {
             tracing::debug!(%peer, "lost a connection before it began: {error}");
             return;
         }
-        let wire = Wire::new(stream, self.idle_timeout);
-        let Some(certificate) = &self.certificate else {
-            let lane = wire.lane();
-            return self.converse(wire, (peer, Some(lane)), phase).await;
+        let wire = Wire::new(stream, self.limits.idle_timeout, seat.activity().clone());
+        let mut guest = Guest {
+            peer,
+            user: None,
+            lane: None,
+            seat,
         };
-        let handshake = TlsAcceptor::from(certificate.current()).accept(wire);
-        match tokio::time::timeout(HANDSHAKE.min(self.header_timeout), handshake).await {
-            Ok(Ok(stream)) => self.converse(stream, (peer, None), phase).await,
-            Ok(Err(error)) => tracing::debug!(%peer, "no TLS handshake: {error}"),
-            Err(_) => tracing::debug!(%peer, "no TLS handshake in time"),
+        let Some(certificate) = &self.certificate else {
+            guest.lane = Some(wire.lane());
+            return self.converse(wire, guest, phase).await;
+        };
+        if let Some(stream) = self.shake_hands(certificate, wire, &guest).await {
+            let shown = stream.get_ref().1.peer_certificates();
+            guest.user = shown.and_then(<[_]>::first).and_then(login::name_of);
+            self.converse(stream, guest, phase).await;
         }
     }
 
-    /// HTTP, in the version that the client speaks. There is a lane in clear text only.
+    async fn shake_hands(
+        &self,
+        certificate: &Certificate,
+        wire: Wire,
+        guest: &Guest,
+    ) -> Option<TlsStream<Wire>> {
+        let peer = guest.peer;
+        let handshake = TlsAcceptor::from(certificate.current()).accept(wire);
+        let patience = HANDSHAKE.min(self.limits.header_timeout);
+        let shaken = tokio::select! {
+            shaken = tokio::time::timeout(patience, handshake) => shaken,
+            () = guest.seat.asked_to_leave() => return None,
+        };
+        match shaken {
+            Ok(Ok(stream)) => return Some(stream),
+            Ok(Err(error)) => tracing::debug!(%peer, "no TLS handshake: {error}"),
+            Err(_) => tracing::debug!(%peer, "no TLS handshake in time"),
+        }
+        None
+    }
+
+    /// HTTP, in the version that the client speaks.
     async fn converse<S>(
         self: &Arc<Self>,
         stream: S,
-        (peer, lane): (SocketAddr, Option<Arc<Lane>>),
+        guest: Guest,
         mut phase: watch::Receiver<Phase>,
     ) where
         S: AsyncRead + AsyncWrite + Unpin + 'static,
     {
-        let activity = Activity::new();
-        let client: Arc<str> = peer.ip().to_canonical().to_string().into();
+        let (peer, seat) = (guest.peer, guest.seat);
+        let address = peer.ip().to_canonical();
+        let client: Arc<str> = address.to_string().into();
         let service = service_fn(|request: Request<Incoming>| {
-            let busy = activity.begin();
-            // HTTP/2 cuts bodies into frames, which hold bytes.
-            let lane = lane.clone().filter(|_| request.version() < Version::HTTP_2);
             let asker = Asker {
                 client: client.clone(),
-                busy,
-                lane,
+                address,
+                user: guest.user.clone(),
+                busy: seat.activity().begin(),
+                // HTTP/2 cuts bodies into frames, which hold bytes.
+                lane: guest
+                    .lane
+                    .clone()
+                    .filter(|_| request.version() < Version::HTTP_2),
             };
             let all = self.clone();
             async move {
@@ -160,15 +220,20 @@ impl Connections {
         });
         let connection = self.builder.serve_connection(TokioIo::new(stream), service);
         let mut connection = pin!(connection);
+        let is_to_end = async {
+            tokio::select! {
+                () = reached(&mut phase, Phase::Draining) => {}
+                () = self.idle(&seat) => {}
+            }
+        };
         let ended = tokio::select! {
             ended = connection.as_mut() => Some(ended),
-            () = reached(&mut phase, Phase::Draining) => {
+            () = is_to_end => {
                 connection.as_mut().graceful_shutdown();
-                Some(connection.as_mut().await)
-            }
-            () = self.idle(&activity) => {
-                connection.as_mut().graceful_shutdown();
-                tokio::time::timeout(FAREWELL, connection.as_mut()).await.ok()
+                tokio::select! {
+                    ended = connection.as_mut() => Some(ended),
+                    () = self.farewell(&seat) => None,
+                }
             }
         };
         if let Some(Err(error)) = ended {
@@ -176,15 +241,36 @@ impl Connections {
         }
     }
 
-    /// Ends when the connection has had nothing to do for too long.
-    async fn idle(&self, activity: &Activity) {
+    /// Ends when the connection has had nothing to do for too long, or its client has taken nothing
+    /// of what is there for it, or others need its place.
+    async fn idle(&self, seat: &Seat) {
         loop {
-            let left = activity.allowance(self.header_timeout, self.idle_timeout);
+            let left = self.allowance(seat);
             if left.is_zero() {
                 return;
             }
-            tokio::time::sleep(left).await;
+            tokio::select! {
+                () = tokio::time::sleep(left) => {}
+                () = seat.asked_to_leave() => return,
+            }
         }
+    }
+
+    /// Ends when a connection that was told to finish has had the time for it. A request that is
+    /// under way is answered to its end, as long as its client takes the answer.
+    async fn farewell(&self, seat: &Seat) {
+        loop {
+            tokio::time::sleep(FAREWELL.min(self.limits.idle_timeout)).await;
+            if seat.activity().idle().is_some() || self.allowance(seat).is_zero() {
+                return;
+            }
+        }
+    }
+
+    fn allowance(&self, seat: &Seat) -> Duration {
+        let limits = &self.limits;
+        let activity = seat.activity();
+        activity.allowance(limits.header_timeout, limits.idle_timeout)
     }
 }
 

@@ -1,3 +1,4 @@
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
@@ -8,6 +9,7 @@ use http::request::Parts;
 
 use crate::flow::Ask;
 use crate::flow::Body;
+use crate::flow::Caller;
 use crate::flow::PullThrough;
 use crate::flow::Served;
 use crate::flow::Want;
@@ -19,6 +21,7 @@ use crate::ledger::Ledger;
 use crate::ledger::Leg;
 use crate::ledger::Meter;
 use crate::ledger::Origin;
+use crate::login::User;
 use crate::oci::Digest;
 use crate::oci::Reference;
 use crate::oci::UpstreamName;
@@ -27,6 +30,7 @@ use super::activity::Busy;
 use super::answer;
 use super::catalog::Page;
 use super::condition;
+use super::door::Door;
 use super::fault::Fault;
 use super::lane::Lane;
 use super::payload::Payload;
@@ -41,6 +45,7 @@ pub(super) struct Exchanges {
     flow: Arc<PullThrough>,
     ledger: Ledger,
     default: Arc<ArcSwapOption<UpstreamName>>,
+    door: Door,
 }
 
 /// Who asks, by which connection.
@@ -48,6 +53,10 @@ pub(super) struct Exchanges {
 pub(super) struct Asker {
     /// The client's address.
     pub(super) client: Arc<str>,
+    /// The same, not as text.
+    pub(super) address: IpAddr,
+    /// Whom the connection's certificate names.
+    pub(super) user: Option<User>,
     /// Keeps the connection from being idle.
     pub(super) busy: Busy,
     /// The way for stored files, where the connection has one.
@@ -63,11 +72,13 @@ impl Exchanges {
         flow: Arc<PullThrough>,
         ledger: Ledger,
         default: Arc<ArcSwapOption<UpstreamName>>,
+        door: Door,
     ) -> Self {
         Self {
             flow,
             ledger,
             default,
+            door,
         }
     }
 
@@ -75,28 +86,41 @@ impl Exchanges {
     pub(super) async fn answer(&self, request: &Parts, asker: Asker) -> Response<Meter<Payload>> {
         let flow = FlowId::next();
         let mut draft = Draft::begin(&self.ledger, Leg::Client, flow, request.method.clone());
-        draft.receipt.host = asker.client;
+        draft.receipt.host = asker.client.clone();
         draft.receipt.protocol = request.version.into();
-        let route = self.route(request, flow);
+        let mut user = None;
+        let route = match self.door.admit(request, &asker).await {
+            Ok(admitted) => {
+                user = admitted;
+                self.route(request, flow)
+            }
+            Err(fault) => Err(fault),
+        };
+        let user = user.as_ref();
+        draft.receipt.user = user.map(User::shared);
         let mut upstream = None;
         let answered = match route {
-            Ok(Route::Ping) => {
+            Ok(Route::Ping {
+                upstream: greeted,
+                mut caller,
+            }) => {
                 draft.receipt.action = Action::Ping;
-                Ok((answer::json("{}", None), None))
+                self.door.strip(&mut caller);
+                self.ping(greeted.as_ref(), &caller, flow).await
             }
             Ok(Route::Catalog(page)) => {
                 draft.receipt.action = Action::Catalog;
-                self.catalog(request, &page).await
+                self.catalog(request, &page, user).await
             }
             Ok(Route::Content(ask)) => {
                 note(&mut draft, &ask);
                 upstream = Some(ask.repository.upstream.clone());
-                self.content(request, ask).await
+                self.content(request, ask, user).await
             }
             Ok(Route::List(ask)) => {
                 note(&mut draft, &ask);
                 upstream = Some(ask.repository.upstream.clone());
-                self.list(request, ask).await
+                self.list(request, ask, user).await
             }
             Err(fault) => Err(fault),
         };
@@ -124,7 +148,21 @@ impl Exchanges {
         route::route(request, &upstreams, flow)
     }
 
-    async fn content(&self, request: &Parts, ask: Ask) -> Answered {
+    /// An upstream where the clients' own credentials decide says how to sign in.
+    async fn ping(
+        &self,
+        upstream: Option<&UpstreamName>,
+        caller: &Caller,
+        flow: FlowId,
+    ) -> Answered {
+        if let Some(upstream) = upstream {
+            self.flow.ping(upstream, caller, flow).await?;
+        }
+        Ok((answer::json("{}", None), None))
+    }
+
+    async fn content(&self, request: &Parts, mut ask: Ask, user: Option<&User>) -> Answered {
+        self.door.pass(user, &mut ask)?;
         let repository = ask.repository.clone();
         let reference = reference(&ask.want).to_owned();
         let served = match self.serve_changed(request, ask).await {
@@ -162,7 +200,8 @@ impl Exchanges {
         Ok(Changed::Yes(self.flow.serve(ask).await?))
     }
 
-    async fn list(&self, request: &Parts, ask: Ask) -> Answered {
+    async fn list(&self, request: &Parts, mut ask: Ask, user: Option<&User>) -> Answered {
+        self.door.pass(user, &mut ask)?;
         let repository = ask.repository.clone();
         let reference = reference(&ask.want).to_owned();
         let listing = self.flow.list(ask).await;
@@ -179,8 +218,9 @@ impl Exchanges {
         Ok((answer::list(listing, link), Some(origin)))
     }
 
-    async fn catalog(&self, request: &Parts, page: &Page) -> Answered {
-        let all = self.flow.catalog().await?;
+    async fn catalog(&self, request: &Parts, page: &Page, user: Option<&User>) -> Answered {
+        let mut all = self.flow.catalog().await?;
+        self.door.hide(user, &mut all);
         let (text, next) = page.of(&all);
         let link = next.and_then(|query| self::link(request, &query));
         Ok((answer::json(text, link), None))

@@ -30,6 +30,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use crate::flow::Error;
+use crate::flow::Piece;
 use crate::flow::Span;
 use crate::flow::Tail;
 
@@ -161,27 +162,30 @@ impl LaneBody {
         }
     }
 
-    fn poll_span(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Span, Error>>> {
-        if self.warming.is_none() {
-            let span = match ready!(self.tail.poll_span(cx, LONGEST as u64)) {
-                Some(Ok(span)) => span,
-                end => return Poll::Ready(end),
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, Error>>> {
+        loop {
+            if let Some((span, warming)) = &mut self.warming {
+                let warmed = ready!(Pin::new(warming).poll(cx));
+                let span = span.clone();
+                self.warming = None;
+                match warmed.map_err(io::Error::other).flatten() {
+                    Ok(()) => return Poll::Ready(Some(Ok(Piece::Span(span)))),
+                    Err(error) => match self.tail.unread(&span, error) {
+                        Ok(()) => {}
+                        Err(error) => return Poll::Ready(Some(Err(error))),
+                    },
+                }
+            }
+            let span = match ready!(self.tail.poll_piece(cx, LONGEST as u64)) {
+                Some(Ok(Piece::Span(span))) => span,
+                other => return Poll::Ready(other),
             };
             if is_cached(&span) {
-                return Poll::Ready(Some(Ok(span)));
+                return Poll::Ready(Some(Ok(Piece::Span(span))));
             }
             let cold = span.clone();
             self.warming = Some((span, tokio::task::spawn_blocking(move || warm(&cold))));
         }
-        if let Some((_, warming)) = &mut self.warming {
-            let warmed = ready!(Pin::new(warming).poll(cx))
-                .map_err(io::Error::other)
-                .flatten();
-            if let Err(error) = warmed {
-                return Poll::Ready(Some(Err(Error::Read(Arc::new(error)))));
-            }
-        }
-        Poll::Ready(self.warming.take().map(|(span, _)| Ok(span)))
     }
 }
 
@@ -223,11 +227,15 @@ impl Body for LaneBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = self.get_mut();
-        Poll::Ready(ready!(this.poll_span(cx)).map(|span| {
-            let span = span?;
-            let frame = Frame::data(Bytes::from_static(stand_in(span.len)));
-            this.lane.spans().push_back(span);
-            Ok(frame)
+        Poll::Ready(ready!(this.poll_piece(cx)).map(|piece| {
+            Ok(Frame::data(match piece? {
+                Piece::Bytes(bytes) => bytes,
+                Piece::Span(span) => {
+                    let bytes = Bytes::from_static(stand_in(span.len));
+                    this.lane.spans().push_back(span);
+                    bytes
+                }
+            }))
         }))
     }
 

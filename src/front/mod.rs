@@ -2,7 +2,8 @@
 //!
 //! `route` turns a request into an [`Ask`](crate::flow::Ask), `answer` turns what was served into
 //! a response, `fault` turns what went wrong into a status and an OCI error code; `exchange` is
-//! their order. `connection` bounds how long a client may take for what, so that none can hold up
+//! their order. `door` knows who may come in and what they may have, `seats` who holds how many
+//! connections. `connection` bounds how long a client may take for what, so that none can hold up
 //! the others, and `payload` promises that a body is exactly what its header said, or breaks off.
 
 use std::future::Future;
@@ -11,13 +12,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use arc_swap::ArcSwapOption;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio::sync::watch;
 
 use crate::flow::PullThrough;
 use crate::ledger::Ledger;
+use crate::login;
+use crate::login::Access;
+use crate::login::Login;
 use crate::oci::UpstreamName;
 
 mod activity;
@@ -25,12 +29,14 @@ mod answer;
 mod catalog;
 mod condition;
 mod connection;
+mod door;
 mod exchange;
 mod fault;
 mod lane;
 mod path;
 mod payload;
 mod route;
+mod seats;
 mod tls;
 mod upstream;
 mod wire;
@@ -38,9 +44,13 @@ mod wire;
 pub use tls::Tls;
 
 use connection::Connections;
+use connection::Limits;
 use connection::Phase;
+use door::Door;
 use exchange::Exchanges;
+use seats::Seats;
 use tls::Certificate;
+use tls::Insistence;
 
 /// Where to listen, and how long to wait for clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,8 +67,18 @@ pub struct Config {
     /// How long an HTTP/2 connection may be idle, and how long a client may take nothing of an
     /// answer.
     pub idle_timeout: Duration,
-    /// The most connections at a time. Further ones wait until one ends.
+    /// The most connections at a time. Further ones wait until one ends; idle ones make room.
     pub max_connections: usize,
+    /// The most connections at a time of one client (IPv6: of one /64). Further ones are closed,
+    /// unless one of its own is idle and makes room.
+    pub max_connections_per_client: usize,
+    /// The most requests at a time on an HTTP/2 connection. Further ones are refused, to be sent
+    /// again.
+    pub max_streams: u32,
+    /// Who may come in; `None` lets everybody in.
+    pub login: Option<login::Config>,
+    /// What each of them may pull.
+    pub access: Access,
 }
 
 impl Default for Config {
@@ -70,6 +90,10 @@ impl Default for Config {
             header_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(120),
             max_connections: 10_000,
+            max_connections_per_client: 2_000,
+            max_streams: 100,
+            login: None,
+            access: Access::default(),
         }
     }
 }
@@ -80,20 +104,25 @@ pub struct Front {
     listeners: Vec<TcpListener>,
     connections: Arc<Connections>,
     handle: Handle,
-    slots: Arc<Semaphore>,
-    max_connections: u32,
+    seats: Arc<Seats>,
 }
 
 /// Changes a front that is running. All clones change the same one.
 #[derive(Clone, Debug, Default)]
 pub struct Handle {
     default_upstream: Arc<ArcSwapOption<UpstreamName>>,
+    access: Arc<ArcSwap<Access>>,
 }
 
 impl Handle {
     /// From now on, `default_upstream` is meant where a request names none.
     pub fn reconfigure(&self, default_upstream: Option<UpstreamName>) {
         self.default_upstream.store(default_upstream.map(Arc::new));
+    }
+
+    /// From now on, people may pull what `access` gives them.
+    pub fn give_access(&self, access: Access) {
+        self.access.store(Arc::new(access));
     }
 }
 
@@ -104,10 +133,16 @@ impl Front {
     /// Listens, and answers nobody yet.
     ///
     /// # Errors
-    /// When an address can't be listened on, or the certificate can't be used; the address or the
-    /// file is named.
+    /// When an address can't be listened on, or the certificate or the files of users can't be
+    /// used; the address or the file is named.
     pub async fn bind(config: Config, flow: Arc<PullThrough>, ledger: Ledger) -> io::Result<Self> {
-        let certificate = config.tls.map(Certificate::load).transpose()?;
+        let clients = match &config.login {
+            Some(login) if login.certificates && login.by_header() => Insistence::May,
+            _ => Insistence::Must,
+        };
+        let certificate = config.tls.map(|tls| Certificate::load(tls, clients));
+        let certificate = certificate.transpose()?;
+        let login = config.login.map(Login::load).transpose()?;
         let mut listeners = Vec::with_capacity(config.listen.len());
         for address in config.listen {
             let listener = TcpListener::bind(address).await;
@@ -115,20 +150,20 @@ impl Front {
         }
         let handle = Handle::default();
         handle.reconfigure(config.default_upstream);
-        let exchanges = Exchanges::new(flow, ledger, handle.default_upstream.clone());
-        let max_connections = u32::try_from(config.max_connections.clamp(1, MOST_CONNECTIONS));
-        let max_connections = max_connections.unwrap_or(u32::MAX);
+        handle.give_access(config.access);
+        let door = Door::new(login, handle.access.clone());
+        let exchanges = Exchanges::new(flow, ledger, handle.default_upstream.clone(), door);
+        let limits = Limits {
+            header_timeout: config.header_timeout,
+            idle_timeout: config.idle_timeout,
+            max_streams: config.max_streams,
+        };
+        let seats = Seats::new(config.max_connections, config.max_connections_per_client);
         Ok(Self {
             listeners,
-            connections: Arc::new(Connections::new(
-                exchanges,
-                certificate,
-                config.header_timeout,
-                config.idle_timeout,
-            )),
+            connections: Arc::new(Connections::new(exchanges, certificate, limits)),
             handle,
-            slots: Arc::new(Semaphore::new(max_connections as usize)),
-            max_connections,
+            seats: Arc::new(seats),
         })
     }
 
@@ -154,31 +189,29 @@ impl Front {
         }
         self.listeners.clear();
         phase.send_replace(Phase::Draining);
-        // Every connection holds a slot.
-        let all_ended = || self.slots.acquire_many(self.max_connections);
-        if tokio::time::timeout(drain, all_ended()).await.is_ok() {
+        if tokio::time::timeout(drain, self.seats.all_left())
+            .await
+            .is_ok()
+        {
             return 0;
         }
-        let cut = self.max_connections as usize - self.slots.available_permits();
+        let cut = self.seats.count();
         phase.send_replace(Phase::Cut);
-        let _ = tokio::time::timeout(BREATHER, all_ended()).await;
+        let _ = tokio::time::timeout(BREATHER, self.seats.all_left()).await;
         cut
     }
 
     async fn accept(&self, listener: &TcpListener, phase: &watch::Sender<Phase>) {
         loop {
-            let Ok(slot) = self.slots.clone().acquire_owned().await else {
-                return;
-            };
             match listener.accept().await {
-                Ok((stream, peer)) => {
-                    let connections = self.connections.clone();
-                    let phase = phase.subscribe();
-                    tokio::spawn(async move {
-                        connections.serve(stream, peer, phase).await;
-                        drop(slot);
-                    });
-                }
+                Ok((stream, peer)) => match self.seats.take(peer.ip()).await {
+                    Some(seat) => {
+                        let connections = self.connections.clone();
+                        let phase = phase.subscribe();
+                        tokio::spawn(connections.serve((stream, peer), seat, phase));
+                    }
+                    None => tracing::warn!(%peer, "closed a connection: this client has too many"),
+                },
                 Err(error) if concerns_one(&error) => {
                     tracing::debug!("a connection was gone before it was accepted: {error}");
                 }
@@ -190,9 +223,6 @@ impl Front {
         }
     }
 }
-
-/// What a semaphore can count, and more than a process has files.
-const MOST_CONNECTIONS: usize = 1 << 24;
 
 /// Whether only the one connection that was being accepted is lost.
 fn concerns_one(error: &io::Error) -> bool {

@@ -122,15 +122,22 @@ impl Body for Payload {
         if *this.remaining == 0 {
             return Poll::Ready(None);
         }
-        let frame = match this.source.project() {
-            SourceProj::Bytes { bytes } if bytes.is_empty() => None,
-            SourceProj::Bytes { bytes } => Some(Ok(Frame::data(std::mem::take(bytes)))),
-            SourceProj::Tail { tail } => ready!(tail.poll_frame(cx)).map(|f| f.map_err(Into::into)),
-            SourceProj::Lane { body } => ready!(body.poll_frame(cx)).map(|f| f.map_err(Into::into)),
-            SourceProj::Passed { body } => {
-                ready!(body.poll_frame(cx)).map(|f| f.map_err(Into::into))
+        let polled = match this.source.project() {
+            SourceProj::Bytes { bytes } if bytes.is_empty() => Poll::Ready(None),
+            SourceProj::Bytes { bytes } => {
+                Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes)))))
             }
+            SourceProj::Tail { tail } => tail.poll_frame(cx).map_err(Broken::from),
+            SourceProj::Lane { body } => body.poll_frame(cx).map_err(Broken::from),
+            SourceProj::Passed { body } => body.poll_frame(cx).map_err(Broken::from),
         };
+        if let Some(busy) = this.busy {
+            match &polled {
+                Poll::Ready(_) => busy.gave(),
+                Poll::Pending => busy.owes(),
+            }
+        }
+        let frame = ready!(polled);
         let length = |frame: &Frame<Bytes>| frame.data_ref().map_or(0, |data| data.len() as u64);
         let checked = match frame {
             Some(Ok(frame)) => match this.remaining.checked_sub(length(&frame)) {

@@ -30,8 +30,13 @@ use super::upstream::Upstreams;
 /// What a request wants.
 #[derive(Debug)]
 pub(super) enum Route {
-    /// To know that this is a registry.
-    Ping,
+    /// To know that this is a registry, and how to sign in.
+    Ping {
+        /// The upstream that is meant, where one can be.
+        upstream: Option<UpstreamName>,
+        /// On whose behalf.
+        caller: Caller,
+    },
     /// A page of all repositories.
     Catalog(Page),
     /// A manifest or a blob.
@@ -58,14 +63,19 @@ where
     }
     let path = decode(raw).ok_or_else(|| Fault::no_endpoint(raw))?;
     let query = Query::of(request.uri.query().unwrap_or_default());
-    let (name, part) = match path::parse(&path)? {
-        Endpoint::Ping => return Ok(Route::Ping),
-        Endpoint::Catalog => return Page::parse(&query.rest).map(Route::Catalog),
-        Endpoint::Repository(name, part) => (name, part),
-    };
     let ns = match query.ns {
         Some(raw) => Some(decode(raw).ok_or_else(|| Fault::unknown_upstream(raw))?),
         None => None,
+    };
+    let (name, part) = match path::parse(&path)? {
+        Endpoint::Ping => {
+            return Ok(Route::Ping {
+                upstream: upstreams.greeted(ns.as_deref(), host(request)),
+                caller: caller(request),
+            });
+        }
+        Endpoint::Catalog => return Page::parse(&query.rest).map(Route::Catalog),
+        Endpoint::Repository(name, part) => (name, part),
     };
     let choice = upstreams.choose(Clues {
         ns: ns.as_deref(),
@@ -237,8 +247,13 @@ mod tests {
 
     #[test]
     fn knows_the_endpoints() {
-        assert!(matches!(ask("GET", "/v2/"), Ok(Route::Ping)));
-        assert!(matches!(ask("HEAD", "/v2/?ns=quay.io"), Ok(Route::Ping)));
+        let greeted = |uri| match ask("HEAD", uri) {
+            Ok(Route::Ping { upstream, .. }) => upstream.map(|name| name.to_string()),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(greeted("/v2/").as_deref(), Some("docker.io"));
+        assert_eq!(greeted("/v2/?ns=quay.io").as_deref(), Some("quay.io"));
+        assert_eq!(greeted("/v2/?ns=ghcr.io"), None);
         assert!(matches!(ask("GET", "/v2/_catalog"), Ok(Route::Catalog(_))));
         assert_eq!(
             asked("/v2/library/nginx/manifests/1.27"),

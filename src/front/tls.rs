@@ -1,11 +1,7 @@
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::time::{Duration, Instant};
 
 use rustls::RootCertStore;
 use rustls::ServerConfig;
@@ -13,6 +9,9 @@ use rustls::server::WebPkiClientVerifier;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject as _;
+
+use crate::files::Followed;
+use crate::files::unusable;
 
 /// The certificate that the front shows, and whose clients' it wants to see.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,70 +21,47 @@ pub struct Tls {
     /// A PEM file: the certificate's private key.
     pub key: PathBuf,
     /// A PEM file of certificate authorities: only clients that show a certificate of theirs are
-    /// let in. `None` lets everybody in.
+    /// let in, unless there is another login beside certificates. `None` asks for none.
     pub client_ca: Option<PathBuf>,
 }
 
-/// How often the files are looked at, at most.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-
 /// A certificate that follows its files.
 #[derive(Debug)]
-pub(super) struct Certificate {
-    files: Tls,
-    state: Mutex<State>,
-}
+pub(super) struct Certificate(Followed<ServerConfig>);
 
-#[derive(Debug)]
-struct State {
-    config: Arc<ServerConfig>,
-    // What the files were when they were last read, whether they could be used or not.
-    read: Vec<Stamp>,
-    looked: Instant,
+/// Whether clients must show a certificate, where there is an authority for theirs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Insistence {
+    /// They are turned away without one.
+    Must,
+    /// They may come without one, to log in otherwise.
+    May,
 }
-
-/// Changes when a file is written, replaced, or its link turned; `None` where there is no file.
-type Stamp = Option<(u64, u64, i64, i64)>;
 
 impl Certificate {
     /// Reads the files.
     ///
     /// # Errors
     /// When one can't be read, or the key is not the certificate's; the file is named.
-    pub(super) fn load(files: Tls) -> io::Result<Self> {
-        let read = stamps(&files);
-        let config = read_config(&files)?;
-        let state = Mutex::new(State {
-            config,
-            read,
-            looked: Instant::now(),
-        });
-        Ok(Self { files, state })
+    pub(super) fn load(files: Tls, clients: Insistence) -> io::Result<Self> {
+        let paths = [
+            Some(&files.cert),
+            Some(&files.key),
+            files.client_ca.as_ref(),
+        ];
+        let paths = paths.into_iter().flatten().cloned().collect();
+        let read = move || read_config(&files, clients);
+        Followed::new("certificate", paths, read).map(Self)
     }
 
     /// What to shake hands with: read again where a file has changed. Files that can't be used
     /// change nothing, and are logged once.
     pub(super) fn current(&self) -> Arc<ServerConfig> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.looked.elapsed() >= LOOK_EVERY {
-            state.looked = Instant::now();
-            let stamps = stamps(&self.files);
-            if stamps != state.read {
-                state.read = stamps;
-                match read_config(&self.files) {
-                    Ok(config) => {
-                        state.config = config;
-                        tracing::info!(cert = %self.files.cert.display(), "took a new certificate");
-                    }
-                    Err(error) => tracing::error!("keeping the old certificate: {error}"),
-                }
-            }
-        }
-        state.config.clone()
+        self.0.current()
     }
 }
 
-fn read_config(files: &Tls) -> io::Result<Arc<ServerConfig>> {
+fn read_config(files: &Tls, clients: Insistence) -> io::Result<Arc<ServerConfig>> {
     let certificates = certificates(&files.cert)?;
     let key = PrivateKeyDer::from_pem_file(&files.key)
         .map_err(|error| unusable(&files.key, &format!("no private key in PEM: {error}")))?;
@@ -101,8 +77,12 @@ fn read_config(files: &Tls) -> io::Result<Arc<ServerConfig>> {
                 let added = roots.add(authority);
                 added.map_err(|error| unusable(path, &error.to_string()))?;
             }
-            let verifier =
-                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            let verifier = match clients {
+                Insistence::Must => verifier,
+                Insistence::May => verifier.allow_unauthenticated(),
+            };
+            let verifier = verifier.build();
             builder.with_client_cert_verifier(
                 verifier.map_err(|error| unusable(path, &error.to_string()))?,
             )
@@ -126,24 +106,4 @@ fn certificates(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
         return Err(unusable(path, "no certificate in PEM"));
     }
     Ok(all)
-}
-
-fn unusable(path: &Path, problem: &str) -> io::Error {
-    let text = format!("{}: {problem}", path.display());
-    io::Error::new(io::ErrorKind::InvalidData, text)
-}
-
-fn stamps(files: &Tls) -> Vec<Stamp> {
-    [
-        Some(&files.cert),
-        Some(&files.key),
-        files.client_ca.as_ref(),
-    ]
-    .into_iter()
-    .flatten()
-    .map(|path| {
-        let file = std::fs::metadata(path).ok()?;
-        Some((file.ino(), file.size(), file.mtime(), file.mtime_nsec()))
-    })
-    .collect()
 }

@@ -66,6 +66,18 @@ impl<K: Fn(&UpstreamName) -> bool> Upstreams<'_, K> {
         }
     }
 
+    /// The upstream of a request without a repository: that of `ns`, the host or the default says.
+    /// None where `ns` names nothing: the requests that follow are told so.
+    pub(super) fn greeted(&self, ns: Option<&str>, host: Option<&str>) -> Option<UpstreamName> {
+        match ns {
+            Some(ns) => self.find(ns),
+            None => {
+                let named = host.and_then(|host| self.at(host));
+                named.or_else(|| self.default.cloned())
+            }
+        }
+    }
+
     /// The configured upstream that `text` names.
     fn find(&self, text: &str) -> Option<UpstreamName> {
         let name: UpstreamName = if text.bytes().any(|b| b.is_ascii_uppercase()) {

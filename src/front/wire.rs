@@ -9,7 +9,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
+use super::activity::Activity;
 use super::lane::Lane;
+
+/// How much must be written, in bytes, to count as something that moved: pings and the like don't.
+const MORSEL: usize = 4 << 10;
 
 /// A client's socket. A write that makes no progress for `patience` fails: a client that vanished,
 /// or that reads no more, does not hold what it was being sent for ever.
@@ -18,16 +22,21 @@ pub(super) struct Wire {
     stream: TcpStream,
     lane: Arc<Lane>,
     patience: Duration,
+    activity: Activity,
+    // What was written since something moved.
+    written: usize,
     stalled: Option<Pin<Box<Sleep>>>,
     is_stalled: bool,
 }
 
 impl Wire {
-    pub(super) fn new(stream: TcpStream, patience: Duration) -> Self {
+    pub(super) fn new(stream: TcpStream, patience: Duration, activity: Activity) -> Self {
         Self {
             stream,
             lane: Arc::default(),
             patience,
+            activity,
+            written: 0,
             stalled: None,
             is_stalled: false,
         }
@@ -38,14 +47,21 @@ impl Wire {
         self.lane.clone()
     }
 
-    fn watch<T>(
+    fn watch(
         &mut self,
         cx: &mut Context<'_>,
-        write: impl FnOnce(Pin<&mut TcpStream>, &mut Context<'_>) -> Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
+        write: impl FnOnce(Pin<&mut TcpStream>, &mut Context<'_>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
         let written = write(Pin::new(&mut self.stream), cx);
-        if written.is_ready() {
+        if let Poll::Ready(written) = &written {
             self.is_stalled = false;
+            self.written += written.as_ref().map_or(0, |bytes| *bytes);
+            if self.written >= MORSEL {
+                self.written = 0;
+                self.activity.wrote();
+            }
+        }
+        if written.is_ready() {
             return written;
         }
         let patience = self.patience;

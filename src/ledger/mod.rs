@@ -44,6 +44,7 @@ macro_rules! log {
             duration_us = u64::try_from($receipt.duration.as_micros()).unwrap_or(u64::MAX),
             end = $receipt.end.as_str(),
             host = &*$receipt.host,
+            user = $receipt.user.as_deref(),
             "{} {}", $receipt.method, $receipt.action
         )
     };

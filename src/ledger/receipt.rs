@@ -115,6 +115,8 @@ pub struct Receipt {
     pub registry: Arc<str>,
     /// The host that was talked to; for a client's exchange, the client's address.
     pub host: Arc<str>,
+    /// For a client's exchange: who had logged in.
+    pub user: Option<Arc<str>>,
     /// The repository's name; empty where none was concerned.
     pub repository: Arc<str>,
     /// A tag or a digest; empty where none was concerned.
@@ -166,6 +168,7 @@ impl Draft {
             flow,
             registry: Arc::default(),
             host: Arc::default(),
+            user: None,
             repository: Arc::default(),
             reference: Arc::default(),
             action: Action::Other,

@@ -2,9 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::LazyLock;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::time::Duration;
+use std::time::Instant;
 
 use http::HeaderMap;
 use http::HeaderValue;
@@ -38,11 +41,21 @@ pub(super) struct Auth {
     /// Whether challenges are for the client to answer.
     is_relay: bool,
     source: Arc<Source>,
-    /// By repository.
-    challenges: Cache<Arc<str>, Arc<Challenge>>,
+    /// By repository. Made at the first of them: a client's own sign-in never gets there.
+    challenges: LazyLock<Cache<Arc<str>, Arc<Challenge>>>,
     /// The last of them that a repository not asked before may be expected to have too.
     usual: Mutex<Option<Challenge>>,
-    tokens: Mutex<HashMap<TokenKey, Detached<Arc<Token>>>>,
+    tokens: Mutex<HashMap<TokenKey, Held>>,
+}
+
+/// A token that is there, or on its way.
+struct Held {
+    /// The last that was asked for.
+    fetched: Detached<Arc<Token>>,
+    /// When it was asked for.
+    since: Instant,
+    /// The one before, which does until that has come, or its own life ends.
+    before: Option<Arc<Token>>,
 }
 
 /// What a request may be signed with.
@@ -67,6 +80,8 @@ impl Grant {
 
 const MOST_REPOSITORIES: u64 = 10_000;
 const MOST_TOKENS: usize = 4096;
+/// While there is a good token, a failed renewal of it is not tried again for so long.
+const RENEWAL: Duration = Duration::from_secs(5);
 
 impl Auth {
     /// Nobody has asked for anything yet.
@@ -82,7 +97,7 @@ impl Auth {
             fixed,
             is_relay: false,
             source: Arc::new(Source::new(credentials, &host_of(base))),
-            challenges: Cache::new(MOST_REPOSITORIES),
+            challenges: LazyLock::new(|| Cache::new(MOST_REPOSITORIES)),
             usual: Mutex::default(),
             tokens: Mutex::default(),
         })
@@ -114,6 +129,9 @@ impl Auth {
     ) -> Result<Option<Grant>, Fault> {
         if let Some(fixed) = &self.fixed {
             return Ok(Some(Grant::Fixed(fixed.clone())));
+        }
+        if self.is_relay {
+            return Ok(None);
         }
         let repository = &subject.repository;
         let challenge = self.challenges.get(repository);
@@ -150,18 +168,35 @@ impl Auth {
             Some(Grant::Login(_, login)) if *challenge == Challenge::Basic => {
                 return Ok(self.reread(&login).await);
             }
-            Some(Grant::Token(key, token)) => self.forget(&key, &token),
+            Some(Grant::Token(key, token)) => {
+                self.forget(&key, &token);
+                // It may have been got with a login that is no longer the one on the disk.
+                self.source.renewed(&token.login).await;
+            }
             Some(Grant::Login(..)) | None => {}
         }
         self.grant(wire, subject, &challenge).await.map(Some)
     }
 
-    /// Something else to sign with after a 403: registries that know only `Basic` answer so to a
-    /// password that has expired.
-    pub(super) async fn after_403(&self, refused: Option<Grant>) -> Option<Grant> {
+    /// Something else to sign with after a 403, where the login has changed: registries that know
+    /// only `Basic` answer so to a password that has expired, others to who has no access.
+    pub(super) async fn after_403(
+        &self,
+        wire: &Arc<Wire>,
+        subject: &Subject,
+        refused: Option<Grant>,
+    ) -> Result<Option<Grant>, Fault> {
         match refused {
-            Some(Grant::Login(_, login)) => self.reread(&login).await,
-            _ => None,
+            Some(Grant::Login(_, login)) => Ok(self.reread(&login).await),
+            Some(Grant::Token(key, token)) => {
+                if self.source.renewed(&token.login).await.is_none() {
+                    return Ok(None);
+                }
+                self.forget(&key, &token);
+                let challenge = Challenge::Bearer(key);
+                self.grant(wire, subject, &challenge).await.map(Some)
+            }
+            Some(Grant::Fixed(_)) | None => Ok(None),
         }
     }
 
@@ -231,55 +266,151 @@ impl Auth {
                 }
             }
             Challenge::Bearer(key) => {
-                let token = self.token(wire, subject, key);
-                let token = token.await.map_err(Fault::lasting)?;
+                let token = match self.token(wire, subject, key) {
+                    Ok(token) => token,
+                    Err(fetched) => fetched.await.map_err(Fault::lasting)?,
+                };
                 Ok(Grant::Token(key.clone(), token))
             }
         }
     }
 
-    /// The token, or the one fetch of it that all wait for.
-    fn token(&self, wire: &Arc<Wire>, subject: &Subject, key: &TokenKey) -> Detached<Arc<Token>> {
+    /// A token that is good, else the one fetch of it that all wait for. One that ends soon is
+    /// renewed meanwhile, so that a token server that is down for a while is not missed.
+    fn token(
+        &self,
+        wire: &Arc<Wire>,
+        subject: &Subject,
+        key: &TokenKey,
+    ) -> Result<Arc<Token>, Detached<Arc<Token>>> {
         let mut tokens = self.tokens();
-        match tokens.get(key) {
-            Some(token) if is_usable(token) => return token.clone(),
-            _ => {}
+        let held = tokens.get(key);
+        let good = held.and_then(Held::good);
+        if let Some(held) = held
+            && !held.wants_fetch(good.as_ref())
+        {
+            return good.ok_or_else(|| held.fetched.clone());
         }
         if tokens.len() >= MOST_TOKENS {
-            tokens.retain(|_, token| is_usable(token));
+            tokens.retain(|_, held| held.fetched.peek().is_none() || held.good().is_some());
         }
         let subject = Subject {
             action: Action::Token,
             reference: Arc::default(),
             ..subject.clone()
         };
-        let source = self.source.clone();
-        let fetched = detach(token::fetch(wire.clone(), source, key.clone(), subject));
-        tokens.insert(key.clone(), fetched.clone());
-        fetched
+        let fetch = token::fetch(wire.clone(), self.source.clone(), key.clone(), subject);
+        let is_renewal = good.is_some();
+        let fetched = detach(async move {
+            let fetched = fetch.await;
+            if let (true, Err(error)) = (is_renewal, &fetched) {
+                tracing::warn!("a token that ends soon can't be renewed: {error}");
+            }
+            fetched
+        });
+        let held = Held {
+            fetched: fetched.clone(),
+            since: Instant::now(),
+            before: good.clone(),
+        };
+        tokens.insert(key.clone(), held);
+        good.ok_or(fetched)
     }
 
     /// Drops a token that was refused, unless somebody else has replaced it already.
     fn forget(&self, key: &TokenKey, refused: &Arc<Token>) {
         let mut tokens = self.tokens();
-        let is_it = tokens.get(key).is_some_and(
-            |held| matches!(held.peek(), Some(Ok(token)) if Arc::ptr_eq(token, refused)),
-        );
-        if is_it {
+        let Some(held) = tokens.get_mut(key) else {
+            return;
+        };
+        held.before.take_if(|before| Arc::ptr_eq(before, refused));
+        if matches!(held.fetched.peek(), Some(Ok(token)) if Arc::ptr_eq(token, refused)) {
             tokens.remove(key);
         }
     }
 
-    fn tokens(&self) -> MutexGuard<'_, HashMap<TokenKey, Detached<Arc<Token>>>> {
+    fn tokens(&self) -> MutexGuard<'_, HashMap<TokenKey, Held>> {
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Whether it is being fetched, or was fetched and is fresh.
-fn is_usable(token: &Detached<Arc<Token>>) -> bool {
-    match token.peek() {
-        None => true,
-        Some(Ok(token)) => token.is_fresh(),
-        Some(Err(_)) => false,
+impl Held {
+    /// A token that is good now.
+    fn good(&self) -> Option<Arc<Token>> {
+        let fetched = match self.fetched.peek() {
+            Some(Ok(token)) => Some(token),
+            _ => None,
+        };
+        let mut all = fetched.into_iter().chain(&self.before);
+        all.find(|token| token.is_good()).cloned()
+    }
+
+    /// Whether it is time to ask for another one, having `good`.
+    fn wants_fetch(&self, good: Option<&Arc<Token>>) -> bool {
+        match (self.fetched.peek(), good) {
+            (None, _) => false,
+            (Some(Err(_)), Some(_)) => self.since.elapsed() >= RENEWAL,
+            (Some(_), Some(good)) => !good.is_fresh(),
+            (Some(_), None) => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn token(renewed_after: Duration, good_for: Duration) -> Arc<Token> {
+        Arc::new(Token::lasting(renewed_after, good_for))
+    }
+
+    /// `None`: it is on its way.
+    fn held(fetched: Option<Result<Arc<Token>, Error>>, before: Option<Arc<Token>>) -> Held {
+        let fetched = match fetched {
+            Some(fetched) => std::future::ready(fetched).boxed().shared(),
+            None => std::future::pending().boxed().shared(),
+        };
+        let _ = fetched.clone().now_or_never();
+        Held {
+            fetched,
+            since: Instant::now(),
+            before,
+        }
+    }
+
+    fn failed() -> Option<Result<Arc<Token>, Error>> {
+        Some(Err(Error::TimedOut("x".into())))
+    }
+
+    /// Whether there is something to sign with, and whether another token is asked for.
+    fn state(held: &Held) -> (bool, bool) {
+        let good = held.good();
+        (good.is_some(), held.wants_fetch(good.as_ref()))
+    }
+
+    #[test]
+    fn a_token_is_renewed_before_it_ends_and_does_until_then() {
+        let (fresh, old) = (token(HOUR, HOUR), token(Duration::ZERO, HOUR));
+        let ended = token(Duration::ZERO, Duration::ZERO);
+        assert_eq!(state(&held(Some(Ok(fresh)), None)), (true, false));
+        assert_eq!(state(&held(Some(Ok(old.clone())), None)), (true, true));
+        assert_eq!(state(&held(Some(Ok(ended.clone())), None)), (false, true));
+        assert_eq!(state(&held(None, None)), (false, false));
+        assert_eq!(state(&held(None, Some(old))), (true, false));
+        assert_eq!(state(&held(None, Some(ended))), (false, false));
+    }
+
+    #[test]
+    fn a_renewal_that_failed_is_not_tried_at_once() {
+        let old = token(Duration::ZERO, HOUR);
+        let mut renewal = held(failed(), Some(old));
+        assert_eq!(state(&renewal), (true, false));
+        renewal.since -= RENEWAL;
+        assert_eq!(state(&renewal), (true, true));
+        assert_eq!(state(&held(failed(), None)), (false, true), "nobody waits");
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::Error;
 use super::fault::Again;
 use super::fault::Fault;
+use super::guard::Forbidden;
 
 /// A connection was not made in time.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +29,9 @@ pub(super) fn of_request(host: &str, error: &hyper_util::client::legacy::Error) 
                 error: Error::TimedOut(text),
                 again: Again::Once,
             };
+        }
+        if let Some(forbidden) = cause.downcast_ref::<Forbidden>() {
+            return Fault::wrong(forbidden.to_string());
         }
         if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
             return of_tls(tls, unreachable);

@@ -79,8 +79,12 @@ fn bearer(challenge: &ChallengeRef<'_>, base: &Url, scope: &Scopes) -> Option<To
         found.map(|(_, value)| value.to_unescaped())
     };
     let asked = Scopes::parse(&parameter("scope").unwrap_or_default());
+    let mut realm = base.join(&parameter("realm")?).ok()?;
+    // Neither can fail for a URL that has a host.
+    let _ = realm.set_username("");
+    let _ = realm.set_password(None);
     Some(TokenKey {
-        realm: base.join(&parameter("realm")?).ok()?,
+        realm,
         service: parameter("service"),
         scopes: if asked.is_empty() {
             scope.clone()
@@ -174,6 +178,9 @@ mod tests {
         let bare = key(read(&[r#"bearer realm="/token""#]));
         assert_eq!(bare.realm.as_str(), "https://registry.test/token");
         assert_eq!(bare.scopes.to_string(), "repository:own:pull");
+
+        let named = key(read(&[r#"Bearer realm="https://me:hunter2@t/token""#]));
+        assert_eq!(named.realm.as_str(), "https://t/token");
 
         assert_eq!(read(&[r#"Basic realm="x, y""#]), Some(Challenge::Basic));
         let both = [r#"Basic realm="x", Bearer realm="https://t/t""#];

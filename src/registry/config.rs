@@ -13,7 +13,8 @@ pub struct Config {
     pub name: UpstreamName,
     /// Where it is: scheme, host, port, and a path prefix where it has one.
     pub url: Url,
-    /// Where else the same content is: asked in turn when `url` can't be reached or fails (5xx).
+    /// Where else the same content is: asked in turn when `url` can't be reached, fails (5xx) or
+    /// has had too many requests (429).
     pub fallback: Vec<Url>,
     /// As whom to ask.
     pub credentials: Credentials,
@@ -21,6 +22,9 @@ pub struct Config {
     pub ca: Option<PathBuf>,
     /// Whether an `http:` URL is allowed. (One that is not allowed is an error of `Registry::new`.)
     pub plain_http: bool,
+    /// Whether a redirect or a challenge may lead to a loopback, link-local, private or otherwise
+    /// not public address. Without it only to such of a kind that the registry itself is at.
+    pub allow_private: bool,
     /// The most exchanges at a time, bodies included; `None` for no limit.
     pub max_concurrent: Option<usize>,
     /// How long to wait for what.

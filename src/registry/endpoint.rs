@@ -4,13 +4,18 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderMap;
+use http::HeaderValue;
 use http::StatusCode;
 use http::header::CONTENT_ENCODING;
 use http::header::WWW_AUTHENTICATE;
+use moka::sync::Cache;
+use sha2::Digest as _;
+use sha2::Sha256;
 use tokio::sync::OwnedSemaphorePermit;
 use url::Url;
 
 use super::Body;
+use super::Config;
 use super::Credentials;
 use super::Error;
 use super::Secret;
@@ -20,16 +25,25 @@ use super::auth::Grant;
 use super::fault::Fault;
 use super::redirect;
 use super::redirect::Landed;
-use super::refusal;
+use super::retry::Policy;
+use super::window::Windows;
+use super::wire::Outside;
 use super::wire::Wire;
 use super::wire::host_of;
 
-/// A base URL, and the sign-in state of its host.
+/// A base URL, the connections to it, and the sign-in state of its host.
 pub(super) struct Endpoint {
     /// Where it is.
     pub(super) base: Url,
+    wire: Arc<Wire>,
     auth: Auth,
+    /// The windows of clients that sign in themselves, by a hash of what with: a limit of one is
+    /// not one of the others.
+    callers: Cache<[u8; 32], Arc<Windows>>,
 }
+
+/// So many clients' windows are remembered.
+const MOST_CALLERS: u64 = 1000;
 
 /// A 200 or a 206.
 pub(super) struct Answer {
@@ -48,7 +62,12 @@ impl Endpoint {
     ///
     /// # Errors
     /// `Config` when the URL can't be used.
-    pub(super) fn new(base: &Url, plain: bool, credentials: Credentials) -> Result<Self, Error> {
+    pub(super) fn new(
+        config: &Config,
+        base: &Url,
+        credentials: Credentials,
+        outside: &Outside,
+    ) -> Result<Self, Error> {
         let refused = |why: &str| Err(Error::Config(format!("{}: {why}", host_of(base))));
         if !base.username().is_empty() || base.password().is_some() {
             return refused("a URL is no place for a user name or a password, use `credentials`");
@@ -58,68 +77,90 @@ impl Endpoint {
         }
         match base.scheme() {
             "https" => {}
-            "http" if plain => {}
+            "http" if config.plain_http => {}
             "http" => return refused("plain HTTP is only allowed with `plain_http = true`"),
             other => return refused(&format!("{other}: is not a registry's URL, use https:")),
         }
         Ok(Self {
             base: base.clone(),
+            wire: Arc::new(Wire::new(config, base, outside)?),
             auth: Auth::new(base, credentials)?,
+            callers: Cache::new(MOST_CALLERS),
         })
     }
 
     /// The same place, for a client that signs in itself.
     pub(super) fn relay(&self, authorization: Option<&Secret>) -> Result<Self, Error> {
+        let auth = Auth::relay(&self.base, authorization)?;
+        let wire = match authorization {
+            None => self.wire.clone(),
+            Some(secret) => {
+                let key = Sha256::digest(secret.expose()).into();
+                let anew = || Arc::new(self.wire.windows.anew());
+                Arc::new(self.wire.with(self.callers.get_with(key, anew)))
+            }
+        };
+        let (base, callers) = (self.base.clone(), self.callers.clone());
         Ok(Self {
-            base: self.base.clone(),
-            auth: Auth::relay(&self.base, authorization)?,
+            base,
+            wire,
+            auth,
+            callers,
         })
+    }
+
+    /// How often to try here.
+    pub(super) fn policy(&self) -> &Policy {
+        &self.wire.policy
+    }
+
+    /// What may be sent here now.
+    pub(super) fn windows(&self) -> &Windows {
+        &self.wire.windows
     }
 
     /// One attempt, signed in where it is asked for. `permit` is held to the body's end.
     pub(super) async fn attempt(
         &self,
-        wire: &Arc<Wire>,
         call: &Call,
         permit: Option<OwnedSemaphorePermit>,
     ) -> Result<Answer, Fault> {
+        let wire = &self.wire;
         let grant = self.auth.known(wire, &call.subject).await?;
-        let mut landed = self.send(wire, call, grant.as_ref()).await?;
+        let mut landed = self.send(call, grant.as_ref()).await?;
         let status = landed.response.status();
         if landed.at_origin && matches!(status.as_u16(), 401 | 403) {
             let headers = landed.response.headers().clone();
-            let mut fault = refusal::fault(landed.response).await;
+            let mut fault = landed.fault().await;
             if let Error::Refused { challenge, .. } = &mut fault.error
                 && self.auth.is_relay()
             {
                 *challenge = challenge_of(&headers);
             }
+            let (auth, subject) = (&self.auth, &call.subject);
             let renewed = match status {
-                StatusCode::UNAUTHORIZED => {
-                    let subject = &call.subject;
-                    self.auth.after_401(wire, subject, &headers, grant).await?
-                }
-                _ => self.auth.after_403(grant).await,
+                StatusCode::UNAUTHORIZED => auth.after_401(wire, subject, &headers, grant).await?,
+                _ => auth.after_403(wire, subject, grant).await?,
             };
             let Some(grant) = renewed else {
                 return Err(fault);
             };
-            landed = self.send(wire, call, Some(&grant)).await?;
+            landed = self.send(call, Some(&grant)).await?;
         }
         accept(landed, call, permit).await
     }
 
-    async fn send(&self, wire: &Wire, call: &Call, grant: Option<&Grant>) -> Result<Landed, Fault> {
+    async fn send(&self, call: &Call, grant: Option<&Grant>) -> Result<Landed, Fault> {
         let outgoing = call.outgoing(&self.base, grant.map(Grant::header));
-        redirect::follow(wire, outgoing, &call.subject).await
+        redirect::follow(&self.wire, outgoing, &call.subject).await
     }
 }
 
-/// `WWW-Authenticate`, all of it (RFC 9110, section 11.6.1).
-fn challenge_of(headers: &HeaderMap) -> Option<Arc<str>> {
-    let values = headers.get_all(WWW_AUTHENTICATE).iter();
-    let texts: Vec<_> = values.filter_map(|value| value.to_str().ok()).collect();
-    (!texts.is_empty()).then(|| texts.join(", ").into())
+/// `WWW-Authenticate`, each of them as it is (RFC 9110, section 11.6.1): clients differ in what they
+/// make of several in one.
+fn challenge_of(headers: &HeaderMap) -> Option<Arc<[HeaderValue]>> {
+    let values: Arc<[_]> = headers.get_all(WWW_AUTHENTICATE).iter().cloned().collect();
+    (!values.is_empty()).then_some(values)
 }
 
 async fn accept(
@@ -128,13 +169,7 @@ async fn accept(
     permit: Option<OwnedSemaphorePermit>,
 ) -> Result<Answer, Fault> {
     if !matches!(landed.response.status().as_u16(), 200 | 206) {
-        let mut fault = refusal::fault(landed.response).await;
-        if let Error::Refused { message, .. } = &mut fault.error
-            && !landed.at_origin
-        {
-            *message = format!("{}, where it redirects to: {message}", landed.host);
-        }
-        return Err(fault);
+        return Err(landed.fault().await);
     }
     let (parts, mut body) = landed.response.into_parts();
     if let Some(encoding) = parts.headers.get(CONTENT_ENCODING)

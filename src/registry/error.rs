@@ -1,6 +1,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
+
 /// Why a registry did not give what was asked, by what the caller can do about it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -17,9 +19,9 @@ pub enum Error {
         status: u16,
         /// What the registry said, shortened to a line.
         message: String,
-        /// Its `WWW-Authenticate`, where the client's own credentials were used: the client is to
-        /// answer it.
-        challenge: Option<Arc<str>>,
+        /// Its `WWW-Authenticate` headers, where the client's own credentials were used: the client
+        /// is to answer them.
+        challenge: Option<Arc<[HeaderValue]>>,
     },
     /// 429, also after waiting. Ask later.
     #[error("too many requests (429)")]

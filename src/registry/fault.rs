@@ -22,6 +22,9 @@ pub(super) enum Again {
     Once,
     /// Not before this has passed, for the registry said so.
     After(Duration),
+    /// Not before this has passed, for the registry said so to another request. This one was not
+    /// sent.
+    Paused(Duration),
 }
 
 impl Fault {

@@ -3,7 +3,8 @@
 //! A call goes down these rooms: [`Registry`] tries the places that the content is at, `endpoint`
 //! makes one attempt there, signed in by `auth`, `redirect` follows to where the bytes are, and
 //! `wire` makes the exchange, which leaves one receipt. `retry` decides whether there is another
-//! attempt. Dropping any future here ends what it was doing and leaves nothing locked; a token
+//! attempt. `window` knows which actions a registry has had too much of (by its `family`), and nothing
+//! of them leaves meanwhile; `guard` knows where a registry may lead us. Dropping any future here ends what it was doing and leaves nothing locked; a token
 //! that others may wait for is still fetched.
 
 use std::fmt;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
+use crate::ledger::Action;
 use crate::ledger::FlowId;
 use crate::ledger::Ledger;
 use crate::oci::Digest;
@@ -19,6 +21,7 @@ use crate::oci::Name;
 use crate::oci::Reference;
 
 mod action;
+mod address;
 mod answer;
 mod auth;
 mod body;
@@ -29,30 +32,38 @@ mod credential;
 mod detached;
 mod endpoint;
 mod error;
+mod family;
 mod fault;
+mod guard;
+mod quota;
 mod redirect;
 mod refusal;
+mod resolver;
 mod retry;
 mod secret;
+#[cfg(test)]
+mod tests;
 mod token;
 mod transport;
+mod window;
 mod wire;
 
 pub use answer::{FetchedBlob, FetchedManifest, Listing, ManifestHead};
 pub use body::Body;
 pub use config::{Config, Credentials, Retries, Timeouts};
 pub use error::Error;
+pub use quota::Quota;
 pub use secret::Secret;
+pub use window::Limit;
 
 use action::Call;
 use endpoint::Answer;
 use endpoint::Endpoint;
-use wire::Wire;
+use wire::Outside;
 
 /// One remote registry. Share it as an `Arc`.
 pub struct Registry {
     config: Config,
-    wire: Arc<Wire>,
     /// The main one, then the fallbacks in their order.
     endpoints: Vec<Arc<Endpoint>>,
     /// Whether any of them may give what is asked, not the first one above all.
@@ -66,9 +77,13 @@ impl Registry {
     /// # Errors
     /// When the CA file can't be read, or a URL is plain HTTP where that is not allowed.
     pub fn new(config: Config, ledger: Ledger) -> Result<Self, Error> {
-        let wire = Arc::new(Wire::new(&config, ledger)?);
-        let plain = config.plain_http;
-        let main = Endpoint::new(&config.url, plain, config.credentials.clone())?;
+        let lookup = resolver::system();
+        Self::outside(config, &Outside { ledger, lookup })
+    }
+
+    fn outside(config: Config, outside: &Outside) -> Result<Self, Error> {
+        let credentials = config.credentials.clone();
+        let main = Endpoint::new(&config, &config.url, credentials, outside)?;
         let mut endpoints = vec![Arc::new(main)];
         for base in &config.fallback {
             // What was configured for one host is not told to another.
@@ -76,14 +91,14 @@ impl Registry {
                 Credentials::DockerConfig => Credentials::DockerConfig,
                 _ => Credentials::Anonymous,
             };
-            endpoints.push(Arc::new(Endpoint::new(base, plain, credentials)?));
+            let fallback = Endpoint::new(&config, base, credentials, outside)?;
+            endpoints.push(Arc::new(fallback));
         }
         let permits = config
             .max_concurrent
             .map(|most| Arc::new(Semaphore::new(most.max(1))));
         Ok(Self {
             config,
-            wire,
             endpoints,
             turned: false,
             permits,
@@ -106,23 +121,20 @@ impl Registry {
         let main = main.map(|main| main.relay(authorization)).transpose()?;
         Ok(Self {
             config: self.config.clone(),
-            wire: self.wire.clone(),
             endpoints: main.into_iter().map(Arc::new).collect(),
             turned: false,
             permits: self.permits.clone(),
         })
     }
 
-    /// This registry, asked at the next of its places first: for the rest of a blob that the first
-    /// one has begun to give, and does not finish.
-    pub fn turned(&self) -> Self {
+    /// This registry, asked at another of its places first, the one that is `turns` after the main
+    /// one: for the rest of a blob that the first one has begun to give, and does not finish.
+    pub fn turned(&self, turns: usize) -> Self {
         let mut endpoints = self.endpoints.clone();
-        if !endpoints.is_empty() {
-            endpoints.rotate_left(1);
-        }
+        let places = endpoints.len().max(1);
+        endpoints.rotate_left(turns % places);
         Self {
             config: self.config.clone(),
-            wire: self.wire.clone(),
             endpoints,
             turned: true,
             permits: self.permits.clone(),
@@ -136,7 +148,21 @@ impl Registry {
 
     /// How many attempts were made again since this client was made, at whatever request.
     pub fn retries(&self) -> u64 {
-        self.wire.policy.retried()
+        let endpoints = self.endpoints.iter();
+        endpoints.map(|it| it.policy().retried()).sum()
+    }
+
+    /// What is known of its limits: those of the main endpoint, then of each fallback, by name.
+    pub fn limits(&self) -> Vec<Limit> {
+        let endpoints = self.endpoints.iter();
+        endpoints.flat_map(|it| it.windows().limits()).collect()
+    }
+
+    /// Whether work that nobody waits for may send requests of `action` to the main endpoint: its
+    /// window is not paused, and has a fifth of its quota left, as far as the registry tells.
+    pub fn has_spare(&self, action: Action) -> bool {
+        let main = self.endpoints.first();
+        main.is_some_and(|main| main.windows().has_spare(action))
     }
 
     /// `GET /v2/`, signed in where the registry asks for it.
@@ -216,7 +242,7 @@ impl Registry {
             .map(Listing::of)
     }
 
-    /// Asks the main endpoint, and the fallbacks where it is down. A fallback may lack what the
+    /// Asks the main endpoint, and the fallbacks where it is down or has had too much. A fallback may lack what the
     /// main one has, so only its success counts.
     async fn ask(&self, call: &Call) -> Result<Answer, Error> {
         let mut first = None;
@@ -241,16 +267,16 @@ impl Registry {
                 Some(permits) => permits.clone().acquire_owned().await.ok(),
                 None => None,
             };
-            endpoint.attempt(&self.wire, call, permit).await
+            endpoint.attempt(call, permit).await
         };
-        self.wire.policy.run(attempt).await
+        endpoint.policy().run(attempt).await
     }
 }
 
 /// Whether another place may be better off.
 fn is_down(error: &Error) -> bool {
     match error {
-        Error::Unreachable(_) | Error::TimedOut(_) => true,
+        Error::Unreachable(_) | Error::TimedOut(_) | Error::Throttled { .. } => true,
         Error::Status { status, .. } => *status >= 500,
         _ => false,
     }

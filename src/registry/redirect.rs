@@ -1,11 +1,17 @@
 //! Redirects (RFC 9110, 15.4): each hop is an exchange of its own.
 
+use std::time::Duration;
+
+use http::Method;
 use http::Response;
 use http::StatusCode;
 use http::header::{AUTHORIZATION, LOCATION};
 use url::Url;
 
 use super::Body;
+use super::Error;
+use super::Secret;
+use super::fault::Again;
 use super::fault::Fault;
 use super::refusal;
 use super::wire::Outgoing;
@@ -24,10 +30,35 @@ pub(super) struct Landed {
     pub(super) at_origin: bool,
     /// Who answered.
     pub(super) host: String,
+    /// How long all such requests are paused, where it said that it was too much.
+    pub(super) paused: Option<Duration>,
+    /// What no message of it may show.
+    secrets: Vec<Secret>,
 }
 
-/// Sends a `GET` or a `HEAD` and follows where it is sent to. Credentials stay behind when host,
-/// port or scheme change, and a connection is never made less safe.
+impl Landed {
+    /// The failure that an answer other than 2xx is.
+    pub(super) async fn fault(self) -> Fault {
+        let mut fault = refusal::fault(self.response).await;
+        if let Some(pause) = self.paused {
+            fault.again = Again::After(pause);
+            if let Error::Throttled { retry_after } = &mut fault.error {
+                *retry_after = Some(pause);
+            }
+        }
+        if let Error::Refused { message, .. } = &mut fault.error
+            && !self.at_origin
+        {
+            *message = format!("{}, where it redirects to: {message}", self.host);
+        }
+        hide(&mut fault.error, &self.secrets);
+        fault
+    }
+}
+
+/// Sends a request, and follows a `GET` or a `HEAD` where it is sent to. Credentials stay behind
+/// when host, port or scheme change, and don't come back with a later hop. A connection is never
+/// made less safe. Nothing leaves while the window of the action is paused.
 pub(super) async fn follow(
     wire: &Wire,
     mut outgoing: Outgoing,
@@ -35,14 +66,22 @@ pub(super) async fn follow(
 ) -> Result<Landed, Fault> {
     let mut subject = subject.clone();
     let mut at_origin = true;
+    let secrets = outgoing.secrets();
+    let pass = wire.windows.enter(subject.action)?;
+    let may_move = matches!(outgoing.method, Method::GET | Method::HEAD);
     for _ in 0..=MOST_HOPS {
-        let response = wire.exchange(&outgoing, &subject).await?;
-        if !is_redirect(response.status()) {
+        let response = wire.exchange(&outgoing, &subject).await;
+        let response = response.inspect_err(|_| wire.windows.unanswered(pass, at_origin))?;
+        let said = (response.status(), response.headers());
+        let paused = wire.windows.note(pass, at_origin, said);
+        if !may_move || !is_redirect(response.status()) {
             let host = host_of(&outgoing.url);
             return Ok(Landed {
                 response,
                 at_origin,
                 host,
+                paused,
+                secrets,
             });
         }
         let next = target(&outgoing.url, &response)?;
@@ -58,6 +97,19 @@ pub(super) async fn follow(
     Err(Fault::wrong(format!(
         "redirected more than {MOST_HOPS} times, last to {host}"
     )))
+}
+
+/// Some servers repeat what they were sent.
+fn hide(error: &mut Error, secrets: &[Secret]) {
+    let text = match error {
+        Error::Refused { message, .. } | Error::Status { message, .. } => message,
+        Error::NotFound { code } => code,
+        Error::Wrong(text) => text,
+        _ => return,
+    };
+    for secret in secrets {
+        *text = text.replace(secret.expose(), "***");
+    }
 }
 
 fn is_redirect(status: StatusCode) -> bool {

@@ -74,7 +74,8 @@ impl Policy {
             let Some(pause) = pauses.before(fault.again) else {
                 return Err(fault.error);
             };
-            if !self.budget.withdraw(Instant::now()) {
+            let was_sent = !matches!(fault.again, Again::Paused(_));
+            if was_sent && !self.budget.withdraw(Instant::now()) {
                 tracing::debug!("not tried again, for too many were: {}", fault.error);
                 return Err(fault.error);
             }
@@ -90,6 +91,8 @@ struct Pauses {
     delays: ExponentialBackoff,
     base: Duration,
     cap: Duration,
+    /// How much longer others' pauses are waited for.
+    patience: Duration,
     timed_out: bool,
 }
 
@@ -104,6 +107,7 @@ impl Pauses {
             delays,
             base: retries.base,
             cap: retries.cap,
+            patience: retries.cap,
             timed_out: false,
         }
     }
@@ -117,6 +121,12 @@ impl Pauses {
             Again::Once => self.delays.next().map(jittered),
             Again::After(least) if least > self.cap => None,
             Again::After(least) => self.delays.next().map(|_| least + jittered(self.base)),
+            Again::Paused(least) if least > self.patience => None,
+            Again::Paused(least) => {
+                let pause = least + jittered(self.base);
+                self.patience = self.patience.saturating_sub(pause);
+                Some(pause)
+            }
         }
     }
 }
@@ -211,6 +221,12 @@ mod tests {
         assert!(told.unwrap() >= Duration::from_secs(3));
         let too_long = Again::After(Duration::from_secs(4));
         assert_eq!(pauses().before(too_long), None);
+
+        let mut paused = pauses();
+        let second = Again::Paused(Duration::from_secs(1));
+        let waits = std::iter::from_fn(|| paused.before(second)).count();
+        assert!((2..=3).contains(&waits), "{waits}: 3 s in all");
+        assert!(paused.before(Again::Backoff).is_some(), "it was not sent");
         assert_eq!(pauses().before(Again::Never), None);
     }
 

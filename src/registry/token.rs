@@ -20,7 +20,6 @@ use super::credential::Login;
 use super::credential::Source;
 use super::fault::Fault;
 use super::redirect;
-use super::refusal;
 use super::wire::Outgoing;
 use super::wire::Subject;
 use super::wire::Wire;
@@ -31,12 +30,31 @@ use super::wire::host_of;
 pub(super) struct Token {
     /// `Authorization`, marked as sensitive.
     pub(super) authorization: HeaderValue,
+    /// Who got it.
+    pub(super) login: Arc<Login>,
+    renewed_from: Instant,
     good_until: Instant,
 }
 
 impl Token {
+    /// Good for so long from now, to be renewed after so long.
+    #[cfg(test)]
+    pub(super) fn lasting(renewed_after: Duration, good_for: Duration) -> Self {
+        Self {
+            authorization: HeaderValue::from_static("Bearer test"),
+            login: Arc::new(Login::Nobody),
+            renewed_from: Instant::now() + renewed_after,
+            good_until: Instant::now() + good_for,
+        }
+    }
+
     /// Whether it is good for a while yet.
     pub(super) fn is_fresh(&self) -> bool {
+        Instant::now() < self.renewed_from
+    }
+
+    /// Whether it is good now.
+    pub(super) fn is_good(&self) -> bool {
         Instant::now() < self.good_until
     }
 }
@@ -47,6 +65,8 @@ const LONGEST: usize = 1 << 20;
 const DEFAULT_LIFE: u64 = 60;
 /// A token is renewed when a fifth of its life is left, but no earlier than this before its end.
 const MOST_MARGIN: Duration = Duration::from_secs(60);
+/// The most of its life that a token may need to reach the registry.
+const MOST_TRAVEL: Duration = Duration::from_secs(2);
 
 /// Asks for a token, tried again as any request. Where the login is refused, and its source has
 /// another one by now, that is tried as well.
@@ -70,7 +90,7 @@ async fn sign_in(
     wire: &Wire,
     key: &TokenKey,
     subject: &Subject,
-    login: &Login,
+    login: &Arc<Login>,
 ) -> Result<Arc<Token>, Error> {
     let host = host_of(&key.realm);
     let attempt = || async {
@@ -78,7 +98,7 @@ async fn sign_in(
         let bytes = exchange(wire, request(key, login), subject)
             .await
             .map_err(|fault| named(fault, &host))?;
-        read(&bytes, asked)
+        read(&bytes, asked, login.clone())
             .map(Arc::new)
             .ok_or_else(|| Fault::wrong(format!("the token server {host} gave no token")))
     };
@@ -86,15 +106,11 @@ async fn sign_in(
 }
 
 async fn exchange(wire: &Wire, outgoing: Outgoing, subject: &Subject) -> Result<Bytes, Fault> {
-    let response = if outgoing.method == Method::GET {
-        redirect::follow(wire, outgoing, subject).await?.response
-    } else {
-        wire.exchange(&outgoing, subject).await?
-    };
-    if response.status() != http::StatusCode::OK {
-        return Err(refusal::fault(response).await);
+    let landed = redirect::follow(wire, outgoing, subject).await?;
+    if landed.response.status() != http::StatusCode::OK {
+        return Err(landed.fault().await);
     }
-    response.into_body().whole(LONGEST).await
+    landed.response.into_body().whole(LONGEST).await
 }
 
 /// With a refresh token a `POST` (distribution spec, "OAuth2 Token Authentication"), else a `GET`.
@@ -151,6 +167,8 @@ fn named(mut fault: Fault, host: &str) -> Fault {
             Error::Wrong(format!("the token server {host} is not there (404)"))
         }
         Error::Wrong(text) => Error::Wrong(told(&text)),
+        Error::Unreachable(text) => Error::Unreachable(told(&text)),
+        Error::TimedOut(text) => Error::TimedOut(told(&text)),
         other => other,
     };
     fault
@@ -163,14 +181,16 @@ struct Answer {
     expires_in: Option<u64>,
 }
 
-fn read(bytes: &[u8], asked: Instant) -> Option<Token> {
+fn read(bytes: &[u8], asked: Instant, login: Arc<Login>) -> Option<Token> {
     let answer: Answer = serde_json::from_slice(bytes).ok()?;
     let given = [answer.token, answer.access_token];
     let text = given.into_iter().flatten().find(|text| !text.is_empty())?;
     let life = Duration::from_secs(answer.expires_in.unwrap_or(DEFAULT_LIFE).min(1 << 30));
     Some(Token {
         authorization: credential::bearer(&Secret::new(text))?,
-        good_until: asked + life - MOST_MARGIN.min(life / 5),
+        login,
+        renewed_from: asked + life - MOST_MARGIN.min(life / 5),
+        good_until: asked + life - MOST_TRAVEL.min(life / 20),
     })
 }
 
@@ -218,7 +238,8 @@ mod tests {
     #[test]
     fn reads_tokens_and_their_life() {
         let now = Instant::now();
-        let life = |text: &str| read(text.as_bytes(), now).map(|token| token.good_until - now);
+        let read = |text: &str| read(text.as_bytes(), now, Arc::new(Login::Nobody));
+        let life = |text: &str| read(text).map(|token| token.renewed_from - now);
         let seconds = |n| Some(Duration::from_secs(n));
         assert_eq!(life(r#"{"token":"a"}"#), seconds(48));
         assert_eq!(
@@ -232,7 +253,9 @@ mod tests {
         assert_eq!(life(r#"{"token":""}"#), None);
         assert_eq!(life(r#"{"token":"a\nb"}"#), None);
         assert_eq!(life("no"), None);
-        let shown = format!("{:?}", read(br#"{"token":"hunter2"}"#, now));
+        let hour = read(r#"{"token":"a","expires_in":3600}"#).unwrap();
+        assert_eq!(Some(hour.good_until - now), seconds(3598));
+        let shown = format!("{:?}", read(r#"{"token":"hunter2"}"#));
         assert!(!shown.contains("hunter2"), "{shown}");
     }
 }

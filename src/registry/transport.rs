@@ -1,18 +1,21 @@
 //! Connections: TCP, TLS, HTTP/1.1 and HTTP/2 by ALPN, pooled.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::Extensions;
 use http::Uri;
 use http_body_util::Full;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::Connection as _;
+use hyper_util::client::legacy::connect::{HttpConnector, HttpInfo};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::RootCertStore;
 use rustls_pki_types::CertificateDer;
@@ -20,12 +23,18 @@ use rustls_pki_types::pem::PemObject as _;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
+use super::Config;
 use super::Error;
 use super::cause::ConnectTimeout;
+use super::guard::Guard;
+use super::resolver::Lookup;
+use super::resolver::Resolver;
 
 /// The pooled client.
 pub(super) type HttpClient = Client<Connector, Full<Bytes>>;
 
+type Https = HttpsConnector<HttpConnector<Resolver>>;
+type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What one HTTP/1.1 connection may have read ahead of its body's reader, in bytes. A chunk holds
@@ -43,28 +52,29 @@ const POOL_SIZE: usize = 32;
 /// How often a quiet HTTP/2 connection in use is asked whether it still lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
-/// A client that trusts the system's authorities and those of `ca`, and gives up connecting after
-/// `connect`.
-pub(super) fn client(ca: Option<&Path>, connect: Duration) -> Result<HttpClient, Error> {
+/// A client that trusts the system's authorities and those of `config`, gives up connecting after
+/// its time, and dials what `guard` lets it.
+pub(super) fn client(
+    config: &Config,
+    guard: Arc<Guard>,
+    lookup: Lookup,
+) -> Result<HttpClient, Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let tls = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| Error::Config(format!("TLS can't be set up: {error}")))?
-        .with_root_certificates(roots(ca)?)
+        .with_root_certificates(roots(config.ca.as_deref())?)
         .with_no_client_auth();
-    let mut tcp = HttpConnector::new();
-    tcp.enforce_http(false);
-    tcp.set_nodelay(true);
-    tcp.set_keepalive(Some(Duration::from_secs(60)));
-    tcp.set_connect_timeout(Some(connect));
-    let https = HttpsConnectorBuilder::new()
-        .with_tls_config(tls)
-        .https_or_http()
-        .enable_all_versions()
-        .wrap_connector(tcp);
+    let limit = config.timeouts.connect;
+    let connect = |guard: Option<Arc<Guard>>| {
+        let lookup = lookup.clone();
+        https(tls.clone(), Resolver { lookup, guard }, limit)
+    };
     let connector = Connector {
-        https,
-        limit: connect,
+        free: connect(None),
+        checked: connect(Some(guard.clone())),
+        guard,
+        limit,
     };
     Ok(Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
@@ -76,6 +86,19 @@ pub(super) fn client(ca: Option<&Path>, connect: Duration) -> Result<HttpClient,
         .http2_initial_connection_window_size(CONNECTION_WINDOW)
         .http2_keep_alive_interval(KEEP_ALIVE)
         .build(connector))
+}
+
+fn https(tls: rustls::ClientConfig, resolver: Resolver, limit: Duration) -> Https {
+    let mut tcp = HttpConnector::new_with_resolver(resolver);
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_keepalive(Some(Duration::from_secs(60)));
+    tcp.set_connect_timeout(Some(limit));
+    HttpsConnectorBuilder::new()
+        .with_tls_config(tls)
+        .https_or_http()
+        .enable_all_versions()
+        .wrap_connector(tcp)
 }
 
 fn roots(ca: Option<&Path>) -> Result<RootCertStore, Error> {
@@ -113,30 +136,52 @@ fn system_roots() -> RootCertStore {
     roots
 }
 
-/// Makes TCP and TLS connections within a limit.
-#[derive(Clone, Debug)]
+/// Makes TCP and TLS connections within a limit, where it may.
+#[derive(Clone)]
 pub(super) struct Connector {
-    https: HttpsConnector<HttpConnector>,
+    /// To where the configuration says.
+    free: Https,
+    /// To where others lead.
+    checked: Https,
+    guard: Arc<Guard>,
     limit: Duration,
 }
 
 impl Service<Uri> for Connector {
-    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
+    type Response = Stream;
     type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Stream, BoxError>> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.https.poll_ready(cx)
+        ready!(self.free.poll_ready(cx))?;
+        self.checked.poll_ready(cx)
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let limit = self.limit;
-        let connecting = self.https.call(uri);
+        let (limit, guard) = (self.limit, self.guard.clone());
+        let connecting = if guard.is_configured(&uri) {
+            self.free.call(uri.clone())
+        } else if let Err(forbidden) = guard.check_literal(&uri) {
+            return Box::pin(std::future::ready(Err(forbidden.into())));
+        } else {
+            self.checked.call(uri.clone())
+        };
         Box::pin(async move {
-            match tokio::time::timeout(limit, connecting).await {
-                Ok(connected) => connected,
-                Err(_) => Err(ConnectTimeout(limit).into()),
+            let connected = match tokio::time::timeout(limit, connecting).await {
+                Ok(connected) => connected?,
+                Err(_) => return Err(ConnectTimeout(limit).into()),
+            };
+            if let Some(address) = peer(&connected) {
+                guard.connected(&uri, address);
             }
+            Ok(connected)
         })
     }
+}
+
+fn peer(connected: &Stream) -> Option<IpAddr> {
+    let mut extras = Extensions::new();
+    connected.connected().get_extras(&mut extras);
+    let info = extras.get::<HttpInfo>();
+    info.map(|info| info.remote_addr().ip())
 }

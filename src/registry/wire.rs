@@ -3,27 +3,34 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http::HeaderMap;
 use http::HeaderValue;
 use http::Method;
 use http::Request;
 use http::Response;
-use http::header::{ACCEPT_ENCODING, USER_AGENT};
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, USER_AGENT};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::capture_connection;
 use url::Url;
+use url::form_urlencoded;
 
 use super::Body;
 use super::Config;
 use super::Error;
+use super::Secret;
 use super::cause;
 use super::fault::Again;
 use super::fault::Fault;
+use super::guard::Guard;
+use super::resolver::Lookup;
 use super::retry::Policy;
 use super::transport;
 use super::transport::HttpClient;
+use super::window::Windows;
 use crate::ledger::Action;
 use crate::ledger::Draft;
 use crate::ledger::End;
@@ -31,7 +38,8 @@ use crate::ledger::FlowId;
 use crate::ledger::Ledger;
 use crate::ledger::Leg;
 
-/// All that the exchanges with one registry share.
+/// All that the exchanges with one endpoint share. Clones share it too.
+#[derive(Clone)]
 pub(super) struct Wire {
     client: HttpClient,
     header: Duration,
@@ -39,7 +47,18 @@ pub(super) struct Wire {
     ledger: Ledger,
     registry: Arc<str>,
     /// How often to try.
-    pub(super) policy: Policy,
+    pub(super) policy: Arc<Policy>,
+    /// What may be sent now.
+    pub(super) windows: Arc<Windows>,
+}
+
+/// What a client is given besides its configuration.
+#[derive(Clone)]
+pub(super) struct Outside {
+    /// Where receipts go.
+    pub(super) ledger: Ledger,
+    /// How names are resolved.
+    pub(super) lookup: Lookup,
 }
 
 /// What an exchange is about, for its receipt.
@@ -55,8 +74,8 @@ pub(super) struct Subject {
     pub(super) reference: Arc<str>,
 }
 
-/// A request, ready to go.
-#[derive(Clone, Debug)]
+/// A request, ready to go. It holds secrets, so there is no `Debug`.
+#[derive(Clone)]
 pub(super) struct Outgoing {
     /// The HTTP method.
     pub(super) method: Method,
@@ -66,6 +85,25 @@ pub(super) struct Outgoing {
     pub(super) headers: HeaderMap,
     /// Usually empty.
     pub(super) body: Bytes,
+}
+
+impl Outgoing {
+    /// What of it is to be told to nobody else: in `Authorization`, and in a form to a token server.
+    pub(super) fn secrets(&self) -> Vec<Secret> {
+        let header = self.headers.get(AUTHORIZATION);
+        let header = header.and_then(|value| value.to_str().ok());
+        let sent = header.map(|text| text.split_once(' ').map_or(text, |(_scheme, sent)| sent));
+        let pair = sent.and_then(|sent| String::from_utf8(BASE64_STANDARD.decode(sent).ok()?).ok());
+        let password = pair.and_then(|pair| Some(pair.split_once(':')?.1.to_owned()));
+        let form = form_urlencoded::parse(&self.body);
+        let refresh = form.filter(|(key, _)| key == "refresh_token");
+        let all = sent.map(ToOwned::to_owned).into_iter();
+        let all = all
+            .chain(password)
+            .chain(refresh.map(|(_, value)| value.into_owned()));
+        let all = all.filter(|text| !text.is_empty());
+        all.map(Secret::new).collect()
+    }
 }
 
 /// Host and port of a URL, as people write them.
@@ -78,16 +116,26 @@ pub(super) fn host_of(url: &Url) -> String {
 }
 
 impl Wire {
-    /// No connection is made yet.
-    pub(super) fn new(config: &Config, ledger: Ledger) -> Result<Self, Error> {
+    /// To the endpoint of `config` at `base`. No connection is made yet.
+    pub(super) fn new(config: &Config, base: &Url, outside: &Outside) -> Result<Self, Error> {
+        let guard = Arc::new(Guard::new(config, base));
         Ok(Self {
-            client: transport::client(config.ca.as_deref(), config.timeouts.connect)?,
+            client: transport::client(config, guard, outside.lookup.clone())?,
             header: config.timeouts.header,
             idle: config.timeouts.idle_body,
-            ledger,
+            ledger: outside.ledger.clone(),
             registry: config.name.as_str().into(),
-            policy: Policy::new(config.retries.clone()),
+            policy: Arc::new(Policy::new(config.retries.clone())),
+            windows: Arc::new(Windows::new(&host_of(base), config.retries.base)),
         })
+    }
+
+    /// The same connections, with other windows.
+    pub(super) fn with(&self, windows: Arc<Windows>) -> Self {
+        Self {
+            windows,
+            ..self.clone()
+        }
     }
 
     /// One exchange. It leaves one receipt: at the body's end, or here when no answer came.

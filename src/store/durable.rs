@@ -152,6 +152,28 @@ pub(super) fn detach(tmp: &Path, folder: &Path) -> io::Result<bool> {
     }
 }
 
+/// As [`detach`], of a folder that was found wrong: it is put back where `is_wrong`, told where the
+/// folder is meanwhile, says that it has been replaced since. Whether it was removed.
+pub(super) fn detach_wrong(
+    tmp: &Path,
+    folder: &Path,
+    is_wrong: impl FnOnce(&Path) -> bool,
+) -> io::Result<bool> {
+    let grave = tempfile::Builder::new().prefix("removed").tempdir_in(tmp)?;
+    let taken = grave.path().join("folder");
+    match fs::rename(folder, &taken) {
+        Ok(()) => {}
+        Err(error) if is_absent(&error) => return Ok(false),
+        Err(error) => return Err(error),
+    }
+    if is_wrong(&taken) {
+        return grave.close().map(|()| true);
+    }
+    // Where somebody has put a third one there meanwhile, that one stays.
+    let _ = fs::rename(&taken, folder);
+    Ok(false)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,6 +201,20 @@ mod tests {
         fs::create_dir(&path).unwrap();
         put(root.path(), &path, b"x", Durability::Synced).unwrap_err();
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_was_replaced_by_something_right_is_put_back() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("a");
+        put(root.path(), &folder.join("b"), b"x", Durability::Relaxed).unwrap();
+        let tmp = root.path();
+        let judge = |wrong: bool| move |_: &Path| wrong;
+        assert!(!detach_wrong(tmp, &folder, judge(false)).unwrap());
+        assert_eq!(fs::read(folder.join("b")).unwrap(), b"x");
+        assert!(detach_wrong(tmp, &folder, judge(true)).unwrap());
+        assert!(!detach_wrong(tmp, &folder, judge(true)).unwrap());
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
     }
 
     #[test]

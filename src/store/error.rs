@@ -37,6 +37,38 @@ pub enum Error {
         /// The limit, in bytes.
         max_size: u64,
     },
+    /// The disk has no room, and nothing stored could go for it. What is wanted can still be passed
+    /// on unstored.
+    #[error(
+        "{path}: the disk is full: {wanted} bytes are wanted, {free} are free, and nothing that is \
+         stored can go for them; make room on it, or set another [store] path", path = path.display()
+    )]
+    DiskFull {
+        /// The store's folder.
+        path: PathBuf,
+        /// The room that was asked for, in bytes.
+        wanted: u64,
+        /// What the disk has, in bytes.
+        free: u64,
+    },
+    /// The folder is gone, and so is the disk that it was on: to begin a new store in its place
+    /// would fill another disk.
+    #[error(
+        "{path}: the store's folder is gone, and so is the disk that it was on: mount it again, or \
+         start tidegate again to begin a new store here", path = path.display()
+    )]
+    Gone {
+        /// The store's folder.
+        path: PathBuf,
+    },
+    /// The disk took what was written, but did not keep it.
+    #[error("{path}: the disk did not keep what was written: {source}", path = path.display())]
+    Unsynced {
+        /// The file.
+        path: PathBuf,
+        /// What the file system said.
+        source: Arc<io::Error>,
+    },
     /// There is nothing to look at.
     #[error("{path}: there is no store here: check [store] path", path = path.display())]
     NoStore {
@@ -77,5 +109,13 @@ pub(super) fn is_absent(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
+}
+
+/// Whether an error says that a disk, or a quota on it, is full.
+pub(super) fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
     )
 }

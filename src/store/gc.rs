@@ -129,7 +129,7 @@ impl Collection {
         for digest in walk::links(&folder.revisions())? {
             let link = folder.revision(&digest);
             match walk::manifest(&self.layout, &digest)? {
-                Some(content) if links::is_link(&link)? => {
+                Some(content) if links::is_link(&link, &digest)? => {
                     named.extend(Manifest::parse(&content).blobs);
                 }
                 _ if self.remove_link(&link)? => continue,

@@ -15,6 +15,7 @@ use std::time::SystemTime;
 
 use tokio::sync::Notify;
 
+use super::seal::Stamp;
 use crate::oci::Digest;
 
 /// What is this small is evicted last: it frees next to nothing, and is a manifest or a config,
@@ -39,6 +40,10 @@ struct State {
     order: BTreeSet<Rank>,
     bytes: u64,
     reserved: u64,
+    /// Promised to the one writer that may go beyond the limit.
+    extra: u64,
+    /// What such writers have stored while the index was not complete, and not been evicted for.
+    over: u64,
     complete: bool,
 }
 
@@ -49,6 +54,8 @@ struct Entry {
     used: SystemTime,
     persisted: SystemTime,
     open: Weak<File>,
+    /// The file as it was last looked into, and whether it was right.
+    checked: Option<(Stamp, bool)>,
 }
 
 /// The order of eviction, first to last.
@@ -82,6 +89,8 @@ pub struct Usage {
 pub(super) struct Reservation {
     index: Arc<Index>,
     bytes: u64,
+    /// Beyond the limit.
+    extra: u64,
 }
 
 impl Index {
@@ -98,9 +107,13 @@ impl Index {
         Usage {
             blobs: state.entries.len() as u64,
             bytes: state.bytes,
-            reserved: state.reserved,
+            reserved: state.reserved + state.extra,
             indexed: state.complete,
         }
+    }
+
+    pub(super) fn max_size(&self) -> Option<u64> {
+        self.max_size
     }
 
     /// Whether a blob of `size` bytes can be kept at all.
@@ -130,10 +143,26 @@ impl Index {
         seen: Seen,
         file: &Arc<File>,
     ) {
-        let promised = std::mem::take(&mut room.bytes);
+        let (bytes, extra) = room.take();
         let mut state = self.state();
-        state.reserved -= promised;
+        state.reserved -= bytes;
+        state.extra -= extra;
+        if !state.complete {
+            state.over += extra;
+        }
         state.used(digest, seen, file);
+    }
+
+    /// The blob's file as it was last looked into, and whether it was right.
+    pub(super) fn checked(&self, digest: &Digest) -> Option<(Stamp, bool)> {
+        self.state().entries.get(digest)?.checked
+    }
+
+    /// Remembers whether the blob is right, as long as its file stays as it is.
+    pub(super) fn note(&self, digest: &Digest, stamp: Stamp, right: bool) {
+        if let Some(entry) = self.state().entries.get_mut(digest) {
+            entry.checked = Some((stamp, right));
+        }
     }
 
     /// A manifest is stored: evicted last, whatever its size.
@@ -158,55 +187,93 @@ impl Index {
 
     /// All that was stored before the start is found.
     pub(super) fn complete(&self) {
-        self.state().complete = true;
+        let mut state = self.state();
+        state.complete = true;
+        state.over = 0;
+        drop(state);
         self.changed.notify_waiters();
     }
 
-    /// Promises room, where evictions can make it. A writer that is alone may go beyond the limit:
-    /// otherwise a few slow readers could keep everybody else from writing. Until the index is
-    /// complete all is promised, and evicted afterwards: a start does not hold up pulls.
-    pub(super) fn reserve(self: &Arc<Self>, bytes: u64) -> Option<Reservation> {
+    /// Nothing is known any more: the folder is another one.
+    pub(super) fn clear(&self) {
         let mut state = self.state();
-        if let Some(max_size) = self.max_size
-            && state.complete
-        {
-            let beyond = |total: u64| total.saturating_sub(max_size);
-            let alone = state.reserved == 0 && state.can_free(beyond(state.bytes));
-            if !alone && !state.can_free(beyond(state.bytes + state.reserved + bytes)) {
-                return None;
-            }
-        }
-        state.reserved += bytes;
+        let (reserved, extra) = (state.reserved, state.extra);
+        *state = State {
+            reserved,
+            extra,
+            ..State::default()
+        };
+    }
+
+    /// Promises room, where evictions can make it. One writer at a time may go beyond the limit:
+    /// otherwise a few slow readers could keep everybody else from writing. So all that is stored
+    /// and promised is never beyond it by more than what that one writes.
+    ///
+    /// Until the index is complete nobody knows what is stored, but that it is no more than
+    /// `on_disk`, in bytes.
+    pub(super) fn reserve(self: &Arc<Self>, bytes: u64, on_disk: u64) -> Option<Reservation> {
+        let mut state = self.state();
+        let (within, extra) = if state.fits(self.max_size, bytes, on_disk) {
+            (bytes, 0)
+        } else if state.extra == 0 && state.may_exceed(self.max_size) {
+            (0, bytes)
+        } else {
+            return None;
+        };
+        state.reserved += within;
+        state.extra += extra;
         drop(state);
-        Some(self.reservation(bytes))
+        Some(self.reservation(within, extra))
     }
 
     /// Promises nothing.
     pub(super) fn reserve_nothing(self: &Arc<Self>) -> Reservation {
-        self.reservation(0)
+        self.reservation(0, 0)
     }
 
-    fn reservation(self: &Arc<Self>, bytes: u64) -> Reservation {
+    fn reservation(self: &Arc<Self>, bytes: u64, extra: u64) -> Reservation {
         Reservation {
             index: Arc::clone(self),
             bytes,
+            extra,
         }
     }
 
     /// What must be evicted next, while there is more than there should be.
     pub(super) fn victim(&self) -> Option<Digest> {
         let state = self.state();
-        let full = state.bytes + state.reserved > self.max_size?;
-        let mut free = state.order.iter().filter(|rank| !state.is_pinned(&rank.2));
-        (full && state.complete)
-            .then(|| free.next())?
-            .map(|rank| rank.2.clone())
+        let max_size = self.max_size?;
+        let full = match state.complete {
+            true => state.bytes + state.reserved > max_size,
+            false => state.over > 0,
+        };
+        full.then(|| state.oldest()).flatten()
     }
 
-    /// Takes a blob out, to be evicted, unless somebody began to read it since.
-    pub(super) fn take(&self, digest: &Digest) -> bool {
+    /// What is evicted first, whether there is too much or not, and its length in bytes.
+    pub(super) fn oldest(&self) -> Option<(Digest, u64)> {
+        let state = self.state();
+        let digest = state.oldest()?;
+        let size = state.entries.get(&digest)?.size;
+        Some((digest, size))
+    }
+
+    /// Whether evictions can make `bytes` of room.
+    pub(super) fn can_free(&self, bytes: u64) -> bool {
+        self.state().can_free(bytes)
+    }
+
+    /// Whether nobody reads the blob.
+    pub(super) fn is_free(&self, digest: &Digest) -> bool {
+        let state = self.state();
+        state.entries.contains_key(digest) && !state.is_pinned(digest)
+    }
+
+    /// A blob was evicted.
+    pub(super) fn evicted(&self, digest: &Digest) {
         let mut state = self.state();
-        !state.is_pinned(digest) && state.remove(digest).is_some()
+        let size = state.remove(digest).map_or(0, |entry| entry.size);
+        state.over = state.over.saturating_sub(size);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -253,7 +320,36 @@ impl State {
             .is_some_and(|entry| entry.open.strong_count() > 0)
     }
 
-    /// Whether `bytes` are left when all is evicted that can be.
+    /// Whether a writer of `bytes` keeps all within the limit.
+    fn fits(&self, max_size: Option<u64>, bytes: u64, on_disk: u64) -> bool {
+        let Some(max_size) = max_size else {
+            return true;
+        };
+        let promised = self.reserved.saturating_add(bytes);
+        if self.complete {
+            let total = promised.saturating_add(self.bytes);
+            self.can_free(total.saturating_sub(max_size))
+        } else {
+            promised.saturating_add(on_disk) <= max_size
+        }
+    }
+
+    /// Whether all but the one writer that may go beyond the limit is within it, or will be by
+    /// evictions.
+    fn may_exceed(&self, max_size: Option<u64>) -> bool {
+        let beyond = match (max_size, self.complete) {
+            (Some(max_size), true) => (self.bytes + self.reserved).saturating_sub(max_size),
+            _ => self.over,
+        };
+        self.can_free(beyond)
+    }
+
+    fn oldest(&self) -> Option<Digest> {
+        let mut free = self.order.iter().filter(|rank| !self.is_pinned(&rank.2));
+        free.next().map(|rank| rank.2.clone())
+    }
+
+    /// Whether `bytes` can be made free by evictions.
     fn can_free(&self, bytes: u64) -> bool {
         let mut left = bytes;
         let mut free = self.order.iter();
@@ -279,13 +375,49 @@ impl Entry {
             used: seen.used,
             persisted: seen.used,
             open: Weak::new(),
+            checked: None,
         }
+    }
+}
+
+impl Reservation {
+    /// What was promised, in bytes.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes + self.extra
+    }
+
+    /// Promises more, where this is the writer that may go beyond the limit. Whether it is.
+    pub(super) fn stretch(&mut self, bytes: u64) -> bool {
+        if self.extra == 0 {
+            return false;
+        }
+        self.index.state().extra += bytes;
+        self.extra += bytes;
+        true
+    }
+
+    /// Takes over what was promised by another one.
+    pub(super) fn absorb(&mut self, mut other: Self) {
+        let (bytes, extra) = other.take();
+        self.bytes += bytes;
+        self.extra += extra;
+    }
+
+    fn take(&mut self) -> (u64, u64) {
+        (
+            std::mem::take(&mut self.bytes),
+            std::mem::take(&mut self.extra),
+        )
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.index.state().reserved -= self.bytes;
+        let (bytes, extra) = self.take();
+        let mut state = self.index.state();
+        state.reserved -= bytes;
+        state.extra -= extra;
+        drop(state);
         self.index.changed.notify_waiters();
     }
 }
@@ -310,7 +442,7 @@ mod tests {
     }
 
     fn victims(index: &Index) -> Vec<Digest> {
-        std::iter::from_fn(|| index.victim().filter(|digest| index.take(digest))).collect()
+        std::iter::from_fn(|| index.victim().inspect(|digest| index.evicted(digest))).collect()
     }
 
     fn index(max_size: u64, sizes: &[u64]) -> Arc<Index> {
@@ -349,7 +481,7 @@ mod tests {
         let clone = Arc::clone(&file);
         index.used(&digest(0), seen(1, 0), &file);
         drop(file);
-        assert!(!index.take(&digest(0)));
+        assert!(!index.is_free(&digest(0)));
         assert_eq!(victims(&index), [digest(1)]);
         assert!(index.open(&digest(0)).is_some());
         drop(clone);
@@ -359,24 +491,48 @@ mod tests {
     #[test]
     fn promises_no_more_than_there_is_but_to_one() {
         let index = index(10, &[4, 4]);
-        drop(index.reserve(100).expect("nothing is known yet"));
         index.complete();
         let file = file();
         index.used(&digest(0), seen(4, 0), &file);
-        let first = index.reserve(6).unwrap();
-        assert!(index.reserve(1).is_none());
-        assert_eq!(victims(&index), [digest(1)]);
+        let first = index.reserve(6, 0).unwrap();
+        let mut beyond = index.reserve(3, 0).expect("one may go beyond");
+        assert!(index.reserve(1, 0).is_none(), "but no two");
+        assert!(beyond.stretch(2) && beyond.bytes() == 5);
+        assert_eq!(index.usage().reserved, 11);
+        assert_eq!(victims(&index), [digest(1)], "for the first one only");
+        drop(beyond);
+        let mut first = first;
+        assert!(!first.stretch(1));
+        first.absorb(index.reserve(1, 0).expect("again one"));
+        assert!(first.stretch(1), "now it is this one that goes beyond");
         drop(first);
-        let alone = index.reserve(9).unwrap();
-        assert!(index.reserve(1).is_none());
-        drop(alone);
         assert_eq!(index.usage().reserved, 0);
         index.found(digest(2), seen(7, 0));
         let pin = super::tests::file();
         index.used(&digest(2), seen(7, 0), &pin);
-        assert!(index.reserve(1).is_none(), "one too many");
+        assert!(index.reserve(1, 0).is_none(), "there is too much already");
         index.forget(&digest(2));
         drop(file);
-        drop((index.reserve(5).unwrap(), index.reserve(5).unwrap()));
+        drop((index.reserve(5, 0).unwrap(), index.reserve(5, 0).unwrap()));
+    }
+
+    #[test]
+    fn before_all_is_known_the_disk_bounds_what_is_promised() {
+        let index = index(10, &[4]);
+        let fits = index.reserve(3, 7).expect("no more than 7 can be stored");
+        let beyond = index.reserve(4, 7).expect("one may go beyond");
+        assert!(index.reserve(1, 7).is_none());
+        let pin = file();
+        index.settle(beyond, &digest(1), seen(4, 0), &pin);
+        assert_eq!(
+            victims(&index),
+            [digest(0)],
+            "something goes for what was beyond"
+        );
+        drop(index.reserve(9, 7).expect("so another one may"));
+        index.complete();
+        drop(fits);
+        assert_eq!(index.usage().reserved, 0);
+        assert_eq!(victims(&index), []);
     }
 }

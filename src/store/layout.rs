@@ -9,6 +9,9 @@ use crate::oci::Digest;
 use crate::oci::Repository;
 use crate::oci::Tag;
 
+/// The name of a blob's file within its own folder.
+pub(super) const DATA: &str = "data";
+
 /// The folders of one store.
 #[derive(Clone, Debug)]
 pub(super) struct Layout {
@@ -69,7 +72,7 @@ impl Layout {
     }
 
     pub(super) fn blob(&self, digest: &Digest) -> PathBuf {
-        self.blob_folder(digest).join("data")
+        self.blob_folder(digest).join(DATA)
     }
 
     pub(super) fn repository(&self, repository: &Repository) -> RepositoryFolder {

@@ -1,5 +1,9 @@
 //! Links are permission: a repository opens what it has a link to, whether the content is stored
 //! now or not. They are small files that hold a digest.
+//!
+//! To a blob, a link alone says no more than that a manifest of the repository names it, and anybody
+//! may write a manifest. The mark beside it says that the registry gave the blob, or vouched for it,
+//! through this repository: both are needed.
 
 use std::fs;
 use std::fs::File;
@@ -25,16 +29,50 @@ use crate::oci::Tag;
 /// The name of a link's file within its folder.
 pub(super) const LINK: &str = "link";
 
-/// Whether there is a link in `folder`. An empty one is what is left of a power cut.
-pub(super) fn is_link(folder: &Path) -> Result<bool, Error> {
+/// The empty file beside a blob's link. A registry that serves the folder ignores it.
+const HELD: &str = "held";
+
+/// Whether there is a link to `digest` in `folder`. An empty one is what is left of a power cut,
+/// and another content is somebody's mistake: neither is a permission.
+pub(super) fn is_link(folder: &Path, digest: &Digest) -> Result<bool, Error> {
     let path = folder.join(LINK);
-    let metadata = found(fs::metadata(&path)).at(&path)?;
-    Ok(metadata.is_some_and(|metadata| metadata.len() > 0))
+    let mut text = [0; 160];
+    let mut read = || -> io::Result<usize> {
+        match found(File::open(&path))? {
+            Some(mut file) => file.read(&mut text),
+            None => Ok(0),
+        }
+    };
+    let length = read().at(&path)?;
+    Ok(text[..length].trim_ascii_end() == digest.as_str().as_bytes())
+}
+
+/// Whether the link in `folder` opens the blob `digest`.
+pub(super) fn opens(folder: &Path, digest: &Digest) -> Result<bool, Error> {
+    let mark = folder.join(HELD);
+    Ok(is_link(folder, digest)? && found(fs::metadata(&mark)).at(&mark)?.is_some())
 }
 
 /// Lets `repository` open `digests`. Not synced: a link that is lost costs one question to the
 /// upstream, and syncing each would cost more than fetching a small image.
-pub(super) fn link_blobs(
+pub(super) fn open_blobs(
+    layout: &Layout,
+    repository: &RepositoryFolder,
+    digests: &[Digest],
+) -> Result<(), Error> {
+    name_blobs(layout, repository, digests)?;
+    for digest in digests {
+        let folder = repository.layer(digest);
+        if !opens(&folder, digest)? {
+            let mark = folder.join(HELD);
+            durable::put(&layout.tmp(), &mark, b"", Durability::Relaxed).at(&mark)?;
+        }
+    }
+    Ok(())
+}
+
+/// Notes that a manifest of `repository` names `digests`. It opens none of them. Not synced either.
+pub(super) fn name_blobs(
     layout: &Layout,
     repository: &RepositoryFolder,
     digests: &[Digest],
@@ -45,7 +83,7 @@ pub(super) fn link_blobs(
     durable::make_folders(repository.path()).at(repository.path())?;
     for digest in digests {
         let folder = repository.layer(digest);
-        if !is_link(&folder)? {
+        if !is_link(&folder, digest)? {
             link(layout, &folder, digest, Durability::Relaxed)?;
         }
     }
@@ -107,11 +145,12 @@ pub(super) fn put_tag(
     {
         return Ok(());
     }
-    link(layout, &folder.past(digest), digest, Durability::Relaxed)?;
     let bytes = digest.as_str().as_bytes();
     durable::put(&layout.tmp(), &path, bytes, Durability::Synced)
         .and_then(|file| file.set_modified(confirmed))
-        .at(&path)
+        .at(&path)?;
+    // Afterwards: a tag that is only half there would be one that points nowhere.
+    link(layout, &folder.past(digest), digest, Durability::Relaxed)
 }
 
 /// Removes a tag: from then on it is unknown, whatever else of it is still on disk.
@@ -123,7 +162,7 @@ pub(super) fn remove_tag(layout: &Layout, folder: &TagFolder) -> Result<bool, Er
 pub(super) fn tags(repository: &RepositoryFolder) -> Result<Vec<Tag>, Error> {
     let mut tags = Vec::new();
     for (tag, folder) in walk::tags(repository)? {
-        if is_link(&folder.path().join("current"))? {
+        if target(&folder.current())?.is_some() {
             tags.push(tag);
         }
     }

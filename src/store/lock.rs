@@ -1,6 +1,8 @@
+use std::fs;
 use std::fs::File;
 use std::fs::OpenOptions;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 
 use rustix::fs::FlockOperation;
 use rustix::fs::flock;
@@ -22,17 +24,30 @@ impl Lock {
     pub(super) fn take(layout: &Layout) -> Result<Option<Self>, Error> {
         let path = layout.lock();
         durable::make_folders(&layout.tmp()).at(&layout.tmp())?;
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .at(&path)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        let mut create = OpenOptions::new();
+        let writable = create.create(true).truncate(false).write(true).open(&path);
+        let writable = writable.at(&path)?;
+        // Not held open for writing, so that a disk can be made read-only beside us.
+        let file = File::open(&path).at(&path)?;
+        let lock = |file: &File| flock(file, FlockOperation::NonBlockingLockExclusive);
+        let (file, locked) = match lock(&file) {
+            // Over NFS a lock of this kind is for those who may write (`flock(2)`).
+            Err(rustix::io::Errno::BADF) => (writable.try_clone().at(&path)?, lock(&writable)),
+            locked => (file, locked),
+        };
+        match locked {
             Ok(()) => Ok(Some(Self { file })),
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
             Err(errno) => Err(io::Error::from(errno)).at(&path),
         }
+    }
+
+    /// Whether the lock's file is still the one that its path names.
+    pub(super) fn is_in_place(&self, layout: &Layout) -> bool {
+        let file = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+        let held = self.file.metadata().map(file);
+        let named = fs::metadata(layout.lock()).map(file);
+        matches!((held, named), (Ok(held), Ok(named)) if held == named)
     }
 }
 

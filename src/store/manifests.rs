@@ -15,6 +15,7 @@ use super::error::found;
 use super::layout::Layout;
 use super::layout::RepositoryFolder;
 use super::links;
+use super::seal;
 use super::shelf::Shelf;
 use super::walk;
 use crate::oci::Digest;
@@ -25,7 +26,7 @@ use crate::oci::Repository;
 use crate::oci::media;
 
 /// The file beside a revision's link. A registry that serves the folder ignores it.
-const MEDIA_TYPE: &str = "media-type";
+pub(super) const MEDIA_TYPE: &str = "media-type";
 
 /// A manifest as the upstream sent it.
 #[derive(Clone, Debug)]
@@ -43,14 +44,14 @@ pub(super) fn get(
     digest: &Digest,
 ) -> Result<Option<StoredManifest>, Error> {
     let folder = shelf.layout.repository(repository);
-    if !links::is_link(&folder.revision(digest))? {
+    if !links::is_link(&folder.revision(digest), digest)? {
         return Ok(None);
     }
     let Some((content, stored)) = shelf.content(digest)? else {
         return Ok(None);
     };
     if !is_content(digest, &content) {
-        tracing::warn!(%repository, %digest, "a stored manifest is corrupt: it is fetched again");
+        tracing::warn!(%repository, %digest, "a stored manifest was damaged, and is fetched again");
         return Ok(None);
     }
     Ok(Some(StoredManifest {
@@ -67,14 +68,27 @@ pub(super) fn media_type(
     content: &[u8],
 ) -> Result<Arc<str>, Error> {
     let path = repository.revision(digest).join(MEDIA_TYPE);
-    let written = found(fs::read_to_string(&path)).at(&path)?;
-    Ok(match written.as_deref() {
-        None | Some("") => media::of_manifest(content).into(),
-        Some(written) => written.into(),
+    let written = found(fs::read(&path)).at(&path)?.unwrap_or_default();
+    let written = str::from_utf8(&written).unwrap_or_default();
+    Ok(match is_media_type(written) {
+        true => written.into(),
+        false => media::of_manifest(content).into(),
     })
 }
 
-/// Stores a manifest and links it, and what it names, into `repository`.
+/// Whether a text can be a media type (RFC 6838, 4.2), with or without parameters.
+pub(super) fn is_media_type(text: &str) -> bool {
+    let name = |name: &str| {
+        let is_char = |c: u8| c.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&c);
+        !name.is_empty() && name.len() < 128 && name.bytes().all(is_char)
+    };
+    let essence = text.split(';').next().unwrap_or_default().trim();
+    let is_visible = text.bytes().all(|c| (b' '..=b'~').contains(&c));
+    let parts = essence.split_once('/');
+    is_visible && parts.is_some_and(|(kind, subtype)| name(kind) && name(subtype))
+}
+
+/// Stores a manifest, links it into `repository`, and notes what it names.
 pub(super) fn put(shelf: &Shelf, repository: &Repository, sent: &Sent) -> Result<(), Error> {
     let folder = shelf.layout.repository(repository);
     let Sent {
@@ -83,17 +97,20 @@ pub(super) fn put(shelf: &Shelf, repository: &Repository, sent: &Sent) -> Result
         bytes,
     } = sent;
     let named = Manifest::parse(bytes).blobs;
-    links::link_blobs(&shelf.layout, &folder, &named)?;
-    let stored = shelf.content(digest)?;
+    links::name_blobs(&shelf.layout, &folder, &named)?;
+    // One that can't be read is replaced as well.
+    let stored = shelf.content(digest).ok().flatten();
     if stored.is_none_or(|(content, _)| content != *bytes) {
         publish(shelf, digest, bytes)?;
     }
     shelf.index.prefer(digest);
     let revision = folder.revision(digest);
+    // What is put there first is not synced, nor would its folders be.
+    durable::make_folders(&revision).at(&revision)?;
     let path = revision.join(MEDIA_TYPE);
     let tmp = shelf.layout.tmp();
     durable::put(&tmp, &path, media_type.as_bytes(), Durability::Relaxed).at(&path)?;
-    if !links::is_link(&revision)? {
+    if !links::is_link(&revision, digest)? {
         links::link(&shelf.layout, &revision, digest, Durability::Synced)?;
     }
     shelf.shrink();
@@ -104,6 +121,7 @@ fn publish(shelf: &Shelf, digest: &Digest, bytes: &[u8]) -> Result<(), Error> {
     let tmp = shelf.layout.tmp();
     let (mut file, temp) = durable::temp(&tmp).at(&tmp)?.into_parts();
     file.write_all(bytes).at(&temp)?;
+    seal::put_now(&file, digest).at(&temp)?;
     file.sync_data().at(&temp)?;
     // Too small to wait for: room is made afterwards.
     let room = shelf.index.reserve_nothing();

@@ -27,9 +27,12 @@ use crate::oci::Repository;
 use crate::oci::Tag;
 use crate::oci::UpstreamName;
 
+mod check;
+mod disk;
 mod durable;
 mod error;
 pub mod gc;
+mod home;
 mod index;
 pub mod inspect;
 mod layout;
@@ -38,6 +41,7 @@ mod lock;
 mod manifests;
 pub mod remove;
 mod scan;
+mod seal;
 mod shelf;
 pub mod verify;
 mod walk;
@@ -45,10 +49,13 @@ mod writer;
 
 pub use error::Error;
 pub use index::Usage;
+pub use writer::Relief;
 pub use writer::Writer;
 
 use error::At as _;
 use manifests::Sent;
+use seal::Stamp;
+use shelf::Look;
 use shelf::Shelf;
 
 /// Where and how much to store.
@@ -63,8 +70,10 @@ pub struct Config {
 /// The embedded store. Share it as an `Arc`.
 #[derive(Debug)]
 pub struct Store {
-    config: Config,
     shelf: Arc<Shelf>,
+    /// Held by who hashes a blob, one for each leading hex digit: whoever else wants that blob
+    /// waits, and finds it hashed.
+    checks: [tokio::sync::Mutex<()>; 16],
 }
 
 /// A committed blob, open for reading: it stays readable, whatever happens to its name, until
@@ -78,6 +87,7 @@ pub struct Blob {
     pub size: u64,
     /// When it was committed.
     pub stored: SystemTime,
+    stamp: Stamp,
 }
 
 /// A stored manifest.
@@ -120,14 +130,15 @@ impl Store {
     pub async fn open(config: Config) -> Result<Arc<Self>, Error> {
         blocking(move || {
             let shelf = Shelf::open(&config)?;
-            Ok(Arc::new(Self { config, shelf }))
+            let checks = Default::default();
+            Ok(Arc::new(Self { shelf, checks }))
         })
         .await
     }
 
     /// The most that blobs may take, in bytes; `None` for no limit.
     pub fn max_size(&self) -> Option<u64> {
-        self.config.max_size
+        self.shelf.index.max_size()
     }
 
     /// How much is stored now.
@@ -147,38 +158,66 @@ impl Store {
         }
     }
 
-    /// The blob, if it is stored and linked to `repository`. Counts as a use.
+    /// The blob, if it is stored and linked to `repository`. Counts as a use. One whose file was
+    /// altered since it was stored is hashed first, which takes as long as reading it; where it is
+    /// wrong it is removed, and counts as not stored.
     pub async fn blob(
         &self,
         repository: &Repository,
         digest: &Digest,
     ) -> Result<Option<Blob>, Error> {
-        let (repository, digest) = (repository.clone(), digest.clone());
-        self.with(move |shelf| {
-            let folder = shelf.layout.repository(&repository);
-            if links::is_link(&folder.layer(&digest))? {
-                shelf.blob(&digest)
-            } else {
-                Ok(None)
-            }
-        })
-        .await
+        let folder = self.shelf.layout.repository(repository).layer(digest);
+        let wanted = digest.clone();
+        let looked = self.with(move |shelf| match links::opens(&folder, &wanted)? {
+            true => shelf.look(&wanted),
+            false => Ok(Look::Absent),
+        });
+        self.settle(digest, looked.await?).await
     }
 
-    /// The blob, if it is stored, whoever may open it. For callers that have just heard from the
-    /// upstream that the repository has it. Counts as a use.
+    /// The blob, if it is stored, whoever may open it; as [`Store::blob`] in all else. For callers
+    /// that have just heard from the upstream that the repository has it.
     pub async fn blob_of_any(&self, digest: &Digest) -> Result<Option<Blob>, Error> {
+        let looked = self.look(digest).await?;
+        self.settle(digest, looked).await
+    }
+
+    /// What a look found, once it is known whether that is right.
+    async fn settle(&self, digest: &Digest, looked: Look) -> Result<Option<Blob>, Error> {
+        match looked {
+            Look::Absent => return Ok(None),
+            Look::Right(blob) => return Ok(Some(blob)),
+            Look::Doubtful(_) => {}
+        }
+        let number = usize::from_str_radix(&digest.hex()[..1], 16).unwrap_or_default();
+        let _check = self.checks[number].lock().await;
+        for _ in 0..CHECKS {
+            match self.look(digest).await? {
+                Look::Absent => break,
+                Look::Right(blob) => return Ok(Some(blob)),
+                Look::Doubtful(doubt) => {
+                    let digest = digest.clone();
+                    self.with(move |shelf| shelf.check(&digest, &doubt)).await?;
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    async fn look(&self, digest: &Digest) -> Result<Look, Error> {
         let digest = digest.clone();
-        self.with(move |shelf| shelf.blob(&digest)).await
+        self.with(move |shelf| shelf.look(&digest)).await
     }
 
     /// Whether `repository` may open the blob, stored or not.
     pub async fn is_linked(&self, repository: &Repository, digest: &Digest) -> Result<bool, Error> {
         let folder = self.shelf.layout.repository(repository).layer(digest);
-        blocking(move || links::is_link(&folder)).await
+        let digest = digest.clone();
+        blocking(move || links::opens(&folder, &digest)).await
     }
 
-    /// Lets `repository` open the blobs from now on, whether they are stored yet or not.
+    /// Lets `repository` open the blobs from now on, whether they are stored yet or not. For callers
+    /// that have just heard from the upstream that the repository has them.
     pub async fn link_blobs(
         &self,
         repository: &Repository,
@@ -186,8 +225,11 @@ impl Store {
     ) -> Result<(), Error> {
         let folder = self.shelf.layout.repository(repository);
         let digests = digests.to_vec();
-        self.with(move |shelf| links::link_blobs(&shelf.layout, &folder, &digests))
-            .await
+        self.with(move |shelf| {
+            shelf.stay()?;
+            links::open_blobs(&shelf.layout, &folder, &digests)
+        })
+        .await
     }
 
     /// The manifest, if it is stored and linked to `repository`. Counts as a use. One whose bytes
@@ -202,9 +244,11 @@ impl Store {
             .await
     }
 
-    /// Stores a manifest whose digest the caller has verified, and links it to `repository`, with
-    /// the blobs that it names. The manifests that an index names are not linked: the registry may
-    /// not hold them all. Durable when this returns.
+    /// Stores a manifest whose digest the caller has verified, and links it to `repository`. The
+    /// blobs that it names are noted, for [`gc`] and for a registry that serves the folder, but not
+    /// opened by that: whoever writes a manifest may name what is not theirs. The manifests that an
+    /// index names are not even noted: the registry may not hold them all. Durable when this
+    /// returns.
     pub async fn put_manifest(
         &self,
         repository: &Repository,
@@ -218,8 +262,12 @@ impl Store {
             media_type: media_type.to_owned(),
             bytes,
         };
-        self.with(move |shelf| manifests::put(shelf, &repository, &sent))
-            .await
+        self.with(move |shelf| {
+            shelf.stay()?;
+            shelf.make_room(sent.bytes.len() as u64)?;
+            manifests::put(shelf, &repository, &sent)
+        })
+        .await
     }
 
     /// Forgets that `repository` has the manifest. What the manifest names stays linked until
@@ -256,8 +304,12 @@ impl Store {
         digest: &Digest,
     ) -> Result<(), Error> {
         let (repository, tag, digest) = (repository.clone(), tag.clone(), digest.clone());
-        self.with(move |shelf| links::put_tag(&shelf.layout, &repository, &tag, &digest))
-            .await
+        self.with(move |shelf| {
+            shelf.stay()?;
+            shelf.make_room(0)?;
+            links::put_tag(&shelf.layout, &repository, &tag, &digest)
+        })
+        .await
     }
 
     /// The tag is gone.
@@ -280,9 +332,16 @@ impl Store {
             .await
     }
 
-    /// Whether the store can take writes now: a file is written, synced and removed.
+    /// Whether the store can take writes now: a file is written, synced and removed. Where the disk
+    /// is full, the least recently used goes for it; where the folder was removed, a new store is
+    /// begun.
+    ///
+    /// # Errors
+    /// When it can't; the error says why, and what to do.
     pub async fn probe(&self) -> Result<(), Error> {
         self.with(move |shelf| {
+            shelf.stay()?;
+            shelf.make_room(0)?;
             let tmp = shelf.layout.tmp();
             let mut probe = durable::temp(&tmp).at(&tmp)?;
             probe.write_all(&[0; 4096]).at(&tmp)?;
@@ -300,6 +359,25 @@ impl Store {
         blocking(move || work(&shelf)).await
     }
 }
+
+impl Blob {
+    /// Whether nobody has altered the file since it was opened, as far as its mtime tells. What was
+    /// read before is right where this is so afterwards.
+    pub fn is_unaltered(&self) -> bool {
+        let now = self.file.metadata();
+        now.is_ok_and(|now| Stamp::of(&now).has_content_of(&self.stamp))
+    }
+
+    /// The file can't be read, or not all of it: it is hashed before it is served again, and goes
+    /// where that is no better.
+    pub fn doubt(&self) {
+        // Refused on a disk that is read-only: then nothing can be healed either.
+        let _ = seal::remove(&self.file);
+    }
+}
+
+/// How often a blob is looked at again that is altered whenever it has been hashed.
+const CHECKS: usize = 5;
 
 /// Runs `work` on the blocking pool, to its end even where the future is dropped.
 async fn blocking<T: Send + 'static>(

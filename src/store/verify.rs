@@ -6,28 +6,34 @@
 use std::collections::HashSet;
 use std::fs;
 use std::fs::File;
-use std::fs::FileTimes;
+use std::fs::OpenOptions;
 use std::io;
-use std::io::Read as _;
 use std::ops::ControlFlow;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+
+use rustix::fs::OFlags;
 
 use serde::Serialize;
 
 use super::Config;
 use super::Error;
 use super::Progress;
+use super::check;
 use super::durable;
 use super::error::At as _;
 use super::error::found;
+use super::layout::DATA;
 use super::layout::Layout;
+use super::layout::TagFolder;
 use super::links;
 use super::links::LINK;
+use super::manifests;
+use super::manifests::MEDIA_TYPE;
 use super::shelf;
 use super::walk;
 use super::walk::FoundRepository;
 use crate::oci::Digest;
-use crate::oci::Hasher;
 use crate::oci::Manifest;
 
 /// What was checked, and what was found.
@@ -69,6 +75,8 @@ pub enum Kind {
     Empty,
     /// A link does not hold the digest that its place says.
     BrokenLink,
+    /// What is written beside a manifest's link is no media type.
+    MediaType,
     /// A tag points to a manifest that the repository may not open, or that is not stored.
     DanglingTag,
 }
@@ -93,6 +101,9 @@ impl Report {
 
 /// Hashes all that is stored and follows all links; removes what is wrong, where `repair` says so.
 /// Progress is in bytes.
+///
+/// Works beside a process that serves: what that one has replaced or removed since it was found
+/// wrong is left as it is, and not reported.
 ///
 /// # Errors
 /// When there is no store, it can't be read, or something can't be removed.
@@ -151,12 +162,17 @@ impl Check {
                 done += bytes;
                 progress(Progress { done, total });
             });
-            match verdict.at(&path)? {
+            match verdict {
                 Verdict::Gone => continue,
                 Verdict::Right => drop(self.good.insert(digest)),
                 Verdict::Wrong(kind, detail) => {
                     let folder = self.layout.blob_folder(&digest);
-                    self.problem(kind, digest.to_string(), detail, &folder)?;
+                    let problem = Problem::new(kind, digest.to_string(), detail);
+                    let found = self.mend(problem, &folder, |folder| {
+                        let again = judge(&folder.join(DATA), &digest, &mut |_| {});
+                        matches!(again, Verdict::Wrong(..))
+                    })?;
+                    self.report.problems.extend(found);
                 }
             }
             self.report.blobs += 1;
@@ -171,16 +187,15 @@ impl Check {
             for digest in walk::links(&kind)? {
                 self.report.links += 1;
                 let folder = kind.join(digest.algorithm().as_str()).join(digest.hex());
-                let holds = links::target(&folder.join(LINK))?.map(|(_, digest)| digest);
-                if holds.as_ref() == Some(&digest) {
+                let Some(detail) = fault_of_link(&folder, &digest) else {
                     continue;
-                }
-                let detail = match holds {
-                    Some(other) => format!("it holds {other}"),
-                    None => "it holds no digest".to_owned(),
                 };
                 let subject = format!("{}@{digest}", repository.display());
-                self.problem(Kind::BrokenLink, subject, detail, &folder)?;
+                let problem = Problem::new(Kind::BrokenLink, subject, detail);
+                let found = self.mend(problem, &folder, |folder| {
+                    fault_of_link(folder, &digest).is_some()
+                })?;
+                self.report.problems.extend(found);
             }
         }
         Ok(())
@@ -188,6 +203,7 @@ impl Check {
 
     fn manifests(&mut self, repository: &FoundRepository) -> Result<(), Error> {
         for digest in walk::links(&repository.folder.revisions())? {
+            self.media_type(repository, &digest)?;
             let Some(content) = walk::manifest(&self.layout, &digest)? else {
                 continue;
             };
@@ -205,78 +221,131 @@ impl Check {
         Ok(())
     }
 
+    fn media_type(&mut self, repository: &FoundRepository, digest: &Digest) -> Result<(), Error> {
+        let path = repository.folder.revision(digest).join(MEDIA_TYPE);
+        let Some(written) = found(fs::read(&path)).at(&path)? else {
+            return Ok(());
+        };
+        if str::from_utf8(&written).is_ok_and(manifests::is_media_type) {
+            return Ok(());
+        }
+        let removed = self.repair && durable::remove(&path).at(&path)?;
+        let subject = format!("{}@{digest}", repository.display());
+        let detail = "what is written beside its link is no media type".to_owned();
+        self.report.problems.push(Problem {
+            removed,
+            ..Problem::new(Kind::MediaType, subject, detail)
+        });
+        Ok(())
+    }
+
     fn tags(&mut self, repository: &FoundRepository) -> Result<(), Error> {
         for (tag, folder) in walk::tags(&repository.folder)? {
             self.report.links += 1;
-            let detail = match links::tag(&folder)? {
-                None => "it holds no digest".to_owned(),
-                Some(tag) if !links::is_link(&repository.folder.revision(&tag.digest))? => {
-                    format!("it points to {}, which is not linked", tag.digest)
-                }
-                Some(tag) if !self.is_stored(&tag.digest)? => {
-                    format!("it points to {}, which is not stored", tag.digest)
-                }
-                Some(_) => continue,
+            let Some(detail) = self.fault_of_tag(repository, &folder) else {
+                continue;
             };
             let subject = format!("{}:{tag}", repository.display());
-            self.problem(Kind::DanglingTag, subject, detail, folder.path())?;
+            let problem = Problem::new(Kind::DanglingTag, subject, detail);
+            let found = self.mend(problem, folder.path(), |taken| {
+                let folder = TagFolder::at(taken.to_path_buf());
+                self.fault_of_tag(repository, &folder).is_some()
+            })?;
+            self.report.problems.extend(found);
         }
         Ok(())
     }
 
-    /// Whether a manifest is stored: since it was looked for, perhaps, beside a process that serves.
-    fn is_stored(&self, digest: &Digest) -> Result<bool, Error> {
-        Ok(self.good.contains(digest) || walk::manifest(&self.layout, digest)?.is_some())
+    fn fault_of_tag(&self, repository: &FoundRepository, folder: &TagFolder) -> Option<String> {
+        let digest = match links::tag(folder) {
+            Ok(Some(tag)) => tag.digest,
+            Ok(None) if !folder.current().exists() => return None,
+            Ok(None) => return Some("it holds no digest".to_owned()),
+            Err(error) => return Some(format!("it can't be read: {error}")),
+        };
+        let revision = repository.folder.revision(&digest);
+        if !links::is_link(&revision, &digest).unwrap_or_default() {
+            return Some(format!("it points to {digest}, which is not linked"));
+        }
+        // Beside a process that serves, it may have been stored since it was looked for.
+        let stored = self.good.contains(&digest)
+            || walk::manifest(&self.layout, &digest).is_ok_and(|content| content.is_some());
+        (!stored).then(|| format!("it points to {digest}, which is not stored"))
     }
 
-    fn problem(
-        &mut self,
-        kind: Kind,
-        subject: String,
-        detail: String,
+    /// The problem as it is to be reported: removed, where that is asked for; `None` where it is
+    /// none any more. Whether it `is_wrong` is asked again when nobody can replace it.
+    fn mend(
+        &self,
+        problem: Problem,
         folder: &Path,
-    ) -> Result<(), Error> {
-        let removed = self.repair && durable::detach(&self.layout.tmp(), folder).at(folder)?;
-        self.report.problems.push(Problem {
-            kind,
-            subject,
-            detail,
-            removed,
-        });
-        Ok(())
+        is_wrong: impl FnOnce(&Path) -> bool,
+    ) -> Result<Option<Problem>, Error> {
+        if !self.repair {
+            return Ok(Some(problem));
+        }
+        let removed = durable::detach_wrong(&self.layout.tmp(), folder, is_wrong).at(folder)?;
+        Ok(removed.then_some(Problem { removed, ..problem }))
     }
 }
 
-/// Hashes a file. Its atime is put back, for it says when a client last used the blob.
-fn judge(path: &Path, digest: &Digest, read: &mut dyn FnMut(u64)) -> io::Result<Verdict> {
-    let Some(mut file) = found(File::open(path))? else {
-        return Ok(Verdict::Gone);
-    };
-    let metadata = file.metadata()?;
-    if !shelf::is_whole(&metadata, digest) {
-        return Ok(Verdict::Wrong(Kind::Empty, "it has no bytes".to_owned()));
+impl Problem {
+    fn new(kind: Kind, subject: String, detail: String) -> Self {
+        Self {
+            kind,
+            subject,
+            detail,
+            removed: false,
+        }
     }
-    let mut hasher = Hasher::new(digest.algorithm());
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        let length = match file.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(length) => length,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
-        };
-        hasher.update(&buffer[..length]);
-        read(length as u64);
+}
+
+/// What is wrong with the link to `digest` that is in `folder`. A folder without one is what is left
+/// of a kill, and says nothing.
+fn fault_of_link(folder: &Path, digest: &Digest) -> Option<String> {
+    let path = folder.join(LINK);
+    match links::target(&path) {
+        Ok(Some((_, held))) if held == *digest => None,
+        Ok(None) if !path.exists() => None,
+        Ok(Some((_, other))) => Some(format!("it holds {other}")),
+        Ok(None) => Some("it holds no digest".to_owned()),
+        Err(error) => Some(format!("it can't be read: {error}")),
     }
-    if let Ok(accessed) = metadata.accessed() {
-        // Refused to who does not own the file: then only the order of eviction is less good.
-        let _ = file.set_times(FileTimes::new().set_accessed(accessed));
-    }
-    let actual = hasher.finish();
-    Ok(if actual == *digest {
-        Verdict::Right
-    } else {
-        let detail = format!("its {} bytes are {actual}", metadata.len());
+}
+
+/// Hashes a file.
+fn judge(path: &Path, digest: &Digest, read: &mut dyn FnMut(u64)) -> Verdict {
+    let unreadable = |error: io::Error| {
+        let detail = format!("it can't be read: {error}");
         Verdict::Wrong(Kind::Corrupt, detail)
-    })
+    };
+    let file = match found(open(path)) {
+        Ok(Some(file)) => file,
+        Ok(None) => return Verdict::Gone,
+        Err(error) => return unreadable(error),
+    };
+    let size = match file.metadata() {
+        Ok(metadata) if shelf::is_whole(&metadata, digest) => metadata.len(),
+        Ok(_) => return Verdict::Wrong(Kind::Empty, "it has no bytes".to_owned()),
+        Err(error) => return unreadable(error),
+    };
+    match check::hash(&file, digest, read) {
+        Ok(actual) if actual == *digest => Verdict::Right,
+        Ok(actual) => Verdict::Wrong(Kind::Corrupt, format!("its {size} bytes are {actual}")),
+        Err(error) => unreadable(error),
+    }
+}
+
+/// Opens a file, to read it without a trace: its atime says when a client last used the blob.
+fn open(path: &Path) -> io::Result<File> {
+    let no_trace = i32::try_from(OFlags::NOATIME.bits()).unwrap_or_default();
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(no_trace)
+        .open(path);
+    match opened {
+        // It is for the file's owner (`open(2)`). The order of eviction is less good then.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => File::open(path),
+        opened => opened,
+    }
 }

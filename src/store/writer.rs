@@ -1,4 +1,5 @@
 use std::fs::File;
+use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +12,15 @@ use tokio::time::timeout;
 use super::Blob;
 use super::Error;
 use super::Store;
+use super::disk::Disk;
 use super::durable;
 use super::error::At as _;
+use super::error::is_full;
 use super::index::Reservation;
 use super::links;
+use super::seal;
+use super::seal::Stamp;
+use super::shelf::Look;
 use super::shelf::Shelf;
 use crate::oci::Digest;
 use crate::oci::Repository;
@@ -42,6 +48,31 @@ impl Writer {
         &self.file
     }
 
+    /// What can make room on the disk while this is written.
+    pub fn relief(&self) -> Relief {
+        Relief(Arc::clone(&self.shelf))
+    }
+
+    /// Sees to it that there is room for `bytes` altogether, of a blob whose length was not known.
+    ///
+    /// Waits a few seconds, at most, while all room is being read or written.
+    ///
+    /// # Errors
+    /// As [`Store::writer`].
+    pub async fn expect(&mut self, bytes: u64) -> Result<(), Error> {
+        let more = bytes.saturating_sub(self.room.bytes());
+        if more == 0 || self.room.stretch(more) {
+            return Ok(());
+        }
+        self.room.absorb(promise(&self.shelf, more).await?);
+        let shelf = Arc::clone(&self.shelf);
+        super::blocking(move || {
+            shelf.shrink();
+            shelf.make_room(more)
+        })
+        .await
+    }
+
     /// Publishes the file as `digest`, which the caller has verified, and links it into
     /// `repositories`. Durable when this returns: file synced, renamed, folder synced. Once it was
     /// polled, a drop of the future does not undo it.
@@ -63,43 +94,72 @@ impl Writer {
             temp,
             room,
         } = self;
+        shelf.stay()?;
+        shelf.make_room(0)?;
         let digests = std::slice::from_ref(digest);
         for repository in repositories {
             let folder = shelf.layout.repository(repository);
-            links::link_blobs(&shelf.layout, &folder, digests)?;
+            links::open_blobs(&shelf.layout, &folder, digests)?;
         }
         let size = file.metadata().at(&temp)?.len();
         if !shelf.index.can_hold(size) {
             tracing::warn!(%digest, size, "a blob larger than [store] max_size is not kept");
+            let stamp = Stamp::of(&file.metadata().at(&temp)?);
             let stored = SystemTime::now();
-            return Ok(Blob { file, size, stored });
+            return Ok(Blob {
+                file,
+                size,
+                stored,
+                stamp,
+            });
         }
-        if let Some(blob) = shelf.blob(digest)?
-            && blob.size == size
-        {
+        if let Look::Right(blob) = shelf.look(digest)? {
             return Ok(blob);
         }
-        file.sync_data().at(&temp)?;
+        // Before the sync, which makes it durable with the content.
+        seal::put_now(&file, digest).at(&temp)?;
+        file.sync_data().map_err(|source| Error::Unsynced {
+            path: temp.to_path_buf(),
+            source: Arc::new(source),
+        })?;
         let blob = shelf.publish(&file, temp, digest, room)?;
         shelf.shrink();
         Ok(blob)
     }
 }
 
+/// Makes room on a full disk, for somebody who writes.
+#[derive(Clone, Debug)]
+pub struct Relief(Arc<Shelf>);
+
+impl Relief {
+    /// Whether a write of `bytes` that failed is worth another try: the disk is full, and the least
+    /// recently used was evicted for it. Blocks.
+    pub fn helps(&self, failure: &io::Error, bytes: u64) -> bool {
+        is_full(failure) && self.0.evict(bytes.max(LEAST_RELIEF)) > 0
+    }
+}
+
+/// What is evicted at a time from a full disk, at least, in bytes.
+const LEAST_RELIEF: u64 = 4 << 20;
+
 impl Store {
     /// A writer for a blob of about `expected` bytes: room is made for them. Where `expected` is
-    /// not known, room is made when the blob is committed.
+    /// not known, see [`Writer::expect`].
     ///
     /// Waits a few seconds, at most, while all room is being read or written.
     ///
     /// # Errors
-    /// [`Error::Full`] when there is no room within `max_size`; [`Error::Io`] when the disk
-    /// refuses.
+    /// [`Error::Full`] when there is no room within `max_size`; [`Error::DiskFull`] when the disk
+    /// has none; [`Error::Io`] when it refuses; [`Error::Gone`] when it is not there.
     pub async fn writer(&self, expected: Option<u64>) -> Result<Writer, Error> {
-        let room = self.room(expected.unwrap_or(0)).await?;
+        let expected = expected.unwrap_or(0);
+        let room = promise(&self.shelf, expected).await?;
         let shelf = Arc::clone(&self.shelf);
         super::blocking(move || {
+            shelf.stay()?;
             shelf.shrink();
+            shelf.make_room(expected)?;
             let tmp = shelf.layout.tmp();
             let (file, temp) = durable::temp(&tmp).at(&tmp)?.into_parts();
             Ok(Writer {
@@ -111,32 +171,37 @@ impl Store {
         })
         .await
     }
+}
 
-    async fn room(&self, bytes: u64) -> Result<Reservation, Error> {
-        let index = &self.shelf.index;
-        if !index.can_hold(bytes) {
-            // It will not be kept, so that nothing needs to go for it.
-            return Ok(index.reserve_nothing());
+/// Room for `bytes` within `max_size`, as soon as there is.
+async fn promise(shelf: &Arc<Shelf>, bytes: u64) -> Result<Reservation, Error> {
+    let index = &shelf.index;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let mut changed = pin!(index.changed.notified());
+        changed.as_mut().enable();
+        let on_disk = if index.usage().indexed {
+            0
+        } else {
+            used(shelf).await
+        };
+        if let Some(room) = index.reserve(bytes, on_disk) {
+            return Ok(room);
         }
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let mut changed = pin!(index.changed.notified());
-            changed.as_mut().enable();
-            if let Some(room) = index.reserve(bytes) {
-                return Ok(room);
-            }
-            if Instant::now() >= deadline {
-                return Err(self.full(bytes));
-            }
-            let _ = timeout(LOOK, changed).await;
+        if Instant::now() >= deadline {
+            return Err(Error::Full {
+                path: shelf.layout.root().to_path_buf(),
+                wanted: bytes,
+                max_size: index.max_size().unwrap_or(u64::MAX),
+            });
         }
+        let _ = timeout(LOOK, changed).await;
     }
+}
 
-    fn full(&self, wanted: u64) -> Error {
-        Error::Full {
-            path: self.config.path.clone(),
-            wanted,
-            max_size: self.config.max_size.unwrap_or(u64::MAX),
-        }
-    }
+/// No less than what is stored: all that the disk holds, in bytes.
+async fn used(shelf: &Arc<Shelf>) -> u64 {
+    let shelf = Arc::clone(shelf);
+    let disk = super::blocking(move || Ok(Disk::of(shelf.layout.root()))).await;
+    disk.ok().flatten().map_or(u64::MAX, |disk| disk.used)
 }

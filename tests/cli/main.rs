@@ -2,6 +2,7 @@
 
 mod client;
 mod configuration;
+mod login;
 mod serve;
 mod serving;
 mod store;

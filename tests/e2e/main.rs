@@ -8,6 +8,7 @@ mod container;
 mod containerd;
 mod dockerd;
 mod layout;
+mod login;
 mod need;
 mod podman;
 mod sandbox;

@@ -29,11 +29,16 @@ pub(crate) struct Scene {
 impl Scene {
     /// Starts both.
     pub(crate) async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// Starts both, the proxy with further keys of `[server]`.
+    pub(crate) async fn start_with(keys: &str) -> Self {
         let upstream = Upstream::start().await;
         let leaf = upstream.pki().server(&["::1"]);
         let config = format!(
             "[server]\nlisten = {:?}\nadmin = \"127.0.0.1:0\"\n\
-             tls = {{ cert = {:?}, key = {:?} }}\n\n[store]\npath = \"store\"\n\n{}",
+             tls = {{ cert = {:?}, key = {:?} }}\n{keys}\n[store]\npath = \"store\"\n\n{}",
             listen(),
             leaf.cert_file,
             leaf.key_file,

@@ -120,11 +120,25 @@ async fn a_fill_is_given_up_when_everybody_left_where_that_is_wanted() {
 async fn a_blob_of_unknown_length_is_served_once_it_is_known() {
     let rig = Rig::start().await;
     let digest = rig.up.put_generated_blob("demo/app", 3 * MIB, 6);
-    rig.up.fault(When::get(&digest), Fault::no_content_length());
+    rig.up
+        .fault(When::path(&digest), Fault::no_content_length());
     let reply = rig.get(&format!("demo/app/blobs/{digest}")).await;
     assert_eq!(reply.content_length(), Some(3 * MIB));
     assert_eq!(reply.digest().await.unwrap(), digest);
-    assert_eq!(rig.asked(), (0, 1));
+    assert_eq!(rig.asked(), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_length_that_only_a_head_tells_lets_a_blob_be_followed_and_resumed() {
+    let rig = Rig::start().await;
+    let digest = rig.up.put_generated_blob("demo/app", 3 * MIB, 6);
+    rig.up.fault(When::get(&digest), Fault::no_content_length());
+    rig.up
+        .fault(When::get(&digest).times(1), Fault::cut_after(MIB));
+    let reply = rig.get(&format!("demo/app/blobs/{digest}")).await;
+    assert_eq!(reply.content_length(), Some(3 * MIB));
+    assert_eq!(reply.digest().await.unwrap(), digest);
+    assert_eq!(rig.asked(), (1, 2));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -56,7 +56,9 @@ async fn a_wrong_manifest_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_takes_nothing_fails_no_pull() {
     let rig = Rig::start().await;
-    std::fs::remove_dir_all(rig.store().join("tidegate/tmp")).unwrap();
+    let tmp = rig.store().join("tidegate/tmp");
+    std::fs::remove_dir_all(&tmp).unwrap();
+    std::fs::write(&tmp, "a file where a folder must be").unwrap();
     let digest = rig.up.put_generated_blob("demo/app", 8 * MIB, 7);
     let path = format!("demo/app/blobs/{digest}");
     let reply = rig.get(&path).await;

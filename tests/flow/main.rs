@@ -9,6 +9,7 @@ mod isolation;
 mod lies;
 mod log;
 mod memory;
+mod passthrough;
 mod ranges;
 mod rig;
 mod stalls;

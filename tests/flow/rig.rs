@@ -38,8 +38,11 @@ pub(crate) const MIB: u64 = 1 << 20;
 pub(crate) struct Setup {
     pub(crate) tag_ttl: Duration,
     pub(crate) negative_ttl: Duration,
+    pub(crate) auth_ttl: Duration,
+    pub(crate) credentials: Credentials,
     pub(crate) on_disconnect: OnDisconnect,
     pub(crate) timeouts: Timeouts,
+    pub(crate) allow: Vec<String>,
     pub(crate) deny: Vec<String>,
     /// The most that the store holds, in bytes.
     pub(crate) max_size: Option<u64>,
@@ -58,8 +61,11 @@ impl Default for Setup {
         Self {
             tag_ttl: Duration::ZERO,
             negative_ttl: Duration::from_secs(60),
+            auth_ttl: Duration::from_secs(3600),
+            credentials: Credentials::Anonymous,
             on_disconnect: OnDisconnect::Finish,
             timeouts: timeouts(Duration::from_secs(30)),
+            allow: Vec::new(),
             deny: Vec::new(),
             max_size: None,
             max_concurrent: None,
@@ -71,6 +77,13 @@ impl Default for Setup {
 }
 
 impl Setup {
+    fn flow(&self) -> flow::Config {
+        flow::Config {
+            negative_ttl: self.negative_ttl,
+            on_disconnect: self.on_disconnect,
+        }
+    }
+
     /// One that does not wait long for a silent upstream.
     pub(crate) fn impatient() -> Self {
         Self {
@@ -111,6 +124,18 @@ impl Rig {
         Self::over(Upstream::start().await, folder, setup).await
     }
 
+    /// In front of a registry that is not as others.
+    pub(crate) async fn before(up: Upstream, setup: Setup) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        Self::over(up, folder, setup).await
+    }
+
+    /// Takes over another configuration, as a reload does.
+    pub(crate) fn reconfigure(&self, setup: &Setup) {
+        let upstreams = upstreams(&self.up, setup);
+        self.flow.reconfigure(setup.flow(), upstreams);
+    }
+
     async fn over(up: Upstream, folder: TempDir, setup: Setup) -> Self {
         log::capture();
         let path = folder.path().join("store");
@@ -121,11 +146,7 @@ impl Rig {
         .await
         .expect("a store");
         let upstreams = upstreams(&up, &setup);
-        let config = flow::Config {
-            negative_ttl: setup.negative_ttl,
-            on_disconnect: setup.on_disconnect,
-        };
-        let flow = Arc::new(PullThrough::new(config, store.clone(), upstreams));
+        let flow = Arc::new(PullThrough::new(setup.flow(), store.clone(), upstreams));
         let config = front::Config {
             listen: vec![([127, 0, 0, 1], 0).into()],
             default_upstream: "up.test".parse().ok(),
@@ -223,7 +244,7 @@ impl Rig {
             .expect("an answer")
     }
 
-    fn accepting(&self, request: RequestBuilder) -> RequestBuilder {
+    pub(crate) fn accepting(&self, request: RequestBuilder) -> RequestBuilder {
         request.header("accept", media::ACCEPT_NATIVE)
     }
 
@@ -278,9 +299,10 @@ fn upstream(name: &str, (url, fallback): (&str, &[String]), setup: &Setup) -> fl
             .iter()
             .map(|url| url.parse().expect("a URL"))
             .collect(),
-        credentials: Credentials::Anonymous,
+        credentials: setup.credentials.clone(),
         ca: None,
         plain_http: true,
+        allow_private: false,
         max_concurrent: setup.max_concurrent,
         timeouts: setup.timeouts.clone(),
         retries: Retries {
@@ -292,7 +314,8 @@ fn upstream(name: &str, (url, fallback): (&str, &[String]), setup: &Setup) -> fl
     flow::Upstream {
         registry: Arc::new(Registry::new(config, Ledger::new()).expect("a registry client")),
         tag_ttl: setup.tag_ttl,
-        names: NameFilter::new(&[], &setup.deny).expect("globs"),
+        auth_ttl: setup.auth_ttl,
+        names: NameFilter::new(&setup.allow, &setup.deny).expect("globs"),
     }
 }
 

@@ -2,18 +2,31 @@
 
 use std::net::SocketAddr;
 
+use fake_registry::Fault;
+use fake_registry::Upstream;
+use fake_registry::When;
 use tidegate::admin;
 use tidegate::admin::Admin;
 use tidegate::admin::Readiness;
+use tidegate::login;
 
 use crate::client::ask;
 use crate::client::get;
 use crate::house::House;
+use crate::house::Plan;
+use crate::people::ALICE;
+use crate::people::ALICE_WRONG;
+use crate::people::People;
 
 async fn listen(house: &House) -> (SocketAddr, Readiness) {
+    listen_with(house, None).await
+}
+
+async fn listen_with(house: &House, login: Option<login::Config>) -> (SocketAddr, Readiness) {
     let readiness = Readiness::new(house.store.clone(), house.flow.clone());
     let config = admin::Config {
         listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
+        login,
     };
     let admin = Admin::bind(config, readiness.clone()).await.unwrap();
     let address = admin.local_addr().unwrap();
@@ -67,7 +80,67 @@ async fn it_shows_what_there_is_and_takes_no_writes() {
     let readiness = Readiness::new(house.store.clone(), house.flow.clone());
     let config = admin::Config {
         listen: Some(address),
+        login: None,
     };
     let error = Admin::bind(config, readiness).await.unwrap_err();
     assert!(error.to_string().contains(&address.to_string()), "{error}");
+}
+
+#[tokio::test]
+async fn it_shows_what_is_left_of_a_quota_and_what_is_paused() {
+    let upstream = Upstream::start().await;
+    let told = Fault::status(429)
+        .header("retry-after", "3600")
+        .header("ratelimit-limit", "100;w=21600")
+        .header("ratelimit-remaining", "0;w=21600");
+    upstream.fault(When::any(), told);
+    let house = Plan::with_upstream(&upstream.url()).build().await;
+    let (address, _) = listen(&house).await;
+    let json = async |path| -> serde_json::Value {
+        serde_json::from_slice(&get(address, path).await.body).unwrap()
+    };
+    let before = json("/api/v1/status").await;
+    assert_eq!(before["upstreams"][0]["limits"], serde_json::json!([]));
+
+    assert_eq!(get(house.address, "/v2/a/manifests/x").await.status, 429);
+    for path in ["/api/v1/status", "/readyz"] {
+        let limits = &json(path).await["upstreams"][0]["limits"];
+        let limit = &limits[0];
+        assert_eq!(limits.as_array().unwrap().len(), 1, "{limits}");
+        assert_eq!(limit["host"], upstream.host(), "{limit}");
+        assert_eq!(limit["window"], "reads", "{limit}");
+        assert_eq!(limit["limit"], 100, "{limit}");
+        assert_eq!(limit["remaining"], 0, "{limit}");
+        assert_eq!(limit["window_seconds"], 21_600, "{limit}");
+        let paused = limit["paused_seconds"].as_u64().unwrap();
+        assert!((1800..=3600).contains(&paused), "{limit}");
+        assert!(limit["seen_seconds_ago"].is_u64(), "{limit}");
+        assert!(limit.get("reset_seconds").is_none(), "{limit}");
+    }
+    assert_eq!(get(address, "/readyz").await.status, 200);
+}
+
+#[tokio::test]
+async fn with_a_login_only_health_is_for_everybody() {
+    let (house, people) = (House::build().await, People::new());
+    let (address, _) = listen_with(&house, Some(people.config())).await;
+    assert_eq!(get(address, "/healthz").await.status, 200);
+    for path in ["/", "/readyz", "/api/v1/status", "/elsewhere"] {
+        for headers in [&[][..], &[("Authorization", ALICE_WRONG)]] {
+            let refused = ask(address, "GET", path, headers).await;
+            assert_eq!(refused.status, 401, "{path}");
+            let challenge = refused.header("www-authenticate");
+            assert_eq!(challenge, "Basic realm=\"tidegate admin\"");
+            assert!(!refused.text().contains("docker.io"), "{refused:?}");
+        }
+        let known = ask(address, "GET", path, &[("Authorization", ALICE)]).await;
+        assert_eq!(known.status, if path == "/elsewhere" { 404 } else { 200 });
+    }
+    let mut throttled = 0;
+    while throttled == 0 {
+        let refused = ask(address, "GET", "/", &[("Authorization", ALICE_WRONG)]).await;
+        assert!(matches!(refused.status, 401 | 429), "{refused:?}");
+        throttled += usize::from(refused.status == 429);
+    }
+    assert_eq!(get(address, "/healthz").await.status, 200);
 }

@@ -14,6 +14,7 @@ use hyper_util::rt::TokioExecutor;
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
+use tokio::net::TcpSocket;
 use tokio::net::TcpStream;
 
 /// An answer that came whole.
@@ -92,6 +93,25 @@ pub(crate) async fn ask(
 
 pub(crate) async fn get(address: SocketAddr, path: &str) -> Got {
     ask(address, "GET", path, &[]).await
+}
+
+/// One exchange over HTTP/1.1, from a loopback address of the client's own.
+pub(crate) async fn ask_from(
+    client: [u8; 4],
+    address: SocketAddr,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> Got {
+    let stream = connect_from(client, address).await;
+    let response = over_h1(stream, request("GET", path, headers)).await;
+    Got::read(response).await.unwrap()
+}
+
+/// A connection from a loopback address of the client's own.
+pub(crate) async fn connect_from(client: [u8; 4], address: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from((client, 0))).unwrap();
+    socket.connect(address).await.unwrap()
 }
 
 /// The header of an answer over HTTP/1.1; its body is still to come.

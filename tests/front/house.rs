@@ -153,6 +153,7 @@ pub(crate) fn upstream(name: &str, url: &str) -> Upstream {
         credentials: Credentials::Anonymous,
         ca: None,
         plain_http: true,
+        allow_private: false,
         max_concurrent: None,
         timeouts: Timeouts {
             connect: second,
@@ -168,6 +169,7 @@ pub(crate) fn upstream(name: &str, url: &str) -> Upstream {
     Upstream {
         registry: Arc::new(Registry::new(config, Ledger::new()).unwrap()),
         tag_ttl: Duration::from_secs(3600),
+        auth_ttl: Duration::from_secs(300),
         names: NameFilter::new(&[], &["denied/*".to_owned()]).unwrap(),
     }
 }

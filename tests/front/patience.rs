@@ -66,21 +66,3 @@ async fn who_takes_nothing_of_an_answer_is_hung_up_on() {
     assert_eq!(run.await.unwrap(), 0);
     drop(folder);
 }
-
-#[tokio::test]
-async fn at_most_so_many_connections_are_served_at_a_time() {
-    let mut plan = Plan::default();
-    plan.front.max_connections = 1;
-    let house = plan.build().await;
-    let mut first = TcpStream::connect(house.address).await.unwrap();
-    let ping = b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n";
-    first.write_all(ping).await.unwrap();
-    assert!(first.read(&mut [0; 1024]).await.unwrap() > 0);
-    let mut second = TcpStream::connect(house.address).await.unwrap();
-    second.write_all(ping).await.unwrap();
-    let mut byte = [0];
-    let early = tokio::time::timeout(PATIENCE, second.read(&mut byte)).await;
-    assert!(early.is_err(), "the second was served beside the first");
-    drop(first);
-    assert_eq!(second.read(&mut byte).await.unwrap(), 1);
-}

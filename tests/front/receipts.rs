@@ -10,6 +10,10 @@ use crate::client::ask;
 use crate::client::begin;
 use crate::client::get;
 use crate::house::House;
+use crate::house::Plan;
+use crate::people::ALICE;
+use crate::people::CI;
+use crate::people::People;
 
 /// All access log lines of this process.
 #[derive(Clone, Default)]
@@ -35,7 +39,7 @@ impl Log {
             let log = Log::default();
             let writer = log.clone();
             tracing_subscriber::fmt()
-                .with_env_filter("tidegate::access=info")
+                .with_env_filter("tidegate=debug")
                 .with_writer(move || writer.clone())
                 .with_ansi(false)
                 .init();
@@ -108,5 +112,28 @@ async fn a_client_that_leaves_is_written_down() {
     let lines = log.lines(name, 1).await;
     for part in ["status=200", r#"origin="hit""#, r#"end="cancelled""#] {
         assert!(lines[0].contains(part), "{lines:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_line_names_the_user_and_never_the_password() {
+    let log = Log::start();
+    let people = People::new();
+    let house = people.only(Plan::default()).build().await;
+    let name = "receipts/user";
+    house
+        .put_manifest(&format!("docker.io/{name}"), "x", "{}")
+        .await;
+    let path = format!("/v2/{name}/manifests/x");
+    for login in [ALICE, CI] {
+        let got = ask(house.address, "GET", &path, &[("Authorization", login)]).await;
+        assert_eq!(got.status, 200);
+    }
+    let lines = log.lines(name, 2).await;
+    assert!(lines[0].contains(r#"user="alice""#), "{lines:?}");
+    assert!(lines[1].contains(r#"user="ci""#), "{lines:?}");
+    let all = String::from_utf8(log.lines.lock().unwrap().clone()).unwrap();
+    for secret in ["wonderland", "token-of", &ALICE[6..], "$2y"] {
+        assert!(!all.contains(secret), "{secret} is in the log");
     }
 }

@@ -26,13 +26,13 @@ use crate::house::House;
 use crate::house::Plan;
 
 /// Puts a certificate for `mirror.test` and its key where the front looks for them.
-fn issue(authority: &Pki, folder: &Path) {
+pub(crate) fn issue(authority: &Pki, folder: &Path) {
     let leaf = authority.server(&["mirror.test"]);
     std::fs::write(folder.join("key.pem"), leaf.key_pem).unwrap();
     std::fs::write(folder.join("cert.pem"), leaf.cert_pem).unwrap();
 }
 
-fn files(folder: &Path) -> Tls {
+pub(crate) fn files(folder: &Path) -> Tls {
     Tls {
         cert: folder.join("cert.pem"),
         key: folder.join("key.pem"),
@@ -46,7 +46,7 @@ async fn house(tls: Tls) -> House {
     plan.build().await
 }
 
-async fn connect(
+pub(crate) async fn connect(
     address: SocketAddr,
     authority: &Pki,
     alpn: &[&str],
@@ -54,7 +54,7 @@ async fn connect(
     connect_as(address, authority.client_config(), alpn).await
 }
 
-async fn connect_as(
+pub(crate) async fn connect_as(
     address: SocketAddr,
     mut config: ClientConfig,
     alpn: &[&str],

@@ -1,18 +1,14 @@
 //! Each exchange on the wire leaves one receipt.
 
 use std::collections::HashMap;
-use std::io;
-use std::io::Write;
-use std::sync::Arc;
-use std::sync::Mutex;
 
 use fake_registry::Fault;
 use fake_registry::TokenServer;
 use fake_registry::Upstream;
 use fake_registry::When;
 use tidegate::ledger::FlowId;
-use tracing_subscriber::fmt::MakeWriter;
 
+use crate::journal;
 use crate::setup::REPOSITORY;
 use crate::setup::blob;
 use crate::setup::config;
@@ -24,38 +20,16 @@ use crate::setup::read;
 /// The upstream's name, which no other test has.
 const UPSTREAM: &str = "books.test";
 
-/// What was logged, by all tests.
-#[derive(Clone, Default)]
-struct Journal(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Journal {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Journal {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
-
-impl Journal {
-    /// This test's receipts since the last call: method, action, status, end, bytes.
-    fn take(&self) -> Vec<String> {
-        let bytes = std::mem::take(&mut *self.0.lock().unwrap());
-        let lines = String::from_utf8(bytes).unwrap();
-        let receipts = lines
-            .lines()
-            .filter_map(|line| line.split_once("tidegate::ledger: "));
-        receipts.filter_map(|(_, text)| summary(text)).collect()
-    }
+/// This test's receipts since the last call: method, action, status, end, bytes.
+fn take(seen: &mut usize) -> Vec<String> {
+    let lines = journal::lines_with(&["tidegate::ledger: ", UPSTREAM]);
+    let receipts = lines
+        .iter()
+        .filter_map(|line| line.split_once("tidegate::ledger: "));
+    let new = receipts.filter_map(|(_, text)| summary(text)).skip(*seen);
+    let new: Vec<_> = new.collect();
+    *seen += new.len();
+    new
 }
 
 fn summary(receipt: &str) -> Option<String> {
@@ -76,13 +50,7 @@ fn summary(receipt: &str) -> Option<String> {
 
 #[tokio::test]
 async fn every_exchange_is_in_the_books() {
-    let journal = Journal::default();
-    // For all threads, as tracing asks whichever thread comes first whether a line is wanted.
-    tracing_subscriber::fmt()
-        .with_env_filter("tidegate::ledger=debug")
-        .with_ansi(false)
-        .with_writer(journal.clone())
-        .init();
+    let mut seen = 0;
     let tokens = TokenServer::builder().anonymous(&["*:*"]).start().await;
     let upstream = Upstream::builder().bearer(&tokens).start().await;
     let cdn = Upstream::start().await;
@@ -96,7 +64,7 @@ async fn every_exchange_is_in_the_books() {
     upstream.fault(When::get("/manifests/").nth(2), Fault::status(503));
     get(&registry).await.unwrap();
     let wire = upstream.log().len() + tokens.log().len();
-    let mut receipts = journal.take();
+    let mut receipts = take(&mut seen);
     assert_eq!(receipts.len(), wire, "{receipts:#?}");
     for receipt in &mut receipts {
         let (receipt_but_bytes, bytes) = receipt.rsplit_once(' ').unwrap();
@@ -117,23 +85,26 @@ async fn every_exchange_is_in_the_books() {
     let redirected = "GET blob-get 307 complete 0";
     read(blob(&registry, &digest).await.unwrap()).await.unwrap();
     assert_eq!(
-        journal.take(),
+        take(&mut seen),
         [redirected, "GET redirect 200 complete 100000"]
     );
 
     drop(blob(&registry, &digest).await.unwrap());
-    assert_eq!(journal.take(), [redirected, "GET redirect 200 cancelled 0"]);
+    assert_eq!(
+        take(&mut seen),
+        [redirected, "GET redirect 200 cancelled 0"]
+    );
 
     cdn.fault(When::any(), Fault::cut_after(50_000));
     read(blob(&registry, &digest).await.unwrap())
         .await
         .unwrap_err();
     assert_eq!(
-        journal.take(),
+        take(&mut seen),
         [redirected, "GET redirect 200 failed 50000"]
     );
 
     upstream.stop().await;
     registry.ping(FlowId::next()).await.unwrap_err();
-    assert_eq!(journal.take(), ["GET ping 0 failed 0"; 3]);
+    assert_eq!(take(&mut seen), ["GET ping 0 failed 0"; 3]);
 }

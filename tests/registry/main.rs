@@ -4,9 +4,15 @@
 mod auth;
 mod books;
 mod docker;
+mod journal;
+mod limits;
+mod passthrough;
 mod redirect;
 mod retry;
+mod secrets;
 mod setup;
+mod strangers;
 mod tls;
+mod tokens;
 mod transfer;
 mod unreachable;

@@ -106,3 +106,45 @@ async fn a_refusal_elsewhere_gets_no_credentials() {
     assert_eq!(cdn.log().len(), 1);
     assert_eq!(cdn.log()[0].header("authorization"), None);
 }
+
+#[tokio::test]
+async fn credentials_stay_behind_when_the_scheme_changes() {
+    let pki = Pki::new();
+    let upstream = Upstream::builder().basic("me", "hunter2").start().await;
+    let cdn = Upstream::builder().tls(&pki).start().await;
+    let digest = upstream.put_blob(REPOSITORY, "content");
+    cdn.put_blob(REPOSITORY, "content");
+    upstream.fault(When::get("/blobs/"), Fault::redirect_to_host(&cdn.url()));
+    let mut me = config(&upstream.url());
+    me.credentials = basic("me", "hunter2");
+    me.ca = Some(pki.ca_file());
+    let followed = blob(&open(me), &digest).await.unwrap();
+    assert_eq!(read(followed).await.unwrap(), b"content");
+    assert_eq!(cdn.log()[0].header("authorization"), None);
+}
+
+#[tokio::test]
+async fn credentials_do_not_come_back_with_a_later_hop() {
+    let upstream = Upstream::builder().basic("me", "hunter2").start().await;
+    let cdn = Upstream::start().await;
+    put(&upstream);
+    let back = format!("{}/v2/team/app/manifests/other", upstream.url());
+    upstream.fault(When::path("/latest"), Fault::redirect_to_host(&cdn.url()));
+    cdn.fault(When::any(), Fault::redirect_to(&back, 307));
+    let mut me = config(&upstream.url());
+    me.credentials = basic("me", "hunter2");
+    let registry = open(me);
+    // The first request tells that the registry wants a password.
+    registry.ping(FlowId::next()).await.unwrap();
+    upstream.clear_log();
+    let error = head(&registry).await.unwrap_err();
+    assert!(
+        matches!(error, Error::Refused { status: 401, .. }),
+        "{error:?}"
+    );
+    let log = upstream.log();
+    assert_eq!(log.len(), 2, "{}", lines(&log));
+    assert!(log[0].header("authorization").is_some());
+    assert_eq!(log[1].header("authorization"), None);
+    assert_eq!(cdn.log()[0].header("authorization"), None);
+}

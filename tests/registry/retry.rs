@@ -118,21 +118,6 @@ async fn a_long_retry_after_is_reported_at_once() {
 }
 
 #[tokio::test]
-async fn a_throttled_head_never_becomes_a_get() {
-    let (upstream, registry) = pair().await;
-    upstream.fault(When::any(), Fault::status(429));
-    let told = Error::Throttled { retry_after: None };
-    assert_eq!(head(&registry).await, Err(told));
-    assert_eq!(upstream.log().len(), 3);
-    assert!(
-        upstream
-            .log()
-            .iter()
-            .all(|request| request.method == Method::HEAD)
-    );
-}
-
-#[tokio::test]
 async fn retries_do_not_multiply_an_outage() {
     let (upstream, _) = pair().await;
     let down = upstream.fault(When::any(), Fault::status(503));

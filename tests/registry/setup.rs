@@ -17,6 +17,8 @@ use tidegate::registry::Retries;
 use tidegate::registry::Secret;
 use tidegate::registry::Timeouts;
 
+use crate::journal;
+
 /// The repository of most tests.
 pub(crate) const REPOSITORY: &str = "team/app";
 /// A manifest's bytes: the client does not look into them.
@@ -31,6 +33,7 @@ pub(crate) fn config(url: &str) -> Config {
         credentials: Credentials::Anonymous,
         ca: None,
         plain_http: url.starts_with("http:"),
+        allow_private: false,
         max_concurrent: None,
         timeouts: Timeouts {
             connect: Duration::from_secs(10),
@@ -46,6 +49,7 @@ pub(crate) fn config(url: &str) -> Config {
 }
 
 pub(crate) fn open(config: Config) -> Registry {
+    journal::begin();
     Registry::new(config, Ledger::new()).unwrap()
 }
 
@@ -55,6 +59,11 @@ pub(crate) async fn pair() -> (Upstream, Registry) {
     put(&upstream);
     let registry = open(config(&upstream.url()));
     (upstream, registry)
+}
+
+/// What was logged of `host` with these words.
+pub(crate) fn logged(host: &str, words: &str) -> Vec<String> {
+    journal::lines_with(&[host, words])
 }
 
 /// Puts the tag that `head` and `get` ask for.

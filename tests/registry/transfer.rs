@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 use std::time::Duration;
+use std::time::Instant;
 
 use fake_registry::Fault;
 use fake_registry::Gate;
 use fake_registry::Upstream;
 use fake_registry::When;
+use fake_registry::lines;
 use tidegate::ledger::FlowId;
 use tidegate::oci::Digest;
 use tidegate::oci::Reference;
@@ -266,6 +268,24 @@ async fn a_slow_reader_is_not_a_stalled_registry() {
         got += bytes.unwrap().len();
     }
     assert_eq!(got, 20_000_000);
+}
+
+#[tokio::test]
+async fn a_transfer_that_keeps_moving_is_never_cut() {
+    let (upstream, _) = pair().await;
+    let digest = upstream.put_generated_blob(REPOSITORY, 1100, 1);
+    // A few bytes every 20 ms, for 11 s.
+    upstream.fault(When::get("/blobs/"), Fault::slow(100));
+    let mut hasty = config(&upstream.url());
+    let limit = Duration::from_secs(1);
+    hasty.timeouts.connect = limit;
+    hasty.timeouts.header = limit;
+    hasty.timeouts.idle_body = limit;
+    let started = Instant::now();
+    let bytes = read(blob(&open(hasty), &digest).await.unwrap()).await;
+    assert_eq!(Digest::of(&bytes.unwrap()).as_str(), digest);
+    assert!(started.elapsed() > limit * 10, "it was to last");
+    assert_eq!(upstream.log().len(), 1, "{}", lines(&upstream.log()));
 }
 
 #[tokio::test]

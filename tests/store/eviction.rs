@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::SystemTime;
 
+use futures_util::FutureExt as _;
 use tokio::task::JoinSet;
 
 use super::*;
@@ -156,13 +157,15 @@ async fn what_is_read_stays_and_more_than_fits_is_refused() {
 #[tokio::test]
 async fn a_writer_waits_for_room_that_is_given_back() {
     let fixture = Fixture::new(Some(SIZE as u64)).await;
-    let first = fixture.store.writer(Some(SIZE as u64)).await.unwrap();
+    let writer = async || fixture.store.writer(Some(SIZE as u64)).await.unwrap();
+    let (first, beyond) = (writer().await, writer().await);
     let store = Arc::clone(&fixture.store);
-    let second = tokio::spawn(async move { store.writer(Some(SIZE as u64)).await });
-    tokio::task::yield_now().await;
-    assert!(!second.is_finished());
+    let mut third = Box::pin(async move { store.writer(Some(SIZE as u64)).await });
+    assert!((&mut third).now_or_never().is_none());
+    assert_eq!(fixture.store.usage().reserved, 2 * SIZE as u64);
     drop(first);
-    second.await.unwrap().unwrap();
+    third.await.unwrap();
+    drop(beyond);
 }
 
 #[tokio::test]

@@ -38,7 +38,7 @@ async fn a_blob_opens_through_its_repositories_only() {
 }
 
 #[tokio::test]
-async fn a_manifest_opens_through_its_repositories_only_and_links_what_it_names() {
+async fn a_manifest_opens_through_its_repositories_only_and_opens_nothing_that_it_names() {
     let fixture = Fixture::new(None).await;
     let (own, other) = (
         repository("docker.io/private/app"),
@@ -56,6 +56,10 @@ async fn a_manifest_opens_through_its_repositories_only_and_links_what_it_names(
         .await
         .unwrap();
     assert!(store.manifest(&other, &digest).await.unwrap().is_some());
+    assert!(store.blob(&other, &layer).await.unwrap().is_none());
+    assert!(!store.is_linked(&other, &layer).await.unwrap());
+    let vouched_for = std::slice::from_ref(&layer);
+    store.link_blobs(&other, vouched_for).await.unwrap();
     assert!(store.blob(&other, &layer).await.unwrap().is_some());
 
     store.unlink_manifest(&own, &digest).await.unwrap();

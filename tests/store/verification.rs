@@ -102,7 +102,6 @@ async fn broken_links_and_dangling_tags_are_removed() {
     let layer = Digest::of(b"b");
     let base = fixture.v2().join("repositories/docker.io/library/nginx");
     let link = base.join(format!("_layers/sha256/{}/link", layer.hex()));
-    fs::write(&link, Digest::of(b"a").as_str()).unwrap();
     fs::write(
         base.join("_manifests/tags/lost/current/link"),
         lost.as_str(),
@@ -110,6 +109,7 @@ async fn broken_links_and_dangling_tags_are_removed() {
     .unwrap();
     let emptied = fixture.image(&own, "emptied", &[b"b"]).await;
     assert_eq!(emptied, kept);
+    fs::write(&link, Digest::of(b"a").as_str()).unwrap();
     fs::write(base.join("_manifests/tags/emptied/current/link"), "").unwrap();
 
     let report = check(&fixture.config, true);

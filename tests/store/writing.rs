@@ -200,11 +200,41 @@ async fn a_corrupt_manifest_is_not_stored_and_can_be_stored_again() {
 }
 
 #[tokio::test]
-async fn the_probe_leaves_nothing_and_notices_a_lost_folder() {
+async fn the_probe_leaves_nothing_and_says_what_is_wrong() {
     let fixture = Fixture::new(None).await;
     fixture.store.probe().await.unwrap();
     assert_eq!(leftovers(&fixture.config), 0);
-    std::fs::remove_dir_all(&fixture.config.path).unwrap();
+    let tmp = fixture.config.path.join("tidegate/tmp");
+    std::fs::remove_dir(&tmp).unwrap();
+    std::fs::write(&tmp, "a file where a folder must be").unwrap();
     let error = fixture.store.probe().await.unwrap_err();
     assert!(error.to_string().contains("tidegate/tmp"), "{error}");
+    std::fs::remove_file(&tmp).unwrap();
+    fixture.store.probe().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_store_that_was_removed_is_begun_anew() {
+    let fixture = Fixture::new(Some(1 << 20)).await;
+    let own = repository("docker.io/library/nginx");
+    let digest = fixture.put(&own, b"blob").await;
+    let lost = fixture.write(b"half").await;
+    std::fs::remove_dir_all(&fixture.config.path).unwrap();
+    assert!(fixture.store.blob(&own, &digest).await.unwrap().is_none());
+    let half = Digest::of(b"half");
+    lost.commit(&half, &[]).await.unwrap_err();
+
+    fixture.put(&own, b"blob").await;
+    assert!(fixture.store.blob(&own, &digest).await.unwrap().is_some());
+    fixture.store.indexed().await;
+    let usage = fixture.store.usage();
+    assert_eq!((usage.blobs, usage.bytes, usage.reserved), (1, 4, 0));
+    assert!(
+        is_locked(Store::open(fixture.config.clone()).await),
+        "it is ours again"
+    );
+
+    std::fs::remove_dir_all(&fixture.config.path).unwrap();
+    fixture.store.probe().await.unwrap();
+    fixture.image(&own, "1", &[b"blob"]).await;
 }

@@ -3,6 +3,7 @@
 use std::io::ErrorKind as Kind;
 use std::time::Duration;
 
+use http::HeaderValue;
 use http::StatusCode;
 use http::header;
 
@@ -29,7 +30,9 @@ impl From<flow::Error> for Fault {
             flow::Error::NoBlob(..) => Self::new(StatusCode::NOT_FOUND, "BLOB_UNKNOWN", text),
             flow::Error::NoRepository(..) => Self::new(StatusCode::NOT_FOUND, "NAME_UNKNOWN", text),
             flow::Error::Unsatisfiable { size } => Self::unsatisfiable(*size),
-            flow::Error::Upstream { error, .. } => upstream(error, text),
+            flow::Error::Upstream { error, .. } | flow::Error::Ping { error, .. } => {
+                upstream(error, text)
+            }
             flow::Error::Corrupt { .. } => Self::new(
                 StatusCode::BAD_GATEWAY,
                 "UNAVAILABLE",
@@ -57,6 +60,10 @@ fn upstream(error: &registry::Error, text: String) -> Fault {
     };
     match error {
         E::NotFound { code } => not_found(code, text),
+        E::Refused {
+            challenge: Some(challenge),
+            ..
+        } => challenged(error, challenge, text),
         E::Refused { status: 401, .. } => Fault::new(
             StatusCode::UNAUTHORIZED,
             "UNAUTHORIZED",
@@ -95,6 +102,19 @@ fn upstream(error: &registry::Error, text: String) -> Fault {
     }
 }
 
+/// The upstream's challenge, for the client to answer: each header as it came.
+fn challenged(error: &registry::Error, challenge: &[HeaderValue], text: String) -> Fault {
+    let (status, code) = match error {
+        E::Refused { status: 401, .. } => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
+        _ => (StatusCode::FORBIDDEN, "DENIED"),
+    };
+    let message = format!("{text}; it is asked with what the client signs in with");
+    let fault = Fault::new(status, code, message);
+    challenge.iter().fold(fault, |fault, value| {
+        fault.with(header::WWW_AUTHENTICATE, value.clone())
+    })
+}
+
 fn not_found(code: &str, text: String) -> Fault {
     let code = match code {
         "BLOB_UNKNOWN" => "BLOB_UNKNOWN",
@@ -118,7 +138,7 @@ fn store(kind: Kind, text: &str) -> Fault {
 }
 
 /// For `Retry-After`: never earlier than asked for.
-fn whole_seconds(pause: Duration) -> u64 {
+pub(in crate::front) fn whole_seconds(pause: Duration) -> u64 {
     let part = u64::from(pause.subsec_nanos() > 0);
     pause.as_secs().saturating_add(part).max(1)
 }

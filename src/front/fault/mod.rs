@@ -18,6 +18,8 @@ use super::payload::Payload;
 
 mod flow;
 
+pub(super) use flow::whole_seconds;
+
 /// An answer that is an error.
 #[derive(Debug)]
 pub(super) struct Fault {
@@ -27,22 +29,22 @@ pub(super) struct Fault {
     pub(super) code: &'static str,
     message: String,
     detail: serde_json::Value,
-    header: Option<Box<(HeaderName, HeaderValue)>>,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Fault {
-    fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+    pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self {
             status,
             code,
             message: message.into(),
             detail: serde_json::Value::Null,
-            header: None,
+            headers: Vec::new(),
         }
     }
 
-    fn with(mut self, name: HeaderName, value: impl Into<HeaderValue>) -> Self {
-        self.header = Some(Box::new((name, value.into())));
+    pub(super) fn with(mut self, name: HeaderName, value: impl Into<HeaderValue>) -> Self {
+        self.headers.push((name, value.into()));
         self
     }
 
@@ -154,7 +156,9 @@ impl Fault {
             HeaderValue::from_static("application/json"),
         );
         headers.insert(header::CONTENT_LENGTH, length);
-        headers.extend(self.header.map(|header| *header));
+        for (name, value) in self.headers {
+            headers.append(name, value);
+        }
         response
     }
 }

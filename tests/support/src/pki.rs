@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use rcgen::BasicConstraints;
 use rcgen::CertificateParams;
 use rcgen::CertifiedIssuer;
+use rcgen::DistinguishedName;
 use rcgen::DnType;
 use rcgen::ExtendedKeyUsagePurpose;
 use rcgen::IsCa;
@@ -103,10 +104,19 @@ impl Pki {
         self.leaf(name, Vec::new(), ExtendedKeyUsagePurpose::ClientAuth)
     }
 
+    /// A client's certificate without a common name, with these host names or IP addresses.
+    pub fn client_without_name(&self, names: &[&str]) -> Leaf {
+        let names = names.iter().map(ToString::to_string).collect();
+        self.leaf("", names, ExtendedKeyUsagePurpose::ClientAuth)
+    }
+
     fn leaf(&self, name: &str, names: Vec<String>, usage: ExtendedKeyUsagePurpose) -> Leaf {
         let key = KeyPair::generate().expect("a key pair");
         let mut params = CertificateParams::new(names).expect("valid host names");
-        params.distinguished_name.push(DnType::CommonName, name);
+        params.distinguished_name = DistinguishedName::new();
+        if !name.is_empty() {
+            params.distinguished_name.push(DnType::CommonName, name);
+        }
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![usage];
         params.use_authority_key_identifier_extension = true;

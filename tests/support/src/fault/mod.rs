@@ -74,7 +74,7 @@ impl Fault {
         fault
     }
 
-    /// The answer carries this header, in place of its own.
+    /// The answer carries this header, in place of its own; said several times, several of it.
     ///
     /// # Panics
     /// Where name or value can't be in a header.
@@ -172,7 +172,7 @@ impl Fault {
         Self(vec![Action::WrongDigestHeader])
     }
 
-    /// The answer also carries this header.
+    /// The answer also carries this header, in place of its own; said several times, several of it.
     ///
     /// # Panics
     /// Where name or value can't be in a header.

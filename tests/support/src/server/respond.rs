@@ -141,8 +141,11 @@ fn spoil_headers(answer: &mut Answer, plan: &Plan, ask: &Ask) {
         };
         headers.insert(LOCATION, value(&format!("{base}{}{query}", ask.path)));
     }
+    for (name, _) in &plan.headers {
+        headers.remove(name);
+    }
     for (name, value) in &plan.headers {
-        headers.insert(name, value.clone());
+        headers.append(name, value.clone());
     }
     for name in &plan.without {
         headers.remove(name);

@@ -1,0 +1,206 @@
+//! Registry families: which actions share a limit, by who runs the registry. All of it is data.
+
+use crate::ledger::Action;
+use crate::ledger::Action::{
+    BlobGet, BlobHead, BlobMount, Catalog, ManifestGet, ManifestHead, Ping, Referrers, TagList,
+    UploadChunk, UploadFinish, UploadStart,
+};
+
+/// Registries that limit alike.
+#[derive(Debug)]
+pub(super) struct Family {
+    /// Their hosts; `*` stands for any characters. None: all others.
+    hosts: &'static [&'static str],
+    /// The windows that several actions share.
+    windows: &'static [(&'static str, &'static [Action])],
+    /// The window of all other actions.
+    others: Others,
+    /// The window that quota headers are about, whatever they came with; `None` where each answer
+    /// tells of its own window.
+    metered: Option<&'static str>,
+}
+
+/// Where actions belong that no window names.
+#[derive(Clone, Copy, Debug)]
+enum Others {
+    /// Into one window of this name.
+    Together(&'static str),
+    /// Each into one of its own.
+    Apart,
+}
+
+/// Where tokens come from is another server, with limits of its own.
+const TOKEN: &str = "token";
+
+const HEADS: &[Action] = &[ManifestHead, BlobHead];
+const UPLOADS: &[Action] = &[BlobMount, UploadStart, UploadChunk, UploadFinish];
+const GETS: &[Action] = &[ManifestGet, BlobGet, Referrers, Catalog];
+const READS: &[Action] = &[
+    Ping,
+    ManifestHead,
+    ManifestGet,
+    BlobHead,
+    BlobGet,
+    TagList,
+    Referrers,
+    Catalog,
+];
+
+/// The first that fits counts; the last one fits all.
+const FAMILIES: &[Family] = &[
+    Family {
+        // HEADs are free there, and tell how many manifests may still be fetched.
+        hosts: &["docker.io", "*.docker.io"],
+        windows: &[("heads", HEADS), ("manifest-get", &[ManifestGet])],
+        others: Others::Together("others"),
+        metered: Some("manifest-get"),
+    },
+    Family {
+        hosts: &[
+            "*.dkr.ecr.*.amazonaws.com",
+            "*.dkr.ecr.*.amazonaws.com.cn",
+            "*.dkr.ecr-fips.*.amazonaws.com",
+            "*.dkr-ecr.*.on.aws",
+        ],
+        windows: &[],
+        others: Others::Apart,
+        metered: None,
+    },
+    Family {
+        hosts: &["public.ecr.aws"],
+        windows: &[("reads", READS)],
+        others: Others::Apart,
+        metered: None,
+    },
+    Family {
+        hosts: &["ghcr.io", "gcr.io", "*.gcr.io", "*.pkg.dev"],
+        windows: &[],
+        others: Others::Together("all"),
+        metered: None,
+    },
+    Family {
+        hosts: &["*.azurecr.io", "*.azurecr.cn", "*.azurecr.us"],
+        windows: &[("reads", READS)],
+        others: Others::Together("writes"),
+        metered: None,
+    },
+    UNKNOWN,
+];
+
+const UNKNOWN: Family = Family {
+    hosts: &["*"],
+    windows: &[("heads", HEADS), ("reads", GETS), ("uploads", UPLOADS)],
+    others: Others::Apart,
+    metered: None,
+};
+
+impl Family {
+    /// The family of the registry at `host` (without a port).
+    pub(super) fn of(host: &str) -> &'static Self {
+        let fits = |family: &&Self| family.hosts.iter().any(|pattern| matches(pattern, host));
+        FAMILIES.iter().find(fits).unwrap_or(&UNKNOWN)
+    }
+
+    /// The window that `action` belongs to.
+    pub(super) fn window(&self, action: Action) -> &'static str {
+        if action == Action::Token {
+            return TOKEN;
+        }
+        let mut shared = self.windows.iter();
+        match (shared.find(|(_, all)| all.contains(&action)), self.others) {
+            (Some(&(name, _)), _) | (None, Others::Together(name)) => name,
+            (None, Others::Apart) => action.as_str(),
+        }
+    }
+
+    /// The window that the quota headers of an answer to `action` tell about.
+    pub(super) fn metered(&self, action: Action) -> &'static str {
+        match self.metered {
+            Some(window) if action != Action::Token => window,
+            _ => self.window(action),
+        }
+    }
+}
+
+/// Whether `host` is as `pattern`, in which each `*` stands for any characters.
+fn matches(pattern: &str, host: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == host,
+        Some((start, rest)) => host.strip_prefix(start).is_some_and(|host| {
+            let ends = host.char_indices().map(|(at, _)| at).chain([host.len()]);
+            ends.into_iter().any(|at| matches(rest, &host[at..]))
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::Action::ManifestPut;
+
+    fn windows(host: &str, actions: &[Action]) -> Vec<&'static str> {
+        let family = Family::of(host);
+        actions
+            .iter()
+            .map(|action| family.window(*action))
+            .collect()
+    }
+
+    #[test]
+    fn actions_share_limits_as_their_registry_has_it() {
+        let pull = [ManifestHead, ManifestGet, BlobHead, BlobGet, TagList];
+        assert_eq!(
+            windows("registry-1.docker.io", &pull),
+            ["heads", "manifest-get", "heads", "others", "others"]
+        );
+        let ecr = "123456789012.dkr.ecr.eu-west-1.amazonaws.com";
+        assert_eq!(
+            windows(ecr, &pull),
+            [
+                "manifest-head",
+                "manifest-get",
+                "blob-head",
+                "blob-get",
+                "tag-list"
+            ]
+        );
+        for host in [
+            "ghcr.io",
+            "gcr.io",
+            "mirror.gcr.io",
+            "europe-docker.pkg.dev",
+        ] {
+            assert_eq!(windows(host, &[BlobGet, ManifestPut]), ["all", "all"]);
+        }
+        let both = [BlobGet, TagList, ManifestPut, UploadStart];
+        assert_eq!(
+            windows("public.ecr.aws", &both),
+            ["reads", "reads", "manifest-put", "upload-start"]
+        );
+        assert_eq!(
+            windows("me.azurecr.io", &both),
+            ["reads", "reads", "writes", "writes"]
+        );
+        for host in ["quay.io", "127.0.0.1", "notdocker.io", "docker.io.test"] {
+            assert_eq!(
+                windows(host, &[BlobHead, BlobGet, BlobMount, ManifestPut, TagList]),
+                ["heads", "reads", "uploads", "manifest-put", "tag-list"]
+            );
+        }
+    }
+
+    #[test]
+    fn tokens_are_apart_everywhere() {
+        for host in ["docker.io", "ghcr.io", "quay.io"] {
+            assert_eq!(windows(host, &[Action::Token]), [TOKEN]);
+        }
+    }
+
+    #[test]
+    fn docker_hubs_heads_tell_of_its_gets() {
+        let hub = Family::of("registry-1.docker.io");
+        assert_eq!(hub.metered(ManifestHead), "manifest-get");
+        assert_eq!(hub.metered(Action::Token), TOKEN);
+        assert_eq!(Family::of("quay.io").metered(ManifestHead), "heads");
+    }
+}

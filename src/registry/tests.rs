@@ -1,0 +1,208 @@
+//! What needs names that resolve as a test says: the seam is [`Outside::lookup`], all else is real.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use fake_registry::Fault;
+use fake_registry::TokenServer;
+use fake_registry::Upstream;
+use fake_registry::When;
+use http::Method;
+use tower_service::Service as _;
+
+use super::*;
+
+const MANIFEST: &[u8] = b"{}";
+
+/// A resolver that knows what it is told. A name may have several addresses.
+#[derive(Clone, Default)]
+struct Names(Arc<Mutex<HashMap<String, Vec<IpAddr>>>>);
+
+impl Names {
+    fn set(&self, name: &str, addresses: &[&str]) {
+        let addresses = addresses.iter().map(|text| text.parse().unwrap());
+        let mut names = self.0.lock().unwrap();
+        names.insert(name.to_owned(), addresses.collect());
+    }
+
+    fn lookup(&self) -> resolver::Lookup {
+        let names = self.0.clone();
+        Arc::new(move |name| {
+            let found = names.lock().unwrap().get(name.as_str()).cloned();
+            let found = found.unwrap_or_default().into_iter();
+            let found = found.map(|address| SocketAddr::new(address, 0)).collect();
+            Box::pin(std::future::ready(Ok(found)))
+        })
+    }
+
+    fn open(&self, url: &str) -> Registry {
+        let limit = Duration::from_secs(10);
+        let config = Config {
+            name: "registry.test".parse().unwrap(),
+            url: url.parse().unwrap(),
+            fallback: Vec::new(),
+            credentials: Credentials::Anonymous,
+            ca: None,
+            plain_http: true,
+            allow_private: false,
+            max_concurrent: None,
+            timeouts: Timeouts {
+                connect: limit,
+                header: limit,
+                idle_body: limit,
+            },
+            retries: Retries {
+                attempts: 1,
+                base: Duration::from_millis(1),
+                cap: Duration::from_millis(1),
+            },
+        };
+        let (ledger, lookup) = (Ledger::new(), self.lookup());
+        Registry::outside(config, &Outside { ledger, lookup }).unwrap()
+    }
+}
+
+/// Where `server` is, by `name`.
+fn called(server: &fake_registry::Server, name: &str) -> String {
+    format!("http://{name}:{}", server.address().port())
+}
+
+async fn upstream() -> Upstream {
+    let upstream = Upstream::start().await;
+    upstream.put_manifest("team/app", "latest", "a/b", MANIFEST);
+    upstream
+}
+
+fn tag() -> (Name, Reference) {
+    ("team/app".parse().unwrap(), "latest".parse().unwrap())
+}
+
+async fn get(registry: &Registry) -> Result<(), Error> {
+    let (name, latest) = tag();
+    let got = registry.manifest_get(FlowId::next(), &name, &latest, "");
+    got.await.map(drop)
+}
+
+async fn head(registry: &Registry) -> Result<(), Error> {
+    let (name, latest) = tag();
+    let got = registry.manifest_head(FlowId::next(), &name, &latest, "");
+    got.await.map(drop)
+}
+
+fn refused(outcome: Result<(), Error>) -> String {
+    match outcome {
+        Err(Error::Wrong(text)) => text,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_resolves_to_another_kind_is_not_dialled() {
+    let (up, inside, names) = (upstream().await, upstream().await, Names::default());
+    names.set("registry.test", &["127.0.0.1"]);
+    let registry = names.open(&called(&up, "registry.test"));
+    let to_inside = Fault::redirect_to_host(&called(&inside, "inside.test"));
+    up.fault(When::any(), to_inside);
+    // The last one is this machine, as systems have it: a dial would be seen.
+    for (address, kind) in [
+        ("10.0.0.1", "private"),
+        ("fd00::1", "private"),
+        ("169.254.169.254", "link-local"),
+        ("::ffff:169.254.169.254", "link-local"),
+        ("0.0.0.0", "unspecified"),
+    ] {
+        names.set("inside.test", &[address]);
+        let text = refused(get(&registry).await);
+        assert!(text.contains("inside.test at "), "{text}");
+        assert!(text.contains(kind), "{address}: {text}");
+        assert!(text.contains("allow_private"), "{text}");
+    }
+    assert_eq!(inside.connections(), 0);
+}
+
+#[tokio::test]
+async fn a_name_that_resolves_anew_gets_around_nothing() {
+    let (up, cdn, names) = (upstream().await, upstream().await, Names::default());
+    names.set("registry.test", &["127.0.0.1"]);
+    names.set("cdn.test", &["127.0.0.1"]);
+    let registry = names.open(&called(&up, "registry.test"));
+    up.fault(
+        When::any(),
+        Fault::redirect_to_host(&called(&cdn, "cdn.test")),
+    );
+    get(&registry).await.unwrap();
+    names.set("cdn.test", &["0.0.0.0"]);
+    // Its connections close, so that it is to be dialled again.
+    cdn.restart().await;
+    let error = get(&registry).await;
+    // The closed connection may have been tried first.
+    let error = match error {
+        Err(Error::Unreachable(_)) => get(&registry).await,
+        other => other,
+    };
+    refused(error);
+    assert_eq!(cdn.connections(), 1);
+}
+
+#[tokio::test]
+async fn of_several_addresses_only_those_are_dialled_that_may_be() {
+    let names = Names::default();
+    names.set("cdn.test", &["0.0.0.0", "10.0.0.1", "1.1.1.1", "::1"]);
+    let registry = names.open("http://registry.test");
+    let guard = guard::Guard::new(&registry.config, &registry.config.url);
+    let mut resolver = resolver::Resolver {
+        lookup: names.lookup(),
+        guard: Some(Arc::new(guard)),
+    };
+    let found = resolver.call("cdn.test".parse().unwrap()).await.unwrap();
+    let found: Vec<_> = found.map(|address| address.ip().to_string()).collect();
+    assert_eq!(found, ["1.1.1.1"]);
+}
+
+#[tokio::test]
+async fn a_token_server_is_looked_up_as_carefully() {
+    let tokens = TokenServer::builder().anonymous(&["*:*"]).start().await;
+    let (up, names) = (upstream().await, Names::default());
+    names.set("registry.test", &["127.0.0.1"]);
+    names.set("tokens.test", &["0.0.0.0"]);
+    let realm = format!("{}/token", called(&tokens, "tokens.test"));
+    let challenge = format!(r#"Bearer realm="{realm}",service="registry.test""#);
+    let refusal = Fault::status(401).header("www-authenticate", &challenge);
+    up.fault(When::any().times(2), refusal);
+    let registry = names.open(&called(&up, "registry.test"));
+    let text = refused(get(&registry).await);
+    assert!(text.contains("the token server tokens.test"), "{text}");
+    assert_eq!(tokens.connections(), 0);
+    names.set("tokens.test", &["127.0.0.1"]);
+    get(&registry).await.unwrap();
+}
+
+#[tokio::test]
+async fn docker_hubs_limits_are_as_its_family_has_them() {
+    let (up, names) = (upstream().await, Names::default());
+    names.set("registry-1.docker.io", &["127.0.0.1"]);
+    let registry = names.open(&called(&up, "registry-1.docker.io"));
+    let told = Fault::extra_header("ratelimit-limit", "100;w=21600")
+        .header("ratelimit-remaining", "7;w=21600");
+    up.fault(When::head("/manifests/"), told);
+    head(&registry).await.unwrap();
+    let limits = registry.limits();
+    assert_eq!(limits[0].window, "manifest-get", "{limits:?}");
+    assert!(!registry.has_spare(Action::ManifestGet));
+    assert!(registry.has_spare(Action::ManifestHead), "they are free");
+    assert!(registry.has_spare(Action::BlobGet));
+
+    let too_much = Fault::status(429).header("retry-after", "60");
+    up.fault(When::get("/manifests/"), too_much);
+    for _ in 0..3 {
+        let error = get(&registry).await.unwrap_err();
+        assert!(matches!(error, Error::Throttled { .. }), "{error:?}");
+    }
+    head(&registry).await.unwrap();
+    let gets = up.count(|it| it.method == Method::GET);
+    assert_eq!(gets, 1, "{}", fake_registry::lines(&up.log()));
+}

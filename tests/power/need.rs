@@ -1,0 +1,34 @@
+//! What a test needs and the machine may not allow.
+
+use std::io::Write as _;
+use std::process::Command;
+
+/// Whether we may trace processes. Where not, the test is skipped, by name; with `CI=true` it
+/// fails, so that no skip goes unseen.
+pub(crate) fn may_trace() -> bool {
+    let mut trace = Command::new("strace");
+    may(
+        trace.args(["-f", "-o", "/dev/null", "true"]),
+        "strace that may trace",
+    )
+}
+
+/// Whether we may mount, in a namespace of our own. As [`may_trace`] where not.
+pub(crate) fn may_mount() -> bool {
+    let mut mount = Command::new("unshare");
+    mount.args(["--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]);
+    may(&mut mount, "right to mount (root)")
+}
+
+fn may(command: &mut Command, what: &str) -> bool {
+    if command.output().is_ok_and(|out| out.status.success()) {
+        return true;
+    }
+    let ci = std::env::var_os("CI").is_some_and(|value| value == "true");
+    assert!(!ci, "this is a CI run, and there is no {what}");
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
+    // Not by eprintln!, which a test that passes does not show.
+    let _ = writeln!(std::io::stderr(), "\nskipped: {test}: no {what}");
+    false
+}
