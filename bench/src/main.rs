@@ -17,6 +17,7 @@ mod peers;
 mod report;
 mod run;
 mod scenarios;
+mod soak;
 mod stop;
 mod table;
 
@@ -29,6 +30,8 @@ enum Command {
     /// The same faults against tidegate and docker-registry: what clients see, what the upstream
     /// is asked.
     Faults(faults::Options),
+    /// Everything at once, for long: pulls, moving tags, faults, restarts. Fails on a wrong byte.
+    Soak(soak::Options),
 }
 
 /// What to run, and how often.
@@ -77,6 +80,7 @@ fn main() -> anyhow::Result<()> {
             print!("{}", faults::run(&options)?);
             return Ok(());
         }
+        Command::Soak(options) => return soak::run(&options),
     };
     let report = run::run(&options)?;
     print!("{}", table::render(&report));

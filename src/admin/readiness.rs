@@ -97,13 +97,13 @@ impl Readiness {
                 "mismatches": upstream.mismatches,
                 "resumes": upstream.resumes,
                 "retries": upstream.retries,
-                "limits": upstream.limits.iter().map(limit).collect::<Value>(),
             });
             if let Some((since, problem)) = upstream.outage {
                 state["state"] = "down".into();
                 state["down_seconds"] = since.as_secs().into();
                 state["problem"] = problem.into();
             }
+            state["limits"] = upstream.limits.iter().map(limit).collect();
             state
         });
         states.collect()

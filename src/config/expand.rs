@@ -62,9 +62,12 @@ fn variable(inside: &str, environment: Environment<'_>) -> Result<String, String
     let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) || !name.bytes().all(word)
     {
-        return Err(format!(
-            "${{{inside}}} is not a variable; write ${{NAME}} or ${{NAME:-default}}"
-        ));
+        // It may be a part of a password: it is not repeated.
+        return Err(
+            "what stands in `${...}` is not the name of a variable; write ${NAME} or \
+             ${NAME:-default}, and put a value that has `${` itself into a variable"
+                .to_owned(),
+        );
     }
     match (environment(name), default) {
         (Some(value), None) => Ok(value),
@@ -108,12 +111,14 @@ mod tests {
         for (from, said) in [
             ("a${NONE}", "NONE is not set"),
             ("${HOST", "without a closing"),
-            ("${}", "${} is not a variable"),
-            ("${A B}", "${A B} is not a variable"),
-            ("${1}", "${1} is not a variable"),
+            ("${}", "not the name of a variable"),
+            ("${A B}", "not the name of a variable"),
+            ("${1}", "not the name of a variable"),
+            ("p${hunter2!}", "not the name of a variable"),
         ] {
             let problem = text(from, &environment).unwrap_err();
             assert!(problem.contains(said), "{problem}");
+            assert!(!problem.contains("hunter2"), "{problem}");
         }
     }
 }

@@ -236,6 +236,8 @@ fn loopback(port: u16) -> SocketAddr {
 #[cfg(test)]
 mod documented;
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod tests;

@@ -35,6 +35,11 @@ const WRONG: &[(&str, usize, &str)] = &[
         "server.idle_timeout: it must be more than 0",
     ),
     (
+        "[server]\nidle_timeout = \"500000000000y\"",
+        2,
+        "server.idle_timeout: it is longer than 10 years",
+    ),
+    (
         "[server]\nmax_connections = 0",
         2,
         "server.max_connections: this must be 1 or more",

@@ -76,9 +76,15 @@ impl Written for Ttl {
 
     fn read(text: &str) -> Result<Self, String> {
         let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+        if duration > LONGEST {
+            return Err("it is longer than 10 years".to_owned());
+        }
         Ok(Self(duration))
     }
 }
+
+/// Durations are added to the time of day, which has an end.
+const LONGEST: Duration = Duration::from_secs(3660 * 24 * 60 * 60);
 
 impl Written for Wait {
     const WANTED: &'static str = Ttl::WANTED;
@@ -98,7 +104,8 @@ impl Written for Limit {
         if text == "unlimited" {
             return Ok(Self(None));
         }
-        match text.parse::<bytesize::ByteSize>()?.as_u64() {
+        let size = text.parse::<bytesize::ByteSize>();
+        match size.map_err(|_| "there is no such size")?.as_u64() {
             0 => Err("it must be more than 0".to_owned()),
             bytes => Ok(Self(Some(bytes))),
         }

@@ -101,8 +101,7 @@ impl PullThrough {
         let (Some(who), Some(access)) = (call.who, &call.route.access) else {
             return Ok(None);
         };
-        let name = &call.repository.name;
-        if access.allows(who, Some(name)) {
+        if call.is_let_in() {
             return Ok(None);
         }
         let question = Question {
@@ -115,7 +114,8 @@ impl PullThrough {
         };
         let asking = question.clone();
         let work = move || async move { asking.ask().await };
-        match access.questions.run((who, name.clone()), work).await {
+        let key = (who, call.repository.name.clone());
+        match access.questions.run(key, work).await {
             (outcome, Seat::First) => outcome,
             (Ok(_), Seat::Later) => Ok(None),
             // This caller's other request was for something else, which may be missing.
@@ -171,6 +171,10 @@ impl Question {
     /// that is not.
     async fn ask(self) -> Result<Option<Origin>, Error> {
         let (call, since) = (&self.call, Instant::now());
+        if call.is_let_in() {
+            // Another request of this caller was answered between the look and the turn.
+            return Ok(None);
+        }
         let is_brought = match &self.want {
             Want::Manifest { reference, .. } => match reference {
                 Reference::Tag(tag) => self.tags.vouch(call, tag, self.head).await?,
@@ -192,6 +196,15 @@ impl Question {
 }
 
 impl Call {
+    /// Whether the upstream has lately let this caller into the repository.
+    fn is_let_in(&self) -> bool {
+        let name = Some(&self.repository.name);
+        match (self.who, &self.route.access) {
+            (Some(who), Some(access)) => access.allows(who, name),
+            _ => false,
+        }
+    }
+
     /// Takes note of how the whole ask ended: who was refused is asked about again the next time.
     pub(super) fn settle(&self, error: &Error) {
         let is_refusal = match error {

@@ -7,7 +7,6 @@ use std::sync::PoisonError;
 use super::Call;
 use super::access::Who;
 use super::access::is_refusal;
-use super::upstream::Trouble;
 use crate::ledger::FlowId;
 use crate::oci::Digest;
 use crate::oci::Name;
@@ -19,12 +18,7 @@ use crate::registry::Registry;
 /// may be refused later, for tokens expire; then it goes on with those of another follower, who has
 /// been let in as well.
 #[derive(Debug)]
-pub(super) struct Askers {
-    all: Mutex<Vec<Asker>>,
-    places: usize,
-    /// Where what goes wrong is counted.
-    pub(super) trouble: Arc<Trouble>,
-}
+pub(super) struct Askers(Mutex<Vec<Asker>>);
 
 #[derive(Clone, Debug)]
 struct Asker {
@@ -33,17 +27,20 @@ struct Asker {
     registry: Arc<Registry>,
 }
 
+/// The same, at one of the upstream's places first.
+#[derive(Debug)]
+pub(super) struct Turned<'a> {
+    askers: &'a Askers,
+    place: usize,
+}
+
 /// How many followers' credentials are kept at hand.
 const MOST: usize = 16;
 
 impl Askers {
     /// Whoever starts the fill.
     pub(super) fn new(call: &Call) -> Self {
-        Self {
-            all: Mutex::new(vec![Asker::of(call)]),
-            places: call.registry().places(),
-            trouble: call.route.trouble.clone(),
-        }
+        Self(Mutex::new(vec![Asker::of(call)]))
     }
 
     /// Adds a follower that the upstream has let in.
@@ -57,28 +54,15 @@ impl Askers {
 
     /// How many places there are to ask.
     pub(super) fn places(&self) -> usize {
-        self.places
+        let askers = self.askers();
+        askers.first().map_or(0, |asker| asker.registry.places())
     }
 
-    /// As [`Registry::blob_get`], by whoever is let in; after some `turns`, at another place.
-    pub(super) async fn blob_get(
-        &self,
-        flow: FlowId,
-        digest: &Digest,
-        range: Option<Range<u64>>,
-        turns: usize,
-    ) -> Result<FetchedBlob, registry::Error> {
-        loop {
-            let Some(asker) = self.askers().first().cloned() else {
-                return Err(registry::Error::Config("nobody asks".into()));
-            };
-            let turned = (turns > 0).then(|| asker.registry.turned(turns));
-            let registry = turned.as_ref().unwrap_or(&asker.registry);
-            let name = &asker.name;
-            match registry.blob_get(flow, name, digest, range.clone()).await {
-                Err(error) if is_refusal(&error) && self.dismiss(&asker) => {}
-                fetched => return fetched,
-            }
+    /// Who asks first at the place number `place`.
+    pub(super) fn at(&self, place: usize) -> Turned<'_> {
+        Turned {
+            askers: self,
+            place,
         }
     }
 
@@ -94,7 +78,29 @@ impl Askers {
     }
 
     fn askers(&self) -> MutexGuard<'_, Vec<Asker>> {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Turned<'_> {
+    /// As [`Registry::blob_get`], by whoever is let in.
+    pub(super) async fn blob_get(
+        &self,
+        flow: FlowId,
+        digest: &Digest,
+        range: Option<Range<u64>>,
+    ) -> Result<FetchedBlob, registry::Error> {
+        loop {
+            let Some(asker) = self.askers.askers().first().cloned() else {
+                return Err(registry::Error::Config("nobody asks".into()));
+            };
+            let turned = (self.place > 0).then(|| asker.registry.turned(self.place));
+            let (registry, name) = (turned.as_ref().unwrap_or(&asker.registry), &asker.name);
+            match registry.blob_get(flow, name, digest, range.clone()).await {
+                Err(error) if is_refusal(&error) && self.askers.dismiss(&asker) => {}
+                fetched => return fetched,
+            }
+        }
     }
 }
 

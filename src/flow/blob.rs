@@ -19,6 +19,7 @@ use super::flight::Follower;
 use super::flight::Landing;
 use super::flight::Opened;
 use super::growing::Growing;
+use super::passed::longest_unknown;
 use super::passed::measured;
 use super::supplier::Supplier;
 use crate::ledger::Origin;
@@ -316,13 +317,17 @@ impl Blobs {
             Some(size) => (size, Some(fetched)),
             None => match self.ask_size(call, &ask.digest).await? {
                 Some(size) if size > 0 => (size, Some(fetched)),
-                _ => (measured(&supplier, fetched).await?, None),
+                _ => {
+                    let most = longest_unknown(&self.store);
+                    let measured = measured(&supplier, fetched, most).await;
+                    (measured.inspect_err(|error| supplier.count(error))?, None)
+                }
             },
         };
         if size == 0 && Hasher::new(ask.digest.algorithm()).finish() != ask.digest {
             // An empty answer would be complete at once.
-            let empty = "no bytes, where the digest is of some";
-            return Err(supplier.error(registry::Error::Wrong(empty.into())));
+            let error = registry::Error::Wrong("no bytes, where the digest is of some".into());
+            return Err(no_blob(call, &ask.digest, error));
         }
         let part = part_of(ask, size)?;
         let body = Passed::new(supplier, fetched, part.clone().unwrap_or(0..size), size);
@@ -336,6 +341,7 @@ impl Blobs {
             store: self.store.clone(),
             on_disconnect: ask.on_disconnect,
             flow: call.flow,
+            trouble: call.route.trouble.clone(),
             leftover,
         }
     }
@@ -347,6 +353,7 @@ fn supplier(call: &Call, digest: &Digest) -> Supplier {
         repository: call.repository.clone(),
         digest: digest.clone(),
         flow: call.flow,
+        trouble: call.route.trouble.clone(),
     }
 }
 
@@ -428,5 +435,6 @@ fn descriptor(ask: &BlobAsk, size: u64) -> Descriptor {
 }
 
 fn no_blob(call: &Call, digest: &Digest, error: registry::Error) -> Error {
+    call.mistrust(digest, &error);
     supplier(call, digest).error(error)
 }

@@ -181,6 +181,8 @@ impl Coverage {
 }
 
 #[cfg(test)]
+mod interleavings;
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -75,6 +75,19 @@ impl Error {
         matches!(self, Self::Store(_) | Self::Read(_) | Self::Write(_))
     }
 
+    /// Whether what came is not what was promised.
+    pub(super) fn is_mismatch(&self) -> bool {
+        use registry::Error::Wrong;
+        matches!(
+            self,
+            Self::Corrupt { .. }
+                | Self::Upstream {
+                    error: Wrong(_),
+                    ..
+                }
+        )
+    }
+
     /// How long the asker should wait before it asks again, where the upstream said so.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {

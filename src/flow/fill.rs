@@ -14,9 +14,10 @@ use super::flight::Landing;
 use super::flight::Opened;
 use super::growing::Growing;
 use super::passed::ENDLESS;
-use super::passed::UNKNOWN;
+use super::passed::longest_unknown;
 use super::segment::Source;
 use super::supplier::Supplier;
+use super::upstream::Trouble;
 use crate::ledger::FlowId;
 use crate::oci::Hasher;
 use crate::registry;
@@ -37,6 +38,7 @@ pub(super) struct Fill {
     pub(super) store: Arc<Store>,
     pub(super) on_disconnect: OnDisconnect,
     pub(super) flow: FlowId,
+    pub(super) trouble: Arc<Trouble>,
     /// Takes the upstream's answer where the store doesn't, for who began the fill.
     pub(super) leftover: Leftover,
 }
@@ -49,6 +51,7 @@ impl Fill {
     /// any client: spawn it.
     pub(super) async fn run(self) {
         if let Err(error) = self.fetch().await {
+            self.supplier().count(&error);
             let repository = self.landing.repository();
             tracing::warn!(%repository, digest = %self.landing.digest(), "fill failed: {error}");
             self.landing.open(Err(error));
@@ -172,7 +175,7 @@ impl Fill {
     async fn spool(&self, mut fetched: FetchedBlob, mut writer: Writer) -> Result<(), Error> {
         let supplier = self.supplier();
         let mut hasher = Hasher::new(supplier.digest.algorithm());
-        let most = self.store.max_size().unwrap_or(UNKNOWN).min(UNKNOWN);
+        let most = longest_unknown(&self.store);
         let mut at = 0;
         while let Some(chunk) = fetched.body.chunk().await {
             let chunk = chunk.map_err(|error| supplier.error(error))?;
@@ -216,6 +219,7 @@ impl Fill {
             repository: self.landing.repository().clone(),
             digest: self.landing.digest().clone(),
             flow: self.flow,
+            trouble: self.trouble.clone(),
         }
     }
 }

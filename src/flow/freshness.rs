@@ -124,6 +124,19 @@ impl Tags {
         Ok(!is_known)
     }
 
+    /// Where `tag` points to, by a `GET` of its own: what was believed till now can't be true.
+    ///
+    /// # Errors
+    /// When the upstream has no such tag, or can't say.
+    pub(super) async fn anew(&self, call: &Call, tag: &Tag) -> Result<Pointer, Error> {
+        let key = self.key(call, tag).await;
+        self.known.invalidate(&key);
+        let (this, task, wanted) = (self.clone(), call.clone(), key.clone());
+        let work = move || async move { this.fetch(&task, &wanted).await };
+        let key = (key, Method::Get, call.who);
+        self.requests.run(key, work).await.0
+    }
+
     /// Where the disk says that the tag points to, when what it points to now can't be had.
     pub(super) async fn last_resort(&self, call: &Call, tag: &Tag) -> Option<Pointer> {
         let record = self.store.tag(&call.repository, tag).await.ok().flatten()?;

@@ -45,10 +45,27 @@ impl PullThrough {
         let (manifest, pointer, origin) = match self.manifests.get(call, &pointer.digest).await {
             Ok((manifest, Origin::Hit)) => (manifest, pointer, origin),
             Ok((manifest, fetched)) => (manifest, pointer, fetched),
+            Err(Error::NoManifest(..)) => self.contradicted(call, tag).await?,
             Err(error) => self.last_resort(call, tag, error).await?,
         };
         let age = held_age(origin, pointer.age());
         Ok(served(pointer.digest, manifest, (origin, age), head))
+    }
+
+    /// The upstream has no manifest of the digest that it gave for the tag: it was wrong, the tag
+    /// has moved on, or a mirror that stands in for it is behind. It is asked for the tag itself.
+    async fn contradicted(
+        &self,
+        call: &Call,
+        tag: &Tag,
+    ) -> Result<(StoredManifest, Pointer, Origin), Error> {
+        match self.tags.anew(call, tag).await {
+            Ok(pointer) => {
+                let (manifest, _) = self.manifests.get(call, &pointer.digest).await?;
+                Ok((manifest, pointer, Origin::Filled))
+            }
+            Err(error) => self.last_resort(call, tag, error).await,
+        }
     }
 
     /// The tag has moved to what can't be had now: what it pointed to before is better than nothing

@@ -17,6 +17,7 @@ use super::supplier::Supplier;
 use crate::oci::Hasher;
 use crate::registry;
 use crate::registry::FetchedBlob;
+use crate::store::Store;
 
 /// A body straight from the upstream, unstored: a part of a blob, or a whole one that the store
 /// does not take. It is resumed where the connection breaks. Where all before its end is known, the
@@ -148,7 +149,8 @@ impl Transfer {
                 Err(error) => {
                     self.body = None;
                     let way = (self.begun, self.from);
-                    self.supplier.resume(&mut self.resumes, way, error).await?;
+                    let resumed = self.supplier.resume(&mut self.resumes, way, error).await;
+                    resumed.inspect_err(|error| self.supplier.count(error))?;
                     self.begun = self.from;
                 }
             }
@@ -177,7 +179,8 @@ impl Transfer {
             Some(incoming) => incoming,
             none => {
                 let part = self.from..self.end;
-                let fetched = self.supplier.open(part, self.size, &self.resumes).await?;
+                let place = self.resumes.place();
+                let fetched = self.supplier.open(part, self.size, place).await?;
                 none.insert(Incoming::from(fetched, self.from))
             }
         };
@@ -235,15 +238,19 @@ fn cut(chunk: &mut Bytes, bytes: u64) -> u64 {
 /// nothing is kept. For a store that takes nothing, as a header must promise a length.
 ///
 /// # Errors
-/// When it breaks off, is longer than [`UNKNOWN`], or is not what its digest says.
-pub(super) async fn measured(supplier: &Supplier, fetched: FetchedBlob) -> Result<u64, Error> {
+/// When it breaks off, is longer than `most` bytes, or is not what its digest says.
+pub(super) async fn measured(
+    supplier: &Supplier,
+    fetched: FetchedBlob,
+    most: u64,
+) -> Result<u64, Error> {
     let mut hasher = Hasher::new(supplier.digest.algorithm());
     let (mut body, mut size) = (fetched.body, 0);
     while let Some(chunk) = body.chunk().await {
         let chunk = chunk.map_err(|error| supplier.error(error))?;
         hasher.update(&chunk);
         size += chunk.len() as u64;
-        if size > UNKNOWN {
+        if size > most {
             return Err(supplier.error(registry::Error::Wrong(ENDLESS.into())));
         }
     }
@@ -255,8 +262,13 @@ pub(super) async fn measured(supplier: &Supplier, fetched: FetchedBlob) -> Resul
     }
 }
 
-/// How long a blob may be whose length the upstream doesn't say, in bytes.
-pub(super) const UNKNOWN: u64 = 16 << 30;
+/// How long a blob may be whose length the upstream doesn't say, in bytes: no longer than what may
+/// be stored at all, nor than any that is seen in the wild.
+pub(super) fn longest_unknown(store: &Store) -> u64 {
+    store.max_size().unwrap_or(u64::MAX).min(UNKNOWN)
+}
+
+const UNKNOWN: u64 = 16 << 30;
 /// Why a longer one is not waited for.
 pub(super) const ENDLESS: &str = "it does not say how long the blob is, and does not end";
 

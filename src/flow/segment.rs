@@ -26,8 +26,9 @@ pub(super) struct Source {
 const SCARCE: usize = 64 << 10;
 
 impl Source {
-    /// Fetches one segment to its end, resuming where the connection breaks. `fetched` is its
-    /// answer, where one is there already.
+    /// Fetches one segment to its end, resuming where the connection breaks: at the same place,
+    /// then, where that brings nothing, at the next one. `fetched` is its answer, where one is
+    /// there already.
     ///
     /// # Errors
     /// When the upstream can't or won't deliver the rest, or the disk refuses.
@@ -59,8 +60,8 @@ impl Source {
             return Ok(());
         }
         let size = self.growing.size();
-        let rest_of_it = rest.at..rest.end;
-        let fetched = self.supplier.open(rest_of_it, size, resumes).await?;
+        let part = rest.at..rest.end;
+        let fetched = self.supplier.open(part, size, resumes.place()).await?;
         if fetched.offset < rest.at
             && self
                 .growing

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Error;
 use super::askers::Askers;
 use super::breaker::is_outage;
+use super::upstream::Trouble;
 use crate::ledger::FlowId;
 use crate::oci::Digest;
 use crate::oci::Repository;
@@ -18,15 +19,16 @@ pub(super) struct Supplier {
     pub(super) repository: Repository,
     pub(super) digest: Digest,
     pub(super) flow: FlowId,
+    pub(super) trouble: Arc<Trouble>,
 }
 
-/// Counts how often a transfer broke off without having got a byte.
+/// How a transfer has fared so far.
 #[derive(Debug, Default)]
 pub(super) struct Resumes {
-    /// In a row.
-    vain: usize,
-    /// How often it turned to the next place.
-    turns: usize,
+    /// How often it broke off since it last got a byte.
+    failures: usize,
+    /// How many places it has turned away from.
+    place: usize,
 }
 
 /// How often a transfer is resumed without having got a byte; more often where there are more
@@ -39,8 +41,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(super) const ENDED: &str = "the body ended before the blob did";
 
 impl Supplier {
-    /// Asks for a part of the blob; for all of it, where that is the part. Where resuming the
-    /// transfer at one place was in vain, the next one is asked.
+    /// Asks for a part of the blob; for all of it, where that is the part. `place` is the number of
+    /// the place to ask first.
     ///
     /// # Errors
     /// When the upstream hasn't it, doesn't give it, or has another size than `size`.
@@ -48,18 +50,17 @@ impl Supplier {
         &self,
         part: Range<u64>,
         size: u64,
-        resumes: &Resumes,
+        place: usize,
     ) -> Result<FetchedBlob, Error> {
         let end = if part.end == size { u64::MAX } else { part.end };
         let range = (part.start > 0 || end != u64::MAX).then_some(part.start..end);
-        let fetched = self
-            .askers
-            .blob_get(self.flow, &self.digest, range, resumes.turns);
-        let fetched = fetched.await.map_err(|error| match error {
-            registry::Error::Unsatisfiable => {
-                let why = format!("it ended after {} bytes, not {size}", part.start);
-                self.error(registry::Error::Wrong(why))
-            }
+        let askers = self.askers.at(place);
+        let fetched = askers.blob_get(self.flow, &self.digest, range).await;
+        let fetched = fetched.map_err(|error| match error {
+            registry::Error::Unsatisfiable => self.error(registry::Error::Wrong(format!(
+                "it ended after {} bytes, {size} were promised",
+                part.start
+            ))),
             error => self.error(error),
         })?;
         self.check_size(&fetched, size)?;
@@ -78,7 +79,7 @@ impl Supplier {
     }
 
     /// Pauses before a transfer is resumed that broke off with `error` at the byte `at`, having
-    /// begun at `begun`.
+    /// begun at `begun`: at the same place, then, where that brings nothing, at the next one.
     ///
     /// # Errors
     /// `error`, where that is no use, or was none too often.
@@ -88,20 +89,46 @@ impl Supplier {
         (begun, at): (u64, u64),
         error: Error,
     ) -> Result<(), Error> {
-        resumes.vain = if at > begun { 1 } else { resumes.vain + 1 };
-        if resumes.vain > RESUMES.max(self.askers.places()) || !self.is_resumable(&error) {
+        resumes.failures = if at > begun { 1 } else { resumes.failures + 1 };
+        if resumes.failures > RESUMES.max(self.askers.places()) || !self.is_resumable(&error) {
             return Err(error);
         }
-        if resumes.vain > 1 {
-            resumes.turns += 1;
+        if resumes.failures > 1 {
+            resumes.place += 1;
         }
-        self.askers.trouble.resumed();
+        self.trouble.resumed();
+        self.count(&error);
         tracing::warn!(
             repository = %self.repository, digest = %self.digest, at,
             "the transfer broke off, resuming: {error}"
         );
-        tokio::time::sleep(PAUSE * (1 << (resumes.vain - 1).min(RESUMES))).await;
+        tokio::time::sleep(PAUSE * (1 << (resumes.failures - 1).min(RESUMES))).await;
         Ok(())
+    }
+
+    /// Counts an answer that was not what it promised to be.
+    pub(super) fn count(&self, error: &Error) {
+        if error.is_mismatch() {
+            self.trouble.mismatched();
+        }
+    }
+
+    /// What an upstream's refusal means for who wants the blob.
+    pub(super) fn error(&self, error: registry::Error) -> Error {
+        let repository = self.repository.clone();
+        match error {
+            registry::Error::NotFound { .. } => Error::NoBlob(repository, self.digest.to_string()),
+            error => Error::Upstream { repository, error },
+        }
+    }
+
+    /// Other bytes came than the digest says.
+    pub(super) fn corrupt(&self, got: &Digest) -> Error {
+        Error::Corrupt {
+            repository: self.repository.clone(),
+            reference: self.digest.to_string(),
+            got: got.to_string(),
+        }
     }
 
     /// Whether another request may bring the rest: after an outage, or an answer that was wrong,
@@ -117,33 +144,11 @@ impl Supplier {
             _ => false,
         }
     }
+}
 
-    /// What an upstream's refusal means for who wants the blob. A wrong answer is counted and
-    /// logged.
-    pub(super) fn error(&self, error: registry::Error) -> Error {
-        if let registry::Error::Wrong(why) = &error {
-            self.mistrust(why);
-        }
-        let repository = self.repository.clone();
-        match error {
-            registry::Error::NotFound { .. } => Error::NoBlob(repository, self.digest.to_string()),
-            error => Error::Upstream { repository, error },
-        }
-    }
-
-    fn mistrust(&self, why: &str) {
-        let (repository, digest) = (&self.repository, &self.digest);
-        tracing::warn!(%repository, %digest, "a wrong answer, thrown away: {why}");
-        self.askers.trouble.mismatched();
-    }
-
-    /// Other bytes came than the digest says, which is counted and logged.
-    pub(super) fn corrupt(&self, got: &Digest) -> Error {
-        self.mistrust(&format!("its bytes are {got}"));
-        Error::Corrupt {
-            repository: self.repository.clone(),
-            reference: self.digest.to_string(),
-            got: got.to_string(),
-        }
+impl Resumes {
+    /// The number of the place to ask next.
+    pub(super) fn place(&self) -> usize {
+        self.place
     }
 }

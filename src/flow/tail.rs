@@ -206,8 +206,7 @@ impl Tail {
                 self.reading = None;
                 match read.map_err(io::Error::other).flatten() {
                     Ok(bytes) => {
-                        // A buffer may hold less than the span.
-                        self.at = span.offset + bytes.len() as u64;
+                        self.at += bytes.len() as u64;
                         return Poll::Ready(Some(Ok(bytes)));
                     }
                     Err(error) => match self.unread(&span, error) {
@@ -229,7 +228,6 @@ impl Tail {
                 self.at += bytes.len() as u64;
                 return Poll::Ready(Some(Ok(bytes)));
             }
-            self.at += span.len;
             let cold = span.clone();
             self.reading = Some((span, tokio::task::spawn_blocking(move || read(&cold))));
         }
@@ -251,7 +249,7 @@ fn read_cached(span: &Span) -> Option<Bytes> {
     }
 }
 
-/// Reads a span from the disk.
+/// Reads a span from the disk, or as much of its start as a buffer holds.
 fn read(span: &Span) -> io::Result<Bytes> {
     let mut buffer = Buffer::take();
     let room = buffer.room(span.len);

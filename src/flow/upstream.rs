@@ -76,9 +76,9 @@ fn globs(patterns: &[String]) -> Result<GlobSet, globset::Error> {
 pub(super) struct Route {
     pub(super) upstream: Upstream,
     pub(super) breaker: Breaker,
-    pub(super) trouble: Arc<Trouble>,
     /// Whom it lets in, where the clients' own credentials decide.
     pub(super) access: Option<Access>,
+    pub(super) trouble: Arc<Trouble>,
 }
 
 /// What went wrong with an upstream's answers and was made good, or thrown away.
@@ -122,10 +122,10 @@ impl Route {
         UpstreamState {
             name: registry.config().name.clone(),
             outage: self.breaker.state(),
+            limits: registry.limits(),
             mismatches: self.trouble.mismatches.load(Ordering::Relaxed),
             resumes: self.trouble.resumes.load(Ordering::Relaxed),
             retries: registry.retries(),
-            limits: registry.limits(),
         }
     }
 }
@@ -137,6 +137,8 @@ pub struct UpstreamState {
     pub name: crate::oci::UpstreamName,
     /// How long it has been out, and why, where it is.
     pub outage: Option<(Duration, String)>,
+    /// What is known of its limits.
+    pub limits: Vec<Limit>,
     /// How many of its answers were thrown away, since the configuration was read: their digest,
     /// length, range or encoding was not the one promised.
     pub mismatches: u64,
@@ -144,8 +146,6 @@ pub struct UpstreamState {
     pub resumes: u64,
     /// How many requests were made again, since the configuration was read.
     pub retries: u64,
-    /// What is known of its limits.
-    pub limits: Vec<Limit>,
 }
 
 #[cfg(test)]

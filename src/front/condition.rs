@@ -61,7 +61,9 @@ fn parse(header: &str) -> Option<ByteRange> {
     let ranges = match parsed {
         Ok(parsed) => parsed.ranges,
         // Well-formed, and never satisfiable.
-        Err(RangeUnsatisfiableError::ZeroSuffix) => return Some(ByteRange::Suffix(0)),
+        Err(RangeUnsatisfiableError::ZeroSuffix) if !set.contains(',') => {
+            return Some(ByteRange::Suffix(0));
+        }
         Err(_) => return None,
     };
     let [only] = ranges.as_slice() else {
@@ -104,6 +106,7 @@ mod tests {
                 Some(ByteRange::From(u64::MAX)),
             ),
             ("bytes=0-1,5-6", None),
+            ("bytes=-0,0-", None),
             ("bytes=9-5", None),
             ("bytes=a-b", None),
             ("bytes=--1", None),

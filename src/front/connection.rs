@@ -76,9 +76,9 @@ pub(super) enum Phase {
 const FAREWELL: Duration = Duration::from_secs(5);
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// How much an answer may run ahead of its client over HTTP/2 before it waits, in bytes: with the
-/// part that it was given last, memory that a slow client holds, for each stream.
-const SEND_BUFFER: usize = 16 * 1024;
+/// How much an answer may run ahead of its client over HTTP/2, in bytes, for each of the streams of
+/// a connection, of which there may be many: memory that a slow client holds.
+const STREAM_BUFFER: usize = 16 * 1024;
 /// The longest header of a request, in bytes; a longer one is answered 431, as is one of more than
 /// a hundred lines over HTTP/1 (hyper's own limit). Over HTTP/1 an answer runs ahead as much.
 const HEADER: usize = 64 * 1024;
@@ -110,7 +110,7 @@ impl Connections {
             .max_header_list_size(u32::try_from(HEADER).unwrap_or(u32::MAX))
             .max_pending_accept_reset_streams(RESETS)
             .max_local_error_reset_streams(ERRORS)
-            .max_send_buf_size(SEND_BUFFER)
+            .max_send_buf_size(STREAM_BUFFER)
             .keep_alive_interval(Duration::from_secs(30))
             .keep_alive_timeout(Duration::from_secs(20));
         Self {
@@ -135,6 +135,7 @@ impl Connections {
         }
     }
 
+    // What only some connections need, or only for a while, is in a box: an idle one is to be small.
     async fn serve_uncut(
         self: Arc<Self>,
         (stream, peer): (TcpStream, SocketAddr),
@@ -158,12 +159,12 @@ impl Connections {
         };
         let Some(certificate) = &self.certificate else {
             guest.lane = Some(wire.lane());
-            return self.converse(wire, guest, phase).await;
+            return Box::pin(self.converse(wire, guest, phase)).await;
         };
-        if let Some(stream) = self.shake_hands(certificate, wire, &guest).await {
+        if let Some(stream) = Box::pin(self.shake_hands(certificate, wire, &guest)).await {
             let shown = stream.get_ref().1.peer_certificates();
             guest.user = shown.and_then(<[_]>::first).and_then(login::name_of);
-            self.converse(stream, guest, phase).await;
+            Box::pin(self.converse(stream, guest, phase)).await;
         }
     }
 
@@ -213,10 +214,11 @@ impl Connections {
                     .filter(|_| request.version() < Version::HTTP_2),
             };
             let all = self.clone();
-            async move {
+            // hyper would keep room for it even while there is no request.
+            Box::pin(async move {
                 let (request, _) = request.into_parts();
                 Ok::<_, Infallible>(all.exchanges.answer(&request, asker).await)
-            }
+            })
         });
         let connection = self.builder.serve_connection(TokioIo::new(stream), service);
         let mut connection = pin!(connection);

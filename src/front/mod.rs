@@ -248,3 +248,6 @@ fn cannot_listen(address: SocketAddr, error: &io::Error) -> io::Error {
         format!("can't listen on {address}: {error}{advice}"),
     )
 }
+
+#[cfg(test)]
+mod fuzz;

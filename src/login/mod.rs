@@ -230,4 +230,6 @@ impl fmt::Debug for User {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

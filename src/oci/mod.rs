@@ -15,3 +15,6 @@ pub use digest::{Algorithm, Digest, DigestError, Hasher};
 pub use manifest::Manifest;
 pub use name::{Name, NameError, Repository, UpstreamName};
 pub use reference::{Reference, ReferenceError, Tag};
+
+#[cfg(test)]
+mod fuzz;

@@ -191,13 +191,13 @@ fn digest_like(other: &Digest, bytes: &[u8]) -> Digest {
 
 /// `Content-Range: bytes 0-9/100` (RFC 9110, 14.4).
 #[derive(Debug, PartialEq)]
-struct Part {
-    bytes: Range<u64>,
-    total: Option<u64>,
+pub(super) struct Part {
+    pub(super) bytes: Range<u64>,
+    pub(super) total: Option<u64>,
 }
 
 impl Part {
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
         let (first, last) = range.split_once('-')?;
         let bytes = first.trim().parse().ok()?..last.trim().parse::<u64>().ok()?.checked_add(1)?;
@@ -211,7 +211,7 @@ impl Part {
 }
 
 /// The query of `Link: </v2/a/tags/list?n=1&last=b>; rel="next"` (RFC 8288).
-fn next_query(link: &str) -> Option<String> {
+pub(super) fn next_query(link: &str) -> Option<String> {
     let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
     let is_next = parameters.split(';').any(|parameter| {
         let Some((name, value)) = parameter.split_once('=') else {

@@ -200,7 +200,7 @@ fn config_path() -> Option<PathBuf> {
 }
 
 /// As docker would sign in; as nobody where it would not, or where its helper fails.
-fn from_docker(config: Option<&Path>, server: &str) -> Login {
+pub(super) fn from_docker(config: Option<&Path>, server: &str) -> Login {
     let Some(file) = config.and_then(|path| File::open(path).ok()) else {
         return Login::Nobody;
     };
@@ -229,7 +229,7 @@ fn from_helper(name: &str, server: &str) -> Result<Login, Error> {
     }
 }
 
-fn from_file(path: &Path) -> Result<Login, Error> {
+pub(super) fn from_file(path: &Path) -> Result<Login, Error> {
     let unusable = |why: &str| {
         let path = path.display();
         Error::Config(format!("the credential file {path} is unusable: {why}"))

@@ -41,6 +41,7 @@ mod refusal;
 mod resolver;
 mod retry;
 mod secret;
+mod sent;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -127,12 +128,25 @@ impl Registry {
         })
     }
 
-    /// This registry, asked at another of its places first, the one that is `turns` after the main
-    /// one: for the rest of a blob that the first one has begun to give, and does not finish.
-    pub fn turned(&self, turns: usize) -> Self {
+    /// What is known of its limits: those of the main endpoint, then of each fallback, by name.
+    pub fn limits(&self) -> Vec<Limit> {
+        let endpoints = self.endpoints.iter();
+        endpoints.flat_map(|it| it.windows().limits()).collect()
+    }
+
+    /// Whether work that nobody waits for may send requests of `action` to the main endpoint: its
+    /// window is not paused, and has a fifth of its quota left, as far as the registry tells.
+    pub fn has_spare(&self, action: Action) -> bool {
+        let main = self.endpoints.first();
+        main.is_some_and(|main| main.windows().has_spare(action))
+    }
+
+    /// This registry, asked first at its place number `by`: for the rest of a blob that the first
+    /// one has begun to give, and does not finish. The place after the last one is the first.
+    pub fn turned(&self, by: usize) -> Self {
         let mut endpoints = self.endpoints.clone();
-        let places = endpoints.len().max(1);
-        endpoints.rotate_left(turns % places);
+        let by = by % endpoints.len().max(1);
+        endpoints.rotate_left(by);
         Self {
             config: self.config.clone(),
             endpoints,
@@ -150,19 +164,6 @@ impl Registry {
     pub fn retries(&self) -> u64 {
         let endpoints = self.endpoints.iter();
         endpoints.map(|it| it.policy().retried()).sum()
-    }
-
-    /// What is known of its limits: those of the main endpoint, then of each fallback, by name.
-    pub fn limits(&self) -> Vec<Limit> {
-        let endpoints = self.endpoints.iter();
-        endpoints.flat_map(|it| it.windows().limits()).collect()
-    }
-
-    /// Whether work that nobody waits for may send requests of `action` to the main endpoint: its
-    /// window is not paused, and has a fifth of its quota left, as far as the registry tells.
-    pub fn has_spare(&self, action: Action) -> bool {
-        let main = self.endpoints.first();
-        main.is_some_and(|main| main.windows().has_spare(action))
     }
 
     /// `GET /v2/`, signed in where the registry asks for it.
@@ -289,3 +290,6 @@ impl fmt::Debug for Registry {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod fuzz;

@@ -15,6 +15,7 @@ use super::Error;
 use super::fault::Again;
 use super::fault::Fault;
 use super::retry;
+use super::sent::Sent;
 
 /// As much of an error's body is read.
 const LONGEST_BODY: usize = 64 << 10;
@@ -23,13 +24,19 @@ const READING: Duration = Duration::from_secs(10);
 /// As much of its message is passed on, in characters.
 const LONGEST_MESSAGE: usize = 300;
 
-/// The failure that an answer other than 2xx is.
+/// The failure that an answer other than 2xx is. Its words are left out where they repeat what was
+/// sent to sign in: they go to clients and into logs.
 pub(super) async fn fault(response: Response<Body>) -> Fault {
     let (parts, body) = response.into_parts();
     let bytes = tokio::time::timeout(READING, start_of(body))
         .await
         .unwrap_or_default();
-    classify(parts.status, &parts.headers, &Words::of(&bytes))
+    let sent = parts.extensions.get::<Sent>();
+    let words = match sent {
+        Some(sent) if sent.is_repeated_in(&bytes) => Words::default(),
+        _ => Words::of(&bytes),
+    };
+    classify(parts.status, &parts.headers, &words)
 }
 
 /// Reads a short body to its end, so that its connection can be used again.
@@ -50,7 +57,7 @@ async fn start_of(mut body: Body) -> Bytes {
     start.freeze()
 }
 
-fn classify(status: StatusCode, headers: &HeaderMap, words: &Words) -> Fault {
+pub(super) fn classify(status: StatusCode, headers: &HeaderMap, words: &Words) -> Fault {
     let number = status.as_u16();
     let message = words.message(status);
     match number {
@@ -90,9 +97,9 @@ fn classify(status: StatusCode, headers: &HeaderMap, words: &Words) -> Fault {
 
 /// What the body said.
 #[derive(Debug, Default, PartialEq)]
-struct Words {
+pub(super) struct Words {
     code: String,
-    text: String,
+    pub(super) text: String,
 }
 
 /// The OCI error body (distribution spec, "Error Codes"), and what token servers send instead.
@@ -113,7 +120,7 @@ struct Entry {
 }
 
 impl Words {
-    fn of(body: &[u8]) -> Self {
+    pub(super) fn of(body: &[u8]) -> Self {
         if let Ok(said) = serde_json::from_slice::<Said>(body) {
             let first = said.errors.into_iter().next().unwrap_or_default();
             let text = first

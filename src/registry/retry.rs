@@ -165,15 +165,20 @@ impl Budget {
     }
 }
 
-/// `Retry-After`: seconds or a date (RFC 9110, 10.2.3).
+/// The longest `Retry-After` that is believed: it is added to the time of day, which has an end.
+const LONGEST_WAIT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// `Retry-After`: seconds or a date (RFC 9110, 10.2.3); a week at most.
 pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let parser = jiff::fmt::rfc2822::DateTimeParser::new();
-    let date = SystemTime::from(parser.parse_timestamp(text).ok()?);
-    Some(date.duration_since(now).unwrap_or_default())
+    let wait = if let Ok(seconds) = text.parse() {
+        Duration::from_secs(seconds)
+    } else {
+        let parser = jiff::fmt::rfc2822::DateTimeParser::new();
+        let date = SystemTime::from(parser.parse_timestamp(text).ok()?);
+        date.duration_since(now).unwrap_or_default()
+    };
+    Some(wait.min(LONGEST_WAIT))
 }
 
 #[cfg(test)]
@@ -242,6 +247,7 @@ mod tests {
         assert_eq!(read(date), Some(Duration::from_secs(10)));
         assert_eq!(read("Sun, 06 Nov 1994 08:49:27 GMT"), Some(Duration::ZERO));
         assert_eq!(read("soon"), None);
+        assert_eq!(read("18446744073709551615"), Some(LONGEST_WAIT));
         assert_eq!(retry_after(&HeaderMap::new(), now), None);
     }
 }

@@ -28,6 +28,7 @@ use super::fault::Fault;
 use super::guard::Guard;
 use super::resolver::Lookup;
 use super::retry::Policy;
+use super::sent::Sent;
 use super::transport;
 use super::transport::HttpClient;
 use super::window::Windows;
@@ -159,7 +160,12 @@ impl Wire {
                 draft.receipt.protocol = parts.version.into();
                 draft.receipt.request_bytes = outgoing.body.len() as u64;
                 let body = Body::new(incoming, draft, self.idle);
-                Ok(Response::from_parts(parts, body))
+                let mut response = Response::from_parts(parts, body);
+                if response.status().is_client_error() || response.status().is_server_error() {
+                    let sent = Sent::with(outgoing, subject.action);
+                    response.extensions_mut().insert(sent);
+                }
+                Ok(response)
             }
             Err(fault) => {
                 draft.seal(End::Failed);

@@ -105,6 +105,11 @@ pub(super) fn link(
 
 /// What a link says; `None` where there is none, or none that can be read.
 pub(super) fn target(path: &Path) -> Result<Option<(File, Digest)>, Error> {
+    Ok(look(path)?.flatten())
+}
+
+/// What is at a link's place, by one look: nothing, or a file, which may hold no digest.
+pub(super) fn look(path: &Path) -> Result<Option<Option<(File, Digest)>>, Error> {
     let read = || -> io::Result<Option<(File, String)>> {
         let Some(file) = found(File::open(path))? else {
             return Ok(None);
@@ -113,9 +118,8 @@ pub(super) fn target(path: &Path) -> Result<Option<(File, Digest)>, Error> {
         (&file).take(256).read_to_end(&mut text)?;
         Ok(Some((file, String::from_utf8_lossy(&text).into_owned())))
     };
-    Ok(read()
-        .at(path)?
-        .and_then(|(file, text)| Some((file, text.trim_end().parse().ok()?))))
+    let digest = |(file, text): (File, String)| Some((file, text.trim_end().parse().ok()?));
+    Ok(read().at(path)?.map(digest))
 }
 
 /// What a tag points to.

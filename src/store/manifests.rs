@@ -121,7 +121,7 @@ fn publish(shelf: &Shelf, digest: &Digest, bytes: &[u8]) -> Result<(), Error> {
     let tmp = shelf.layout.tmp();
     let (mut file, temp) = durable::temp(&tmp).at(&tmp)?.into_parts();
     file.write_all(bytes).at(&temp)?;
-    seal::put_now(&file, digest).at(&temp)?;
+    seal::put(&file, digest).at(&temp)?;
     file.sync_data().at(&temp)?;
     // Too small to wait for: room is made afterwards.
     let room = shelf.index.reserve_nothing();

@@ -136,7 +136,7 @@ impl Store {
         .await
     }
 
-    /// The most that blobs may take, in bytes; `None` for no limit.
+    /// The most that blobs may take together, in bytes; `None` for no limit.
     pub fn max_size(&self) -> Option<u64> {
         self.shelf.index.max_size()
     }

@@ -58,30 +58,22 @@ pub(super) fn holds(metadata: &Metadata, digest: &Digest) -> bool {
     })
 }
 
-/// Seals a file of which it is known that its content is right. Its mtime stays, to the second.
+/// Seals a file of which it is known that its content is right. Its mtime stays, to the second, but
+/// the mark lies not in the future.
 pub(super) fn put(file: &File, digest: &Digest) -> io::Result<()> {
     let metadata = file.metadata()?;
-    let seconds = u64::try_from(metadata.mtime()).unwrap_or_default();
-    set(file, digest, metadata.len(), seconds)
-}
-
-/// Seals a file whose content is right as of now. A second is taken off, so that the mark lies not
-/// in the future.
-pub(super) fn put_now(file: &File, digest: &Digest) -> io::Result<()> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let seconds = now.unwrap_or_default().as_secs().saturating_sub(1);
-    set(file, digest, file.metadata()?.len(), seconds)
+    let past = now.unwrap_or_default().as_secs().saturating_sub(1);
+    let seconds = u64::try_from(metadata.mtime()).unwrap_or_default();
+    let (size, seconds) = (metadata.len(), seconds.min(past));
+    let time = Duration::new(seconds, mark(digest, size, seconds));
+    let times = FileTimes::new().set_modified(SystemTime::UNIX_EPOCH + time);
+    file.set_times(times)
 }
 
 /// Takes the seal off: the file is hashed before it is served again.
 pub(super) fn remove(file: &File) -> io::Result<()> {
     file.set_modified(SystemTime::now())
-}
-
-fn set(file: &File, digest: &Digest, size: u64, seconds: u64) -> io::Result<()> {
-    let mark = mark(digest, size, seconds);
-    let time = SystemTime::UNIX_EPOCH + Duration::new(seconds, mark);
-    file.set_times(FileTimes::new().set_modified(time))
 }
 
 /// Nanoseconds that nobody hits by chance (1 in 10⁹).
@@ -100,7 +92,7 @@ mod tests {
     fn sealed(digest: &Digest) -> File {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"content").unwrap();
-        put_now(&file, digest).unwrap();
+        put(&file, digest).unwrap();
         file
     }
 

@@ -257,10 +257,10 @@ impl Check {
     }
 
     fn fault_of_tag(&self, repository: &FoundRepository, folder: &TagFolder) -> Option<String> {
-        let digest = match links::tag(folder) {
-            Ok(Some(tag)) => tag.digest,
-            Ok(None) if !folder.current().exists() => return None,
-            Ok(None) => return Some("it holds no digest".to_owned()),
+        let digest = match links::look(&folder.current()) {
+            Ok(Some(Some((_, digest)))) => digest,
+            Ok(Some(None)) => return Some("it holds no digest".to_owned()),
+            Ok(None) => return None,
             Err(error) => return Some(format!("it can't be read: {error}")),
         };
         let revision = repository.folder.revision(&digest);
@@ -303,12 +303,11 @@ impl Problem {
 /// What is wrong with the link to `digest` that is in `folder`. A folder without one is what is left
 /// of a kill, and says nothing.
 fn fault_of_link(folder: &Path, digest: &Digest) -> Option<String> {
-    let path = folder.join(LINK);
-    match links::target(&path) {
-        Ok(Some((_, held))) if held == *digest => None,
-        Ok(None) if !path.exists() => None,
-        Ok(Some((_, other))) => Some(format!("it holds {other}")),
-        Ok(None) => Some("it holds no digest".to_owned()),
+    match links::look(&folder.join(LINK)) {
+        Ok(None) => None,
+        Ok(Some(Some((_, held)))) if held == *digest => None,
+        Ok(Some(Some((_, other)))) => Some(format!("it holds {other}")),
+        Ok(Some(None)) => Some("it holds no digest".to_owned()),
         Err(error) => Some(format!("it can't be read: {error}")),
     }
 }
@@ -347,5 +346,38 @@ fn open(path: &Path) -> io::Result<File> {
         // It is for the file's owner (`open(2)`). The order of eviction is less good then.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => File::open(path),
         opened => opened,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+    use std::sync::atomic::Ordering;
+
+    use super::super::durable::Durability;
+    use super::*;
+
+    #[test]
+    fn a_link_that_appears_meanwhile_is_not_broken() {
+        let root = tempfile::tempdir().unwrap();
+        let layout = Layout::new(root.path());
+        fs::create_dir_all(layout.tmp()).unwrap();
+        let digest = Digest::of(b"x");
+        let made = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for number in 0..500 {
+                    let folder = root.path().join(number.to_string());
+                    links::link(&layout, &folder, &digest, Durability::Relaxed).unwrap();
+                }
+                made.store(true, Ordering::SeqCst);
+            });
+            let mut number = 0;
+            while !made.load(Ordering::SeqCst) {
+                let folder = root.path().join(number.to_string());
+                assert_eq!(fault_of_link(&folder, &digest), None);
+                number += usize::from(folder.join(LINK).exists());
+            }
+        });
     }
 }

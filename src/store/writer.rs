@@ -88,11 +88,12 @@ impl Writer {
     }
 
     fn publish(self, digest: &Digest, repositories: &[Repository]) -> Result<Blob, Error> {
+        // What is named first is dropped last: the room is given back when the file is gone.
         let Self {
+            room,
             shelf,
             file,
             temp,
-            room,
         } = self;
         shelf.stay()?;
         shelf.make_room(0)?;
@@ -117,7 +118,7 @@ impl Writer {
             return Ok(blob);
         }
         // Before the sync, which makes it durable with the content.
-        seal::put_now(&file, digest).at(&temp)?;
+        seal::put(&file, digest).at(&temp)?;
         file.sync_data().map_err(|source| Error::Unsynced {
             path: temp.to_path_buf(),
             source: Arc::new(source),

@@ -349,3 +349,19 @@ fn check_says_of_each_upstream_what_to_do() {
     let said = place.run("check --offline").well();
     assert!(!said.contains("gone.io"), "{said}");
 }
+
+#[test]
+fn a_check_signs_in_nowhere_where_clients_do() {
+    let (place, registry) = (Place::new(), with_token());
+    let table = upstream("a.io", &registry);
+    let own = format!("{NO_ADMIN}{table}credentials = \"passthrough\"\n");
+    place.write("proxy.toml", &own);
+    let said = place.run("check").well();
+    assert!(said.contains("clients sign in there"), "{said}");
+    assert_eq!(registry.count("/token"), 0);
+    let serving = Serving::start(&place, "");
+    let refused = get(serving.front, "/v2/?ns=a.io");
+    assert_eq!(refused.status, 401);
+    let realm = format!("realm=\"http://{}/token\"", registry.address);
+    assert!(refused.text.contains(&realm), "{}", refused.text);
+}

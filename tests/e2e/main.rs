@@ -10,6 +10,7 @@ mod dockerd;
 mod layout;
 mod login;
 mod need;
+mod passthrough;
 mod podman;
 mod sandbox;
 mod scene;

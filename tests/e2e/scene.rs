@@ -35,14 +35,25 @@ impl Scene {
     /// Starts both, the proxy with further keys of `[server]`.
     pub(crate) async fn start_with(keys: &str) -> Self {
         let upstream = Upstream::start().await;
+        let table = upstream.table("127.0.0.1", &upstream.ca());
+        Self::before(upstream, &table, keys).await
+    }
+
+    /// Starts both, where the clients sign in to the registry themselves.
+    pub(crate) async fn passthrough() -> Self {
+        let upstream = Upstream::start().await;
+        let table = upstream.table_with("127.0.0.1", &upstream.ca(), "\"passthrough\"");
+        Self::before(upstream, &table, "").await
+    }
+
+    async fn before(upstream: Upstream, table: &str, keys: &str) -> Self {
         let leaf = upstream.pki().server(&["::1"]);
         let config = format!(
             "[server]\nlisten = {:?}\nadmin = \"127.0.0.1:0\"\n\
-             tls = {{ cert = {:?}, key = {:?} }}\n{keys}\n[store]\npath = \"store\"\n\n{}",
+             tls = {{ cert = {:?}, key = {:?} }}\n{keys}\n[store]\npath = \"store\"\n\n{table}",
             listen(),
             leaf.cert_file,
             leaf.key_file,
-            upstream.table("127.0.0.1", &upstream.ca()),
         );
         let proxy = Tidegate::start(TIDEGATE, &config).await;
         Self { upstream, proxy }

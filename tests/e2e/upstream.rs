@@ -21,8 +21,10 @@ use crate::skopeo;
 /// A name for the registry's address, in its certificate.
 pub(crate) const HOST: &str = "registry.test";
 
-const USER: &str = "robot";
-const PASSWORD: &str = "s3cret-of-the-test";
+/// Who may pull the image.
+pub(crate) const USER: &str = "robot";
+/// The password.
+pub(crate) const PASSWORD: &str = "s3cret-of-the-test";
 const REPOSITORY: &str = "demo/app";
 
 /// A private registry with the image `demo/app:v1`.
@@ -31,7 +33,7 @@ pub(crate) struct Upstream {
     pub(crate) direct: Layout,
     registry: DockerRegistry,
     pki: Pki,
-    _tokens: TokenServer,
+    tokens: TokenServer,
 }
 
 impl Upstream {
@@ -73,8 +75,13 @@ impl Upstream {
             direct,
             registry,
             pki,
-            _tokens: tokens,
+            tokens,
         }
+    }
+
+    /// Whom it lets in.
+    pub(crate) fn tokens(&self) -> &TokenServer {
+        &self.tokens
     }
 
     /// The authority of the registry's certificate, and of the proxy's.
@@ -90,12 +97,17 @@ impl Upstream {
     /// The `[[upstream]]` table of a proxy that may read it at `host`, and finds the authority at
     /// `ca`. A tag is fresh for no time worth mentioning, so that each use of it asks.
     pub(crate) fn table(&self, host: &str, ca: &Path) -> String {
+        let login = format!("{{ username = \"{USER}\", password = \"{PASSWORD}\" }}");
+        self.table_with(host, ca, &login)
+    }
+
+    /// The same, with other credentials, in TOML.
+    pub(crate) fn table_with(&self, host: &str, ca: &Path, credentials: &str) -> String {
         let address = self.registry.host();
         let port = address.rsplit(':').next().unwrap();
         format!(
             "[[upstream]]\nname = \"docker.io\"\ndefault = true\nurl = \"https://{host}:{port}\"\n\
-             ca = {ca:?}\ntag_ttl = \"1ms\"\n\
-             credentials = {{ username = \"{USER}\", password = \"{PASSWORD}\" }}\n"
+             ca = {ca:?}\ntag_ttl = \"1ms\"\ncredentials = {credentials}\n"
         )
     }
 

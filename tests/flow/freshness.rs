@@ -66,6 +66,27 @@ async fn an_old_tag_is_one_head_for_all_who_ask() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_tag_whose_digest_is_not_there_is_asked_for_itself() {
+    let rig = Rig::with(hours()).await;
+    let digest = rig.put_image("demo/app", "v1", &[]);
+    // A registry that isn't of one mind: a HEAD tells of a manifest that a GET doesn't find.
+    let fault = Fault::wrong_digest_header();
+    rig.up.fault(When::head("v1").times(1), fault);
+    let head = rig.head(TAG).await;
+    assert_ne!(head.header("docker-content-digest"), Some(&*digest));
+    for cached in ["MISS", "HIT"] {
+        let reply = rig.manifest(TAG).await;
+        assert_eq!((reply.status.as_u16(), cache(&reply)), (200, cached));
+        assert_eq!(reply.header("docker-content-digest"), Some(&*digest));
+    }
+    assert_eq!(
+        rig.asked(),
+        (1, 2),
+        "the digest that isn't there, then the tag"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_moved_tag_is_one_head_and_one_get() {
     let rig = Rig::start().await;
     rig.put_image("demo/app", "v1", &[]);

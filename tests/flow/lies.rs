@@ -76,11 +76,14 @@ async fn none_is_completed_or_kept_and_the_next_honest_answer_heals() {
         .await;
         let seed = 2000 + number as u64;
         let digest = rig.up.put_generated_blob("demo/app", SIZE, seed);
-        // The `HEAD`s that ask for a length lie as well.
-        let lie = rig.up.fault(When::path(&digest), fault);
+        if what == "no end, in chunks" {
+            // Else it is read to the length that is known, and is right.
+            let silent = Fault::no_content_length();
+            rig.up.fault(When::head(&digest), silent);
+        }
+        rig.up.fault(When::get(&digest).times(1), fault);
         assert!(fails(&rig, &path(&digest)).await, "{what}");
         rig.flow.settled().await;
-        lie.lift();
         assert_eq!(rig.unfinished(), 0, "{what}");
         assert!(rig.state().mismatches >= 1, "{what}: counted");
         let told = lines_with(&digest);
@@ -97,19 +100,28 @@ async fn none_is_completed_or_kept_and_the_next_honest_answer_heals() {
 #[tokio::test(flavor = "multi_thread")]
 async fn also_where_nothing_can_be_stored() {
     for (number, (what, fault)) in lies().into_iter().enumerate() {
-        if what == "no end, in chunks" {
-            // Where no `HEAD` says a length either, 16 GiB of it are read before it is given up.
-            continue;
-        }
-        let rig = Rig::start().await;
-        let tmp = rig.store().join("tidegate/tmp");
-        std::fs::remove_dir_all(&tmp).unwrap();
-        std::fs::write(&tmp, "a file where a folder must be").unwrap();
+        let rig = Rig::with(Setup {
+            max_size: Some(8 * SIZE),
+            ..Setup::default()
+        })
+        .await;
+        let folder = rig.store().join("tidegate/tmp");
+        std::fs::remove_dir_all(&folder).unwrap();
+        std::fs::write(&folder, "not a folder").unwrap();
         let seed = 2050 + number as u64;
         let digest = rig.up.put_generated_blob("demo/app", SIZE, seed);
-        let lie = rig.up.fault(When::path(&digest), fault);
+        if what == "no end, in chunks" {
+            let silent = Fault::no_content_length();
+            rig.up.fault(When::head(&digest), silent);
+        }
+        let lie = rig.up.fault(When::get(&digest), fault);
         assert!(fails(&rig, &path(&digest)).await, "{what}");
-        assert!(rig.state().mismatches >= 1, "{what}");
+        // One that ends early is not told from a broken connection: nobody asks for its rest.
+        let is_counted = rig.state().mismatches >= 1;
+        assert!(
+            is_counted || what == "a length above the real one",
+            "{what}"
+        );
         lie.lift();
         let healed = rig.get(&path(&digest)).await;
         assert_eq!(cache(&healed), "BYPASS", "{what}");

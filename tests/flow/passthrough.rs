@@ -583,6 +583,24 @@ async fn what_the_proxy_itself_fetched_is_closed_after_a_reload_to_passthrough()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn several_challenges_are_relayed_apart() {
+    let scene = Scene::start().await;
+    let both = [
+        "Basic realm=\"a, b\"",
+        "Bearer realm=\"https://t.test/token\"",
+    ];
+    let refusal = both.iter().fold(Fault::status(401), |fault, challenge| {
+        fault.header("www-authenticate", challenge)
+    });
+    scene.rig.up.fault(When::any(), refusal);
+    for path in ["", TAG] {
+        let reply = scene.head(path, "").await;
+        let relayed = reply.headers.get_all("www-authenticate").iter();
+        assert!(relayed.eq(both), "{:?}", reply.headers);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn passwords_are_passed_on_as_well() {
     let up = Upstream::builder().basic("alice", "a").start().await;
     let rig = Rig::before(up, setup()).await;
@@ -615,4 +633,14 @@ async fn what_clients_sign_in_with_goes_to_the_registry_alone() {
     let told = asked.iter().find(|r| r.header("authorization").is_some());
     assert!(told.is_none());
     scene.assert_closed("", 401).await;
+    // Where the proxy signs in itself, or as nobody, nobody hears of it at all.
+    scene.rig.reconfigure(&Setup::default());
+    scene.rig.up.clear_log();
+    let alice = scene.token("alice");
+    for path in ["", TAG, &scene.blob_path(), "private/app/tags/list"] {
+        scene.get(path, &alice).await;
+    }
+    let asked = scene.rig.up.log();
+    assert!(!asked.is_empty());
+    assert!(!asked.iter().any(is_by(&alice)));
 }

@@ -200,6 +200,40 @@ async fn who_opens_no_window_is_hung_up_on() {
 }
 
 #[tokio::test]
+async fn who_is_slow_but_takes_something_is_served_to_the_end() {
+    let mut plan = Plan::default();
+    plan.front.idle_timeout = Duration::from_secs(4);
+    let house = plan.build().await;
+    let blob: Vec<u8> = (0..150 << 10).map(|at| (at / 977) as u8).collect();
+    let digest = house.put_blob("docker.io/a/b", &blob).await;
+    let stream = TcpStream::connect(house.address).await.unwrap();
+    let (mut sender, connection) = h2::client::handshake(stream).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let path = format!("/v2/a/b/blobs/{digest}");
+    let mut bodies = Vec::new();
+    for _ in 0..5 {
+        let (answer, _) = sender.send_request(to(&path), true).unwrap();
+        bodies.push((answer.await.unwrap().into_body(), Vec::new()));
+    }
+    // What we hold ready for it lasts longer than the timeout: no more is asked of the bodies in
+    // the meantime.
+    while bodies.iter().any(|(_, came)| came.len() < blob.len()) {
+        for (body, came) in &mut bodies {
+            let Some(data) = body.data().await else {
+                continue;
+            };
+            let data = data.expect("it was cut");
+            let pause = data.len() as u64 * 300 / (16 << 10);
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            body.flow_control().release_capacity(data.len()).unwrap();
+            came.extend_from_slice(&data);
+        }
+    }
+    assert!(bodies.iter().all(|(_, came)| *came == blob));
+    connection.abort();
+}
+
+#[tokio::test]
 async fn a_body_with_a_get_is_left_unread() {
     let house = House::build().await;
     let digest = house.put_blob("docker.io/a/b", BLOB).await;

@@ -154,6 +154,7 @@ async fn a_disk_that_fills_up_in_mid_blob_fails_no_pull() {
         assert_eq!(got.unwrap(), digest, "{}", rig.proxy.log());
     }
     rig.logged("No space left on device").await;
+    rig.settled().await;
     assert_eq!(rig.leftovers(), 0);
 }
 

@@ -80,8 +80,11 @@ fn walk(folder: &Path, files: &mut HashMap<u64, (PathBuf, u64)>) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         match entry.metadata() {
             Ok(metadata) if metadata.is_dir() => walk(&entry.path(), files),
-            Ok(metadata) => drop(files.insert(metadata.ino(), (entry.path(), metadata.len()))),
-            Err(_) => {}
+            // Links that are about to be placed are no blobs.
+            Ok(metadata) if metadata.len() > 4096 => {
+                files.insert(metadata.ino(), (entry.path(), metadata.len()));
+            }
+            Ok(_) | Err(_) => {}
         }
     }
 }

@@ -6,6 +6,7 @@ use fake_registry::Fault;
 use fake_registry::Gate;
 use fake_registry::Reply;
 use fake_registry::When;
+use fake_registry::digest_of;
 use futures_util::future::join_all;
 
 use crate::need;
@@ -54,6 +55,7 @@ async fn a_write_that_fails_in_mid_blob_fails_no_pull() {
     assert!(rest.len() as u64 == 14 * MIB && is_part(&content, 2 * MIB, &rest));
     rig.logged("a client goes on from the upstream").await;
     assert!(!rig.blob(&digest).exists());
+    rig.settled().await;
     assert_eq!(rig.leftovers(), 0);
 }
 
@@ -97,6 +99,7 @@ async fn a_blob_of_unknown_length_is_served_where_the_disk_fails() {
     let reply = rig.get(&format!("blobs/{digest}")).await;
     assert_eq!(reply.content_length(), Some(16 * MIB));
     assert_eq!(reply.digest().await.unwrap(), digest);
+    rig.settled().await;
     assert_eq!(rig.leftovers(), 0);
 }
 
@@ -127,13 +130,20 @@ async fn what_the_disk_does_not_keep_is_not_published() {
         return;
     }
     let rig = Rig::with(injected("fdatasync:error=EIO")).await;
-    let digest = rig.up.put_generated_blob(APP, 4 * MIB, 6);
+    let digest = rig.up.put_generated_blob(APP, 64 * MIB, 6);
+    let mut slow = rig.get(&format!("blobs/{digest}")).await;
+    let head = slow.read_exactly(MIB as usize).await.unwrap();
     rig.pull(&digest).await;
     rig.logged("did not keep what was written").await;
     assert!(!rig.blob(&digest).exists());
-    rig.pull(&digest).await;
+    // What is in the file can't be relied on any more.
+    let rest = slow.bytes().await.unwrap();
+    assert_eq!(digest_of(&[head, rest].concat()), digest);
+    rig.logged("a client goes on from the upstream").await;
     let image = rig.put_image("v1", 7);
     rig.pull_image("v1", &image).await;
     rig.logged("the manifest can't be stored").await;
     assert!(!rig.blob(image.digest()).exists());
+    rig.settled().await;
+    assert_eq!(rig.leftovers(), 0);
 }

@@ -17,6 +17,7 @@ use tidegate::store::Error;
 use tidegate::store::Store;
 use tidegate::store::Writer;
 
+mod altered;
 mod crash;
 mod eviction;
 mod garbage;

@@ -4,6 +4,7 @@
 //!   ([`When`], [`Fault`], [`Gate`]) on demand; [`TokenServer`]: who may pull.
 //! - [`Client`]: a small HTTP client.  [`Pki`]: certificates.  [`ImageBuilder`]: images.
 //! - [`DockerRegistry`], [`Tidegate`], [`Process`]: real programs, ended with the test.
+//! - [`Fuzz`]: many random inputs for one check.
 //!
 //! Nothing here is global: servers bind ports of their own on loopback, files live in temporary
 //! folders, and all of it ends when it is dropped.
@@ -13,6 +14,7 @@ mod client;
 mod content;
 mod digest;
 mod fault;
+mod fuzz;
 mod gate;
 mod image;
 mod pki;
@@ -38,6 +40,7 @@ pub use digest::digest_of;
 pub use fault::Fault;
 pub use fault::FaultHandle;
 pub use fault::When;
+pub use fuzz::Fuzz;
 pub use gate::Gate;
 pub use image::Image;
 pub use image::ImageBuilder;

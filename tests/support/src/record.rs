@@ -140,6 +140,24 @@ impl Log {
         self.touch();
     }
 
+    /// Takes out the requests that have ended, so that a long run's log stays short.
+    pub fn take_ended(&self) -> Vec<Recorded> {
+        let mut entries = lock(&self.0.entries);
+        let all = std::mem::take(&mut *entries);
+        let mut ended = Vec::new();
+        for entry in all {
+            let recorded = entry.get();
+            if recorded.ended == Ended::Open {
+                entries.push(entry);
+            } else {
+                ended.push(recorded);
+            }
+        }
+        drop(entries);
+        self.touch();
+        ended
+    }
+
     /// Waits until `enough` says so of the requests until then; looks again at each change.
     ///
     /// # Panics

@@ -141,6 +141,11 @@ impl Server {
         self.shared.log.clear();
     }
 
+    /// Takes the requests that have ended out of the log.
+    pub fn take_ended(&self) -> Vec<Recorded> {
+        self.shared.log.take_ended()
+    }
+
     /// Waits until the log is as `enough` says; looks again at each change, also while a body is
     /// on its way.
     ///

@@ -1,0 +1,107 @@
+//! A run in Markdown.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::life::Report;
+use super::proxy::MAX_SIZE;
+use super::series::Sample;
+use super::tally::Tally;
+
+/// Rows of the series that are shown.
+const ROWS: usize = 12;
+
+/// All of it.
+pub(crate) fn render(tally: &Tally, report: &Report, (seed, took): (u64, Duration)) -> String {
+    let mut text = String::new();
+    let verdict = if tally.failures().is_empty() {
+        "nothing was wrong"
+    } else {
+        "FAILED"
+    };
+    let _ = writeln!(
+        text,
+        "Soaked for {} s, seed {seed}: {verdict}.\n",
+        took.as_secs()
+    );
+    for failure in tally.failures() {
+        let _ = writeln!(text, "- WRONG {failure}");
+    }
+    requests(&mut text, tally);
+    let events = tally.events();
+    let events: Vec<_> = events
+        .iter()
+        .map(|(what, times)| format!("{what} {times}"))
+        .collect();
+    let _ = writeln!(
+        text,
+        "\nWhat happened, and how often: {}.\n",
+        events.join(", ")
+    );
+    let (client, upstream) = tally.bytes();
+    let _ = writeln!(
+        text,
+        "Clients received {}, upstreams sent {} ({:.2} times that). The store held {} at most, of \
+         {}. `store verify` at the end: {} blobs, {}, {} links, no problem. Pulled at the end, all \
+         right: {}.\n",
+        mib(client),
+        mib(upstream),
+        upstream as f64 / client.max(1) as f64,
+        mib(report.most_stored),
+        mib(MAX_SIZE),
+        report.verified["blobs"],
+        mib(report.verified["bytes"].as_u64().unwrap_or(0)),
+        report.verified["links"],
+        report.pulled_at_end,
+    );
+    series(&mut text, report);
+    text
+}
+
+fn requests(text: &mut String, tally: &Tally) {
+    text.push_str(
+        "| requests | right | refused | broken off | the client left |\n|---|---|---|---|---|\n",
+    );
+    for (kind, counts) in tally.requests() {
+        let _ = writeln!(
+            text,
+            "| {kind} | {} | {} | {} | {} |",
+            counts.right, counts.refused, counts.broken, counts.left
+        );
+    }
+    let statuses = tally.statuses();
+    let statuses: Vec<_> = statuses
+        .iter()
+        .map(|(status, times)| format!("{times} x {status}"))
+        .collect();
+    let _ = writeln!(text, "\nRefused with: {}.", statuses.join(", "));
+}
+
+fn series(text: &mut String, report: &Report) {
+    text.push_str("| s of one process | RSS | of it anonymous | descriptors | threads |\n|---|---|---|---|---|\n");
+    let mut row = |sample: &Sample, what: &str| {
+        let _ = writeln!(
+            text,
+            "| {}{what} | {} | {} | {} | {} |",
+            sample.at.as_secs(),
+            mib(sample.rss << 10),
+            mib(sample.anonymous << 10),
+            sample.descriptors,
+            sample.threads
+        );
+    };
+    let step = report.samples.len().div_ceil(ROWS).max(1);
+    report
+        .samples
+        .iter()
+        .step_by(step)
+        .for_each(|sample| row(sample, ""));
+    report
+        .at_rest
+        .iter()
+        .for_each(|sample| row(sample, ", at rest"));
+}
+
+fn mib(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+}
