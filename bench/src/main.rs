@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::Parser;
 
 mod corpus;
+mod faults;
 mod link;
 mod load;
 mod machine;
@@ -26,6 +27,9 @@ mod table;
 enum Command {
     /// Cold and stored blobs, manifests, herds, memory and CPU of the proxy.
     Serve(Options),
+    /// The same faults against tidegate and docker-registry: what clients see, what the upstream
+    /// is asked.
+    Faults(faults::Options),
     /// Everything at once, for long: pulls, moving tags, faults, restarts. Fails on a wrong byte.
     Soak(soak::Options),
 }
@@ -72,6 +76,10 @@ impl Options {
 fn main() -> anyhow::Result<()> {
     let options = match Command::parse() {
         Command::Serve(options) => options,
+        Command::Faults(options) => {
+            print!("{}", faults::run(&options)?);
+            return Ok(());
+        }
         Command::Soak(options) => return soak::run(&options),
     };
     let report = run::run(&options)?;

@@ -48,7 +48,7 @@ pub(crate) struct Pulled {
 pub(crate) struct Crowd {
     /// All bytes of all bodies.
     pub(crate) bytes: u64,
-    /// From the common start to the last byte of the last body.
+    /// From the first client's start to the last byte of the last body.
     pub(crate) took: Duration,
 }
 
@@ -74,27 +74,44 @@ impl Puller {
     /// # Errors
     /// When any of them fails.
     pub(crate) fn crowd(&self, blobs: &[Arc<Blob>]) -> anyhow::Result<Crowd> {
-        let barrier = Barrier::new(blobs.len() + 1);
-        std::thread::scope(|scope| {
-            let clients: Vec<_> = blobs
-                .iter()
-                .map(|blob| {
-                    let barrier = &barrier;
-                    scope.spawn(move || {
-                        barrier.wait();
-                        self.pull(blob)
-                    })
-                })
-                .collect();
+        self.share_out(blobs, blobs.len(), blobs.len())
+    }
+
+    /// Makes `pulls` pulls of the blobs in turn, by so many clients at the same time: each makes
+    /// its share of them one after the other, each over a connection of its own.
+    ///
+    /// # Errors
+    /// When any of them fails.
+    pub(crate) fn share_out(
+        &self,
+        blobs: &[Arc<Blob>],
+        pulls: usize,
+        clients: usize,
+    ) -> anyhow::Result<Crowd> {
+        let barrier = Barrier::new(clients);
+        let pulled = |number: usize| &blobs[number % blobs.len()];
+        let share = |client: usize| -> anyhow::Result<Instant> {
             barrier.wait();
             let start = Instant::now();
+            for number in (client..pulls).step_by(clients) {
+                self.pull(pulled(number))?;
+            }
+            Ok(start)
+        };
+        std::thread::scope(|scope| {
+            let share = &share;
+            let clients: Vec<_> = (0..clients)
+                .map(|client| scope.spawn(move || share(client)))
+                .collect();
+            // The first of them to run, not the last: a thousand threads take their time to wake.
+            let mut start = Instant::now() + SILENCE;
             for client in clients {
-                client
-                    .join()
-                    .map_err(|_| anyhow::anyhow!("a client panicked"))??;
+                let ended = client.join();
+                let begun = ended.map_err(|_| anyhow::anyhow!("a client panicked"))??;
+                start = start.min(begun);
             }
             Ok(Crowd {
-                bytes: blobs.iter().map(|blob| blob.size).sum(),
+                bytes: (0..pulls).map(|number| pulled(number).size).sum(),
                 took: start.elapsed(),
             })
         })

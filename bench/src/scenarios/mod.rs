@@ -14,6 +14,7 @@ mod cold;
 mod crowd;
 mod herd;
 mod manifests;
+mod many;
 mod stored;
 
 /// One scenario.
@@ -77,6 +78,8 @@ pub(crate) fn all() -> Vec<Box<dyn Scenario>> {
         Box::new(herd::Herd),
         Box::new(crowd::Crowd::COLD),
         Box::new(crowd::Crowd::STORED),
+        Box::new(many::Many::COLD),
+        Box::new(many::Many::STORED),
     ]
 }
 
