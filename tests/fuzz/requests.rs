@@ -177,20 +177,41 @@ fn names_in(folder: &Path) -> Vec<String> {
     names
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn whatever_a_client_sends() {
-    let upstream = Upstream::start().await;
-    let image = ImageBuilder::new(1).build();
-    image.push_to(&upstream, "library/app", "latest");
-    let config = format!(
+/// Sends random requests to both listeners; others are served in between.
+fn send_them(front: SocketAddr, admin: SocketAddr, decoy: SocketAddr) {
+    let inputs = requests(decoy);
+    Fuzz::costly(300, 100).run("requests to the front", &inputs, |bytes| {
+        let reply = raw::exchange(front, &bytes);
+        let start = String::from_utf8_lossy(&reply[..reply.len().min(80)]).into_owned();
+        assert!(is_refused_or_answered(&bytes, &reply), "{start}");
+        let alive = raw::exchange(front, b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert_eq!(raw::status(&alive), Some(200));
+    });
+    let target = "requests to the admin listener";
+    Fuzz::costly(100, 200).run(target, &inputs, |bytes| {
+        let reply = raw::exchange(admin, &bytes);
+        assert!(is_refused_or_answered(&bytes, &reply));
+    });
+}
+
+fn config(upstream: &Upstream) -> String {
+    format!(
         r#"
         server = {{ listen = "127.0.0.1:0", admin = "127.0.0.1:0", header_timeout = "10s", idle_timeout = "10s" }}
         store = {{ path = "inside/store" }}
         upstream = [{{ name = "docker.io", url = "{}", plain_http = true, default = true }}]
         "#,
         upstream.url()
-    );
-    let mut tidegate = Tidegate::start(env!("CARGO_BIN_EXE_tidegate"), &config).await;
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_a_client_sends() {
+    let upstream = Upstream::start().await;
+    let image = ImageBuilder::new(1).build();
+    image.push_to(&upstream, "library/app", "latest");
+    let binary = env!("CARGO_BIN_EXE_tidegate");
+    let mut tidegate = Tidegate::start(binary, &config(&upstream)).await;
     let address = |url: &str| {
         url.rsplit('/')
             .next()
@@ -201,28 +222,12 @@ async fn whatever_a_client_sends() {
     let (front, admin) = (address(tidegate.url()), address(tidegate.admin()));
     let before = names_in(tidegate.folder());
     let decoy = Decoy::start();
-
-    let inputs = requests(decoy.address);
-    let sent = tokio::task::spawn_blocking(move || {
-        Fuzz::costly(300, 100).run("requests to the front", &inputs, |bytes| {
-            let reply = raw::exchange(front, &bytes);
-            let start = String::from_utf8_lossy(&reply[..reply.len().min(80)]).into_owned();
-            assert!(is_refused_or_answered(&bytes, &reply), "{start}");
-            let alive = raw::exchange(front, b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n");
-            assert_eq!(raw::status(&alive), Some(200));
-        });
-        Fuzz::costly(100, 200).run("requests to the admin listener", &inputs, |bytes| {
-            let reply = raw::exchange(admin, &bytes);
-            assert!(is_refused_or_answered(&bytes, &reply));
-        });
-    });
+    let stranger = decoy.address;
+    let sent = tokio::task::spawn_blocking(move || send_them(front, admin, stranger));
     sent.await.unwrap();
 
-    assert_eq!(
-        decoy.visitors.load(Ordering::SeqCst),
-        0,
-        "an unconfigured host was dialled"
-    );
+    let visitors = decoy.visitors.load(Ordering::SeqCst);
+    assert_eq!(visitors, 0, "an unconfigured host was dialled");
     let asked = upstream.log();
     assert!(
         !asked.is_empty(),
@@ -235,23 +240,14 @@ async fn whatever_a_client_sends() {
             recorded.line()
         );
     }
-    assert_eq!(
-        names_in(tidegate.folder()),
-        before,
-        "something was written beside the store"
-    );
+    let after = names_in(tidegate.folder());
+    assert_eq!(after, before, "something was written beside the store");
     assert_eq!(names_in(&tidegate.folder().join("inside")), ["store"]);
-    assert!(!tidegate.log().contains("panicked"), "{}", tidegate.log());
+    let log = tidegate.log();
+    assert!(!log.contains("panicked"), "{log}");
     assert!(tidegate.process_mut().exit_status().is_none(), "it ended");
     let layer = &image.layers("linux/amd64")[0];
     let url = format!("{}/v2/library/app/blobs/{layer}", tidegate.url());
-    let digest = Client::new()
-        .get(url)
-        .send()
-        .await
-        .unwrap()
-        .digest()
-        .await
-        .unwrap();
-    assert_eq!(digest, *layer);
+    let reply = Client::new().get(url).send().await.unwrap();
+    assert_eq!(reply.digest().await.unwrap(), *layer);
 }

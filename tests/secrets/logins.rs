@@ -28,6 +28,19 @@ async fn ask(url: &str, logins: &[&str], secrets: &Secrets) -> Vec<u16> {
     statuses
 }
 
+/// The listeners' URLs, of a process whose readiness is behind a login.
+async fn urls(process: &mut Process) -> (String, String) {
+    let is_up = async |process: &Process| process.stderr().contains("admin on ");
+    process.wait_ready(is_up).await;
+    let log = process.stderr();
+    let url = |after: &str| {
+        let start = log.find(after).unwrap() + after.len();
+        let end = log[start..].find(char::is_whitespace).unwrap();
+        log[start..start + end].trim_end_matches('/').to_owned()
+    };
+    (url("listening on "), url("admin on "))
+}
+
 async fn start(config: &str, folder: &std::path::Path) -> Tidegate {
     let tidegate = Tidegate::builder(env!("CARGO_BIN_EXE_tidegate"), config).arg("-vvv");
     tidegate.folder(folder).start().await
@@ -58,18 +71,8 @@ async fn nothing_is_told_of_who_logs_in() {
         upstream.url()
     );
     let builder = Tidegate::builder(env!("CARGO_BIN_EXE_tidegate"), &config).arg("-vvv");
-    // Its readiness is behind a login.
     let mut process = builder.spawn(folder.path());
-    process
-        .wait_ready(async |process| process.stderr().contains("admin on "))
-        .await;
-    let url = |after: &str| {
-        let log = process.stderr();
-        let start = log.find(after).unwrap() + after.len();
-        let end = log[start..].find(char::is_whitespace).unwrap();
-        log[start..start + end].trim_end_matches('/').to_owned()
-    };
-    let (front, admin) = (url("listening on "), url("admin on "));
+    let (front, admin) = urls(&mut process).await;
     let (right, wrong) = (basic("alice", &right), basic("alice", &wrong));
     let token = format!("Bearer {token}");
     let logins = [

@@ -53,12 +53,50 @@ async fn serving(image: &Image, upstream: Upstream) -> Upstream {
     upstream
 }
 
-async fn basic(image: &Image, user: &str, password: &str) -> Upstream {
-    serving(
-        image,
-        Upstream::builder().basic(user, password).start().await,
+async fn basic(image: &Image, (user, password): (&str, &str)) -> Upstream {
+    let upstream = Upstream::builder().basic(user, password).start().await;
+    serving(image, upstream).await
+}
+
+/// The passwords of the upstreams' users.
+struct Passwords {
+    in_toml: String,
+    in_env: String,
+    in_file: String,
+    in_docker: String,
+    of_helper: String,
+    wrong: String,
+    echoed: String,
+    for_tokens: String,
+}
+
+impl Passwords {
+    fn new(secrets: &mut Secrets) -> Self {
+        let mut keep = |what: &str, user: &str, password| secrets.keep_login(what, user, password);
+        Self {
+            in_toml: keep("a password in proxy.toml", "ann", "pw-in-toml-7d1c"),
+            in_env: keep("a password in the environment", "eve", "pw-in-env-99ab"),
+            in_file: keep("a credential file", "fay", "pw-in-file-31fe"),
+            in_docker: keep("docker's config.json", "dot", "pw-in-docker-c0de"),
+            of_helper: keep("a helper's password", "hal", "pw-of-helper-4e4e"),
+            wrong: keep("a wrong password", "wes", "pw-that-is-wrong-1212"),
+            echoed: keep("an echoed password", "eco", "pw-that-is-echoed-8a8a"),
+            for_tokens: keep("a token server's password", "tom", "pw-for-tokens-6b6b"),
+        }
+    }
+}
+
+/// One line of `proxy.toml`.
+fn line(name: &str, url: &str, credentials: &str) -> String {
+    let default = name == "toml.test";
+    format!(
+        "  {{ name = \"{name}\", url = \"{url}\", plain_http = true, default = {default}, \
+         credentials = {credentials} }},\n"
     )
-    .await
+}
+
+fn login(user: &str, password: &str) -> String {
+    format!("{{ username = \"{user}\", password = \"{password}\" }}")
 }
 
 impl Scene {
@@ -66,102 +104,42 @@ impl Scene {
         let mut secrets = Secrets::default();
         let folder = TempDir::new().unwrap();
         let (pki, image) = (Pki::new(), ImageBuilder::new(7).build());
-        let tls = pki.server(&[]);
-        let key_lines = tls.key_pem.lines().filter(|line| !line.starts_with("---"));
-        key_lines.for_each(|line| drop(secrets.keep("the TLS key", line)));
         secrets.keep(
             "the client's own token",
             CLIENT.trim_start_matches("Bearer "),
         );
-
-        let in_file = secrets.keep_login("a password in proxy.toml", "ann", "pw-in-toml-7d1c");
-        let from_env = secrets.keep_login("a password in the environment", "eve", "pw-in-env-99ab");
-        let in_login = secrets.keep_login("a credential file", "fay", "pw-in-file-31fe");
-        let in_docker = secrets.keep_login("docker's config.json", "dot", "pw-in-docker-c0de");
-        let helped = secrets.keep_login("a helper's password", "hal", "pw-of-helper-4e4e");
-        let wrong = secrets.keep_login("a wrong password", "wes", "pw-that-is-wrong-1212");
-        let echoed = secrets.keep_login("an echoed password", "eco", "pw-that-is-echoed-8a8a");
-        let signing = secrets.keep_login("a token server's password", "tom", "pw-for-tokens-6b6b");
-        let tokens = TokenServer::for_docker_registry()
-            .user("tom", &signing, &["*:*"])
-            .start()
-            .await;
+        let passwords = Passwords::new(&mut secrets);
+        let tokens =
+            TokenServer::for_docker_registry().user("tom", &passwords.for_tokens, &["*:*"]);
+        let tokens = tokens.start().await;
         let token = tokens.token_for(Some("tom"), &["repository:library/app:pull"]);
         secrets.keep("a token in proxy.toml", &token);
         // The tokens that are given out later begin alike, up to their claims.
-        let signed = token.split('.').next().unwrap();
-        secrets.keep("a token of the token server", signed);
-
-        let servers = vec![
-            basic(&image, "ann", &in_file).await,
-            basic(&image, "eve", &from_env).await,
-            basic(&image, "fay", &in_login).await,
-            basic(&image, "dot", &in_docker).await,
-            basic(&image, "hal", &helped).await,
-            serving(&image, Upstream::builder().bearer(&tokens).start().await).await,
-            serving(&image, Upstream::builder().bearer(&tokens).start().await).await,
-            basic(&image, "wes", "another-password").await,
-        ];
-        let redirecting = basic(&image, "ann", &in_file).await;
+        secrets.keep(
+            "a token of the token server",
+            token.split('.').next().unwrap(),
+        );
+        let servers = servers(&image, &passwords, &tokens).await;
+        let redirecting = basic(&image, ("ann", &passwords.in_toml)).await;
         let echo = Echo::start().await;
-        let url = |at: usize| servers[at].url();
-        let config = format!(
-            r#"
-server = {{ listen = "127.0.0.1:0", admin = "127.0.0.1:0", tls = {{ cert = "{cert}", key = "{key}" }} }}
-store = {{ path = "store" }}
-upstream = [
-  {{ name = "toml.test", plain_http = true, url = "{}", credentials = {{ username = "ann", password = "{in_file}" }}, default = true }},
-  {{ name = "env.test", plain_http = true, url = "{}", credentials = {{ username = "eve", password = "${{EVES_PASSWORD}}" }} }},
-  {{ name = "file.test", plain_http = true, url = "{}", credentials = {{ file = "login" }} }},
-  {{ name = "docker.test", plain_http = true, url = "{}", credentials = "docker-config" }},
-  {{ name = "helper.test", plain_http = true, url = "{}", credentials = {{ helper = "soak-test" }} }},
-  {{ name = "tokens.test", plain_http = true, url = "{}", credentials = {{ username = "tom", password = "{signing}" }} }},
-  {{ name = "token.test", plain_http = true, url = "{}", credentials = {{ token = "{token}" }} }},
-  {{ name = "wrong.test", plain_http = true, url = "{}", credentials = {{ username = "wes", password = "{wrong}" }} }},
-  {{ name = "echo.test", plain_http = true, url = "http://{}", credentials = {{ username = "eco", password = "{echoed}" }} }},
-  {{ name = "cdn.test", plain_http = true, url = "{}", credentials = {{ username = "ann", password = "{in_file}" }} }},
-  {{ name = "gone.test", plain_http = true, url = "http://127.0.0.1:1", credentials = {{ username = "ann", password = "{in_file}" }} }},
-]
-"#,
-            url(0),
-            url(1),
-            url(2),
-            url(3),
-            url(4),
-            url(5),
-            url(6),
-            url(7),
-            echo.address,
-            redirecting.url(),
-            cert = tls.cert_file.display(),
-            key = tls.key_file.display(),
-        );
-        let env = outside(
-            folder.path(),
-            &servers[3].host(),
-            [&in_login, &in_docker, &helped],
-        );
-        let env = env
-            .into_iter()
-            .chain([("EVES_PASSWORD".to_owned(), from_env)])
-            .collect();
+        let mut config = front(&pki, &mut secrets) + "upstream = [\n";
+        config += &upstreams(&servers, &passwords, &token);
+        let own = login("ann", &passwords.in_toml);
+        config += &line("cdn.test", &redirecting.url(), &own);
+        config += &line("gone.test", "http://127.0.0.1:1", &own);
+        let echoed = login("eco", &passwords.echoed);
+        config += &line("echo.test", &format!("http://{}", echo.address), &echoed);
+        let env = outside(folder.path(), &servers[3].host(), &passwords);
+        let open = "toml.test env.test file.test docker.test helper.test tokens.test token.test \
+                    cdn.test";
         Self {
             secrets,
             folder,
             pki,
             image,
-            config,
+            config: config + "]\n",
             env,
-            open: vec![
-                "toml.test",
-                "env.test",
-                "file.test",
-                "docker.test",
-                "helper.test",
-                "tokens.test",
-                "token.test",
-                "cdn.test",
-            ],
+            open: open.split(' ').collect(),
             redirecting,
             echo,
             _servers: servers,
@@ -203,28 +181,75 @@ upstream = [
     }
 }
 
+/// The listeners, with a key that is kept, and the store.
+fn front(pki: &Pki, secrets: &mut Secrets) -> String {
+    let tls = pki.server(&[]);
+    let key = tls.key_pem.lines().filter(|line| !line.starts_with("---"));
+    key.for_each(|line| drop(secrets.keep("the TLS key", line)));
+    let (cert, key) = (tls.cert_file.display(), tls.key_file.display());
+    format!(
+        r#"
+server = {{ listen = "127.0.0.1:0", admin = "127.0.0.1:0", tls = {{ cert = "{cert}", key = "{key}" }} }}
+store = {{ path = "store" }}
+"#
+    )
+}
+
+/// In the order of [`upstreams`].
+async fn servers(image: &Image, passwords: &Passwords, tokens: &TokenServer) -> Vec<Upstream> {
+    let mut servers = Vec::new();
+    for user in [
+        ("ann", &*passwords.in_toml),
+        ("eve", &passwords.in_env),
+        ("fay", &passwords.in_file),
+        ("dot", &passwords.in_docker),
+        ("hal", &passwords.of_helper),
+        ("wes", "another-password"),
+    ] {
+        servers.push(basic(image, user).await);
+    }
+    for _ in 0..2 {
+        let upstream = Upstream::builder().bearer(tokens).start().await;
+        servers.push(serving(image, upstream).await);
+    }
+    servers
+}
+
+fn upstreams(servers: &[Upstream], passwords: &Passwords, token: &str) -> String {
+    let lines = [
+        ("toml.test", login("ann", &passwords.in_toml)),
+        ("env.test", login("eve", "${EVES_PASSWORD}")),
+        ("file.test", "{ file = \"login\" }".to_owned()),
+        ("docker.test", "\"docker-config\"".to_owned()),
+        ("helper.test", "{ helper = \"soak-test\" }".to_owned()),
+        ("wrong.test", login("wes", &passwords.wrong)),
+        ("tokens.test", login("tom", &passwords.for_tokens)),
+        ("token.test", format!("{{ token = \"{token}\" }}")),
+    ];
+    let lines = lines.iter().zip(servers);
+    lines
+        .map(|((name, credentials), server)| line(name, &server.url(), credentials))
+        .collect()
+}
+
 /// The files beside `proxy.toml`, docker's configuration and a helper; gives the environment.
-fn outside(
-    folder: &Path,
-    docker: &str,
-    [login, in_docker, helped]: [&str; 3],
-) -> Vec<(String, String)> {
-    fs::write(folder.join("login"), format!("fay:{login}\n")).unwrap();
-    let auth = BASE64_STANDARD.encode(format!("dot:{in_docker}"));
+fn outside(folder: &Path, docker: &str, passwords: &Passwords) -> Vec<(String, String)> {
+    let login = format!("fay:{}\n", passwords.in_file);
+    fs::write(folder.join("login"), login).unwrap();
+    let auth = BASE64_STANDARD.encode(format!("dot:{}", passwords.in_docker));
     let config = serde_json::json!({"auths": {docker: {"auth": auth}}});
     fs::write(folder.join("config.json"), config.to_string()).unwrap();
     let helper = folder.join("docker-credential-soak-test");
-    let answer = serde_json::json!({"ServerURL": "x", "Username": "hal", "Secret": helped});
-    fs::write(
-        &helper,
-        format!("#!/bin/sh\ncat >/dev/null\necho '{answer}'\n"),
-    )
-    .unwrap();
+    let secret = &passwords.of_helper;
+    let answer = serde_json::json!({"ServerURL": "x", "Username": "hal", "Secret": secret});
+    let script = format!("#!/bin/sh\ncat >/dev/null\necho '{answer}'\n");
+    fs::write(&helper, script).unwrap();
     fs::set_permissions(&helper, fs::Permissions::from_mode(0o755)).unwrap();
     let path = std::env::var("PATH").unwrap_or_default();
     let folder = folder.to_str().unwrap();
     vec![
         ("DOCKER_CONFIG".to_owned(), folder.to_owned()),
         ("PATH".to_owned(), format!("{folder}:{path}")),
+        ("EVES_PASSWORD".to_owned(), passwords.in_env.clone()),
     ]
 }

@@ -92,7 +92,10 @@ pub(crate) async fn live(
             Random::new(random.next_u64()),
         ));
     }
-    tasks.spawn(trouble::make(place.clone(), Random::new(random.next_u64())));
+    for at in 0..place.world.upstreams().len() {
+        let random = Random::new(random.next_u64());
+        tasks.spawn(trouble::make(place.clone(), at, random));
+    }
     let mut run = Run {
         place,
         mode,

@@ -15,23 +15,24 @@ use super::tally::Tally;
 use super::world::World;
 use super::world::may_be_flipped;
 
-/// Commits one fault after the other, and moves tags, until all is over. What is wrong is over
-/// when this returns, and while everybody rests.
-pub(crate) async fn make(mut place: Place, mut random: Random) {
+/// Commits one fault after the other at the upstream `at`, and moves tags, until all is over. What
+/// is wrong is over when this returns, and while everybody rests.
+pub(crate) async fn make(mut place: Place, at: usize, mut random: Random) {
     while place.goes_on().await {
         let (world, tally) = (&place.world, &place.tally);
         let pause = Duration::from_millis(100 + random.next_u64() % 1500);
         tokio::time::sleep(pause).await;
         world.move_a_tag(&mut random);
         tally.happened("tag moved", 1);
-        let upstream = world.upstreams()[pick(&mut random, 3)];
+        let upstream = world.upstreams()[at];
+        let has_tokens = std::ptr::eq(upstream, &world.tokens);
         match pick(&mut random, 24) {
             0 => out(upstream, tally, &mut random).await,
-            1 => {
+            1 if has_tokens => {
                 world.token_server.revoke_tokens();
                 tally.happened("tokens revoked", 1);
             }
-            2 => tokens_are_out(world, tally).await,
+            2 if has_tokens => tokens_are_out(world, tally).await,
             _ => strike(upstream, tally, &mut random).await,
         }
     }
