@@ -103,7 +103,7 @@ fn fault(random: &mut Random, gate: &Gate) -> (&'static str, When, Fault) {
         15 => (
             "length too long",
             blobs(),
-            Fault::wrong_length(1 + at as i64 % 100_000),
+            Fault::wrong_length(1 + at as i64 % LIE),
         ),
         _ => (
             "wrong digest header",
@@ -112,6 +112,16 @@ fn fault(random: &mut Random, gate: &Gate) -> (&'static str, When, Fault) {
         ),
     }
 }
+
+/// Whether `length` is one that the upstreams claim for a blob of `size` bytes.
+pub(crate) fn is_lie(length: u64, size: u64) -> bool {
+    length
+        .checked_sub(size)
+        .is_some_and(|more| (1..=LIE as u64).contains(&more))
+}
+
+/// The most by which an upstream exaggerates a length, in bytes.
+const LIE: i64 = 100_000;
 
 fn can_be_verified(request: &Recorded) -> bool {
     may_be_flipped(&request.path)
