@@ -35,6 +35,41 @@ fn imports_go_down_only() {
     assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
 }
 
+/// A table that names a test which isn't there would promise what nobody checks.
+#[test]
+fn the_tests_that_the_documentation_names_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut code = String::new();
+    for folder in ["src", "tests"] {
+        for_each_file(&root.join(folder), &mut |path| {
+            code += &fs::read_to_string(path).unwrap();
+        });
+    }
+    let page = fs::read_to_string(root.join("docs/reliability.md")).unwrap();
+    let is_name = |text: &&str| {
+        let text = text.trim_end_matches('`');
+        text.len() > 3
+            && text
+                .chars()
+                .all(|c| c == '_' || c.is_ascii_lowercase() || c.is_ascii_digit())
+    };
+    let words = page
+        .split([' ', ',', '\n'])
+        .filter(|word| word.ends_with('`'));
+    let names = words
+        .filter_map(|word| word.rsplit_once("::"))
+        .map(|(_, name)| name);
+    let names: Vec<_> = names
+        .filter(is_name)
+        .map(|name| name.trim_end_matches('`'))
+        .collect();
+    assert!(names.len() > 100, "only {} names were found", names.len());
+    let missing = names
+        .iter()
+        .filter(|name| !code.contains(&format!("fn {name}(")));
+    assert_eq!(missing.collect::<Vec<_>>(), Vec::<&&str>::new());
+}
+
 fn for_each_file(folder: &Path, visit: &mut dyn FnMut(&Path)) {
     for entry in fs::read_dir(folder).expect("src can be read") {
         let path = entry.expect("src can be read").path();

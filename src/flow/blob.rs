@@ -8,7 +8,6 @@ use super::ByteRange;
 use super::Call;
 use super::Error;
 use super::OnDisconnect;
-use super::Passed;
 use super::Served;
 use super::Tail;
 use super::askers::Askers;
@@ -19,16 +18,12 @@ use super::flight::Follower;
 use super::flight::Landing;
 use super::flight::Opened;
 use super::growing::Growing;
-use super::passed::longest_unknown;
-use super::passed::measured;
 use super::supplier::Supplier;
 use crate::ledger::Origin;
 use crate::oci::Descriptor;
 use crate::oci::Digest;
-use crate::oci::Hasher;
 use crate::oci::media;
 use crate::registry;
-use crate::registry::FetchedBlob;
 use crate::store::Blob;
 use crate::store::Store;
 
@@ -129,7 +124,7 @@ impl Blobs {
     }
 
     /// What a fill under way has opened, where this repository may open it as well.
-    async fn coming(
+    pub(super) async fn coming(
         &self,
         call: &Call,
         ask: &BlobAsk,
@@ -160,7 +155,11 @@ impl Blobs {
         Ok(())
     }
 
-    async fn ask_size(&self, call: &Call, digest: &Digest) -> Result<Option<u64>, Error> {
+    pub(super) async fn ask_size(
+        &self,
+        call: &Call,
+        digest: &Digest,
+    ) -> Result<Option<u64>, Error> {
         let name = &call.repository.name;
         let head = call.registry().blob_head(call.flow, name, digest).await;
         call.noted(head)
@@ -188,69 +187,9 @@ impl Blobs {
         })
     }
 
-    /// A bounded part: from a fill that is near it, else from the upstream, unstored, so that a
-    /// lazy puller doesn't cost the whole blob.
-    async fn part(&self, call: &Call, ask: &BlobAsk) -> Result<Served, Error> {
-        if let Some((Opened::Growing(growing), follower)) = self.coming(call, ask).await?
-            && let Some(part) = part_of(ask, growing.size())?
-            && growing.coverage(|coverage| coverage.is_near(part.start))
-        {
-            let supplier = supplier(call, &ask.digest);
-            let tail = Tail::growing(growing.clone(), follower, supplier, part.clone());
-            let body = Body::Tail(tail);
-            let descriptor = descriptor(ask, growing.size());
-            let (origin, age, part) = (Origin::Joined, None, Some(part));
-            return Ok(Served {
-                descriptor,
-                origin,
-                age,
-                part,
-                body,
-            });
-        }
-        let part = match ask.range {
-            Some(ByteRange::Within(start, last)) if start <= last => start..last.saturating_add(1),
-            _ => {
-                let Some(size) = self.ask_size(call, &ask.digest).await? else {
-                    return self.follow(call, ask).await;
-                };
-                part_of(ask, size)?.unwrap_or(0..size)
-            }
-        };
-        let name = &call.repository.name;
-        let fetched = call
-            .registry()
-            .blob_get(call.flow, name, &ask.digest, Some(part.clone()))
-            .await;
-        let fetched = match call.noted(fetched) {
-            Err(registry::Error::Unsatisfiable) => {
-                let size = self.ask_size(call, &ask.digest).await?.unwrap_or(0);
-                return Err(Error::Unsatisfiable { size });
-            }
-            fetched => fetched.map_err(|error| no_blob(call, &ask.digest, error))?,
-        };
-        match fetched.total {
-            Some(size) if fetched.partial => {
-                let part = part.start..part.end.min(size);
-                let body = Passed::new(
-                    supplier(call, &ask.digest),
-                    Some(fetched),
-                    part.clone(),
-                    size,
-                );
-                Ok(bypassed(descriptor(ask, size), Some(part), body))
-            }
-            // It ignores ranges: the whole comes anyway, so it is kept.
-            _ => {
-                drop(fetched);
-                self.follow(call, ask).await
-            }
-        }
-    }
-
     /// Joins the fill of this blob, starting it where there is none. What another caller or
     /// repository is refused is no answer to this one, which boards anew, and at last asks alone.
-    async fn follow(&self, call: &Call, ask: &BlobAsk) -> Result<Served, Error> {
+    pub(super) async fn follow(&self, call: &Call, ask: &BlobAsk) -> Result<Served, Error> {
         for _ in 0..BOARDINGS {
             let (follower, landing) = self.flights.board(&ask.digest, call);
             let origin = if landing.is_some() {
@@ -288,52 +227,6 @@ impl Blobs {
         self.pass(call, ask, None).await
     }
 
-    /// The whole, or all from the start of the range on, for the store doesn't take it. `leftover`
-    /// is the upstream's answer to who asked for the whole, where nobody has read from it yet.
-    async fn pass(
-        &self,
-        call: &Call,
-        ask: &BlobAsk,
-        leftover: Option<FetchedBlob>,
-    ) -> Result<Served, Error> {
-        let start = match ask.range {
-            Some(ByteRange::From(start)) => start,
-            _ => 0,
-        };
-        let supplier = supplier(call, &ask.digest);
-        let fetched = match leftover.filter(|_| start == 0) {
-            Some(fetched) => fetched,
-            None => {
-                let range = (start > 0).then_some(start..u64::MAX);
-                let name = &call.repository.name;
-                let fetched = call
-                    .registry()
-                    .blob_get(call.flow, name, &ask.digest, range);
-                call.noted(fetched.await)
-                    .map_err(|error| supplier.error(error))?
-            }
-        };
-        let (size, fetched) = match fetched.total {
-            Some(size) => (size, Some(fetched)),
-            None => match self.ask_size(call, &ask.digest).await? {
-                Some(size) if size > 0 => (size, Some(fetched)),
-                _ => {
-                    let most = longest_unknown(&self.store);
-                    let measured = measured(&supplier, fetched, most).await;
-                    (measured.inspect_err(|error| supplier.count(error))?, None)
-                }
-            },
-        };
-        if size == 0 && Hasher::new(ask.digest.algorithm()).finish() != ask.digest {
-            // An empty answer would be complete at once.
-            let error = registry::Error::Wrong("no bytes, where the digest is of some".into());
-            return Err(no_blob(call, &ask.digest, error));
-        }
-        let part = part_of(ask, size)?;
-        let body = Passed::new(supplier, fetched, part.clone().unwrap_or(0..size), size);
-        Ok(bypassed(descriptor(ask, size), part, body))
-    }
-
     fn fill(&self, call: &Call, ask: &BlobAsk, landing: Landing, leftover: Leftover) -> Fill {
         Fill {
             landing,
@@ -347,23 +240,13 @@ impl Blobs {
     }
 }
 
-fn supplier(call: &Call, digest: &Digest) -> Supplier {
+pub(super) fn supplier(call: &Call, digest: &Digest) -> Supplier {
     Supplier {
         askers: Arc::new(Askers::new(call)),
         repository: call.repository.clone(),
         digest: digest.clone(),
         flow: call.flow,
         trouble: call.route.trouble.clone(),
-    }
-}
-
-fn bypassed(descriptor: Descriptor, part: Option<Range<u64>>, body: Passed) -> Served {
-    Served {
-        descriptor,
-        origin: Origin::Bypassed,
-        age: None,
-        part,
-        body: Body::Passed(body),
     }
 }
 
@@ -416,7 +299,7 @@ fn from_fill(
     })
 }
 
-fn part_of(ask: &BlobAsk, size: u64) -> Result<Option<Range<u64>>, Error> {
+pub(super) fn part_of(ask: &BlobAsk, size: u64) -> Result<Option<Range<u64>>, Error> {
     let Some(range) = ask.range.filter(|_| !ask.head) else {
         return Ok(None);
     };
@@ -426,7 +309,7 @@ fn part_of(ask: &BlobAsk, size: u64) -> Result<Option<Range<u64>>, Error> {
         .ok_or(Error::Unsatisfiable { size })
 }
 
-fn descriptor(ask: &BlobAsk, size: u64) -> Descriptor {
+pub(super) fn descriptor(ask: &BlobAsk, size: u64) -> Descriptor {
     Descriptor {
         media_type: media::OCTET_STREAM.into(),
         digest: ask.digest.clone(),
@@ -434,7 +317,7 @@ fn descriptor(ask: &BlobAsk, size: u64) -> Descriptor {
     }
 }
 
-fn no_blob(call: &Call, digest: &Digest, error: registry::Error) -> Error {
+pub(super) fn no_blob(call: &Call, digest: &Digest, error: registry::Error) -> Error {
     call.mistrust(digest, &error);
     supplier(call, digest).error(error)
 }

@@ -26,6 +26,7 @@ mod askers;
 mod blob;
 mod breaker;
 mod buffer;
+mod bypass;
 mod coalesce;
 mod coverage;
 mod error;
