@@ -115,12 +115,13 @@ fn canonical(ask: &Ask) -> Parts {
         Want::Referrers { digest, query } => (format!("referrers/{digest}"), query.as_str()),
     };
     let method = if ask.head { "HEAD" } else { "GET" };
-    // With the upstream twice, as a name may begin with what looks like an upstream itself.
     let (upstream, name) = (&ask.repository.upstream, &ask.repository.name);
-    let uri = format!(
-        "/v2/{}/{name}/{path}?{query}&ns={upstream}",
-        upstream.path_component()
-    );
+    // A name may begin with what looks like an upstream: then with the upstream before it, too.
+    let before = match name.as_str().contains('/') {
+        true => upstream.path_component() + "/",
+        false => String::new(),
+    };
+    let uri = format!("/v2/{before}{name}/{path}?{query}&ns={upstream}");
     let request = Request::builder().method(method).uri(uri).body(());
     request.unwrap().into_parts().0
 }
