@@ -10,7 +10,6 @@ use url::Url;
 
 use super::Body;
 use super::Error;
-use super::Secret;
 use super::fault::Again;
 use super::fault::Fault;
 use super::refusal;
@@ -32,8 +31,6 @@ pub(super) struct Landed {
     pub(super) host: String,
     /// How long all such requests are paused, where it said that it was too much.
     pub(super) paused: Option<Duration>,
-    /// What no message of it may show.
-    secrets: Vec<Secret>,
 }
 
 impl Landed {
@@ -51,7 +48,6 @@ impl Landed {
         {
             *message = format!("{}, where it redirects to: {message}", self.host);
         }
-        hide(&mut fault.error, &self.secrets);
         fault
     }
 }
@@ -66,7 +62,6 @@ pub(super) async fn follow(
 ) -> Result<Landed, Fault> {
     let mut subject = subject.clone();
     let mut at_origin = true;
-    let secrets = outgoing.secrets();
     let pass = wire.windows.enter(subject.action)?;
     let may_move = matches!(outgoing.method, Method::GET | Method::HEAD);
     for _ in 0..=MOST_HOPS {
@@ -81,7 +76,6 @@ pub(super) async fn follow(
                 at_origin,
                 host,
                 paused,
-                secrets,
             });
         }
         let next = target(&outgoing.url, &response)?;
@@ -97,19 +91,6 @@ pub(super) async fn follow(
     Err(Fault::wrong(format!(
         "redirected more than {MOST_HOPS} times, last to {host}"
     )))
-}
-
-/// Some servers repeat what they were sent.
-fn hide(error: &mut Error, secrets: &[Secret]) {
-    let text = match error {
-        Error::Refused { message, .. } | Error::Status { message, .. } => message,
-        Error::NotFound { code } => code,
-        Error::Wrong(text) => text,
-        _ => return,
-    };
-    for secret in secrets {
-        *text = text.replace(secret.expose(), "***");
-    }
 }
 
 fn is_redirect(status: StatusCode) -> bool {

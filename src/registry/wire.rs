@@ -3,25 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http::HeaderMap;
 use http::HeaderValue;
 use http::Method;
 use http::Request;
 use http::Response;
-use http::header::{ACCEPT_ENCODING, AUTHORIZATION, USER_AGENT};
+use http::header::{ACCEPT_ENCODING, USER_AGENT};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::capture_connection;
 use url::Url;
-use url::form_urlencoded;
 
 use super::Body;
 use super::Config;
 use super::Error;
-use super::Secret;
 use super::cause;
 use super::fault::Again;
 use super::fault::Fault;
@@ -86,25 +82,6 @@ pub(super) struct Outgoing {
     pub(super) headers: HeaderMap,
     /// Usually empty.
     pub(super) body: Bytes,
-}
-
-impl Outgoing {
-    /// What of it is to be told to nobody else: in `Authorization`, and in a form to a token server.
-    pub(super) fn secrets(&self) -> Vec<Secret> {
-        let header = self.headers.get(AUTHORIZATION);
-        let header = header.and_then(|value| value.to_str().ok());
-        let sent = header.map(|text| text.split_once(' ').map_or(text, |(_scheme, sent)| sent));
-        let pair = sent.and_then(|sent| String::from_utf8(BASE64_STANDARD.decode(sent).ok()?).ok());
-        let password = pair.and_then(|pair| Some(pair.split_once(':')?.1.to_owned()));
-        let form = form_urlencoded::parse(&self.body);
-        let refresh = form.filter(|(key, _)| key == "refresh_token");
-        let all = sent.map(ToOwned::to_owned).into_iter();
-        let all = all
-            .chain(password)
-            .chain(refresh.map(|(_, value)| value.into_owned()));
-        let all = all.filter(|text| !text.is_empty());
-        all.map(Secret::new).collect()
-    }
 }
 
 /// Host and port of a URL, as people write them.

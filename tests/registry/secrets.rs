@@ -56,13 +56,14 @@ async fn a_server_that_repeats_what_it_was_sent_is_not_quoted() {
     fixed.credentials = Credentials::Token(Secret::new(PASSWORD));
     let registry = open(fixed);
     let error = registry.ping(FlowId::next()).await.unwrap_err();
-    assert!(error.to_string().contains("Bearer ***"), "{error}");
+    // Its words are left out.
+    assert_eq!(error.to_string(), "refused with 403: Forbidden");
     check(&registry, &error, PASSWORD);
 
     let client = Secret::new(format!("Basic {PASSWORD}"));
     let acting = registry.acting_for(Some(&client)).unwrap();
     let error = acting.ping(FlowId::next()).await.unwrap_err();
-    assert!(error.to_string().contains("Basic ***"), "{error}");
+    assert_eq!(error.to_string(), "refused with 403: Forbidden");
     check(&acting, &error, PASSWORD);
 }
 
