@@ -15,6 +15,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use arc_swap::ArcSwapOption;
 use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 use tokio::sync::watch;
 
 use crate::flow::PullThrough;
@@ -145,7 +146,7 @@ impl Front {
         let login = config.login.map(Login::load).transpose()?;
         let mut listeners = Vec::with_capacity(config.listen.len());
         for address in config.listen {
-            let listener = TcpListener::bind(address).await;
+            let listener = listen(address);
             listeners.push(listener.map_err(|error| cannot_listen(address, &error))?);
         }
         let handle = Handle::default();
@@ -234,6 +235,21 @@ fn concerns_one(error: &io::Error) -> bool {
             | Kind::ConnectionRefused
             | Kind::Interrupted
     )
+}
+
+/// How many connections may wait to be accepted: all machines of a site may come at once, and who
+/// finds no room tries again after a second. The system may allow fewer (`net.core.somaxconn`).
+const BACKLOG: u32 = 4096;
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // A port whose old connections linger can be listened on again.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 fn cannot_listen(address: SocketAddr, error: &io::Error) -> io::Error {

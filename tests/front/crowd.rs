@@ -202,3 +202,20 @@ async fn hundreds_that_vanish_in_mid_body_leave_nothing_behind() {
     assert_eq!(run.await.unwrap(), 0);
     drop(folder);
 }
+
+/// A thousand at the same moment: whoever finds no room in the queue would try again after a second.
+#[tokio::test]
+async fn all_may_come_at_the_same_moment() {
+    const CROWD: usize = 1000;
+    let allowed = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
+    if allowed.trim().parse::<usize>().unwrap() < CROWD {
+        eprintln!("not tried: this system allows shorter queues only (net.core.somaxconn)");
+        return;
+    }
+    let house = House::build().await;
+    // This is the only thread: nobody accepts while they come.
+    let come = |_| std::net::TcpStream::connect_timeout(&house.address, PATIENCE);
+    let crowd: Result<Vec<_>, _> = (0..CROWD).map(come).collect();
+    assert_eq!(crowd.unwrap().len(), CROWD);
+    assert_eq!(get(house.address, "/v2/").await.status, 200);
+}
