@@ -18,8 +18,8 @@ pub(super) enum Saw {
     /// An answer that was complete for an HTTP client, of so many bytes, which are not the
     /// content.
     False(u64),
-    /// An answer that broke off after so many right bytes, and then so many that are not the
-    /// content's.
+    /// An answer that broke off after so many right bytes, and then so many from the first wrong
+    /// one on.
     Broken(u64, u64),
     /// So many bytes, and then nothing.
     Stuck(u64),
@@ -99,7 +99,7 @@ impl fmt::Display for Saw {
             Self::Broken(right, 0) => write!(f, "broken off after {}", Bytes(*right)),
             Self::Broken(right, other) => write!(
                 f,
-                "broken off after {} and {} that are not the blob's",
+                "broken off after {}, and {} from the first wrong byte on",
                 Bytes(*right),
                 Bytes(*other)
             ),

@@ -21,6 +21,10 @@ use crate::origin::REPOSITORY;
 
 /// Small enough to stay in a core's own cache.
 const BUFFER: usize = 256 * 1024;
+/// What the buffers of all clients may take together, for the same reason; but none is smaller than
+/// the least.
+const BUFFERS: usize = 16 * BUFFER;
+const LEAST_BUFFER: usize = 32 * 1024;
 
 /// No byte for this long: the server hangs.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -65,7 +69,11 @@ impl Puller {
     /// # Errors
     /// When the server does not answer with exactly this blob.
     pub(crate) fn pull(&self, blob: &Blob) -> anyhow::Result<Pulled> {
-        self.fetch(blob)
+        self.pull_into(blob, &mut vec![0; BUFFER])
+    }
+
+    fn pull_into(&self, blob: &Blob, buffer: &mut [u8]) -> anyhow::Result<Pulled> {
+        self.fetch(blob, buffer)
             .with_context(|| format!("a pull of {} ({} bytes) failed", blob.digest, blob.size))
     }
 
@@ -91,10 +99,12 @@ impl Puller {
         let barrier = Barrier::new(clients);
         let pulled = |number: usize| &blobs[number % blobs.len()];
         let share = |client: usize| -> anyhow::Result<Instant> {
+            // Written to, so that it is memory before the time runs.
+            let mut buffer = vec![1; (BUFFERS / clients).clamp(LEAST_BUFFER, BUFFER)];
             barrier.wait();
             let start = Instant::now();
             for number in (client..pulls).step_by(clients) {
-                self.pull(pulled(number))?;
+                self.pull_into(pulled(number), &mut buffer)?;
             }
             Ok(start)
         };
@@ -146,8 +156,7 @@ impl Puller {
         Ok(stream)
     }
 
-    fn fetch(&self, blob: &Blob) -> anyhow::Result<Pulled> {
-        let mut buffer = vec![0; BUFFER];
+    fn fetch(&self, blob: &Blob, buffer: &mut [u8]) -> anyhow::Result<Pulled> {
         let start = Instant::now();
         let mut stream = self.connect()?;
         stream.write_all(blob_request(blob).as_bytes())?;
@@ -177,7 +186,7 @@ impl Puller {
             if got >= size {
                 break;
             }
-            read = stream.read(&mut buffer)?;
+            read = stream.read(buffer)?;
             anyhow::ensure!(read > 0, "it was cut short after {got} bytes");
         }
         let took = start.elapsed();
