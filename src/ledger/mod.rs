@@ -2,30 +2,74 @@
 //!
 //! Every HTTP exchange, on every leg, leaves exactly one [`Receipt`]: it is drafted when the
 //! exchange starts and sealed at the body's end, its cancellation, its reset or its failure. A
-//! [`Draft`] that is dropped seals itself as cancelled, so none can be forgotten.
+//! [`Draft`] that is dropped seals itself as cancelled, so none can be forgotten. Every connection
+//! leaves one [`Connection`], by the drop of its [`OpenConnection`].
 
+mod connection;
+mod draft;
+mod format;
 mod meter;
+mod names;
 mod receipt;
+mod record;
 
+use std::fmt;
+use std::sync::Arc;
+
+pub use connection::{Connection, OpenConnection};
+pub use draft::Draft;
 pub use meter::Meter;
-pub use receipt::{Action, Draft, End, FlowId, Leg, Origin, Protocol, Receipt};
+pub use names::{Action, Cdn, End, Leg, Origin, Protocol};
+pub use receipt::{FlowId, Mount, Receipt};
+pub use record::{Dropped, Header, Record, Run, VERSION};
+
+/// Somebody who wants to know what is entered: a journal, the metrics.
+///
+/// It is called where bytes are moved, by many threads at once: it must return soon, and wait for
+/// nothing.
+pub trait Sink: fmt::Debug + Send + Sync {
+    /// An exchange has ended.
+    fn exchange(&self, receipt: &Receipt);
+
+    /// A connection has ended.
+    fn connection(&self, connection: &Connection);
+}
 
 /// Where receipts go. Cheap to clone; all clones write the same books.
 #[derive(Clone, Debug, Default)]
-pub struct Ledger {}
+pub struct Ledger {
+    sinks: Arc<[Arc<dyn Sink>]>,
+}
 
 impl Ledger {
-    /// Books without any entry.
+    /// Books that are kept in the log only.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Enters a sealed receipt: one log line, `info` for what we answered, `debug` for what we
+    /// Books that `sinks` are told of too.
+    pub fn with(sinks: Vec<Arc<dyn Sink>>) -> Self {
+        Self {
+            sinks: sinks.into(),
+        }
+    }
+
+    /// Enters a sealed receipt, and logs it: `info` for what we answered, `debug` for what we
     /// asked.
-    fn record(&self, receipt: &Receipt) {
+    fn exchange(&self, receipt: &Receipt) {
         match receipt.leg {
             Leg::Client => log!(info, "tidegate::access", receipt),
             Leg::Upstream | Leg::Target | Leg::Tap => log!(debug, "tidegate::ledger", receipt),
+        }
+        for sink in &*self.sinks {
+            sink.exchange(receipt);
+        }
+    }
+
+    /// Enters a connection that has ended.
+    fn connection(&self, connection: &Connection) {
+        for sink in &*self.sinks {
+            sink.connection(connection);
         }
     }
 }
