@@ -7,6 +7,7 @@ use serde_json::json;
 use tokio::sync::Mutex;
 
 use crate::flow::PullThrough;
+use crate::ledger::Ledger;
 use crate::registry::Limit;
 use crate::store::Store;
 
@@ -18,6 +19,7 @@ pub struct Readiness(Arc<State>);
 struct State {
     store: Arc<Store>,
     flow: Arc<PullThrough>,
+    ledger: Ledger,
     started: Instant,
     is_draining: AtomicBool,
     probed: Mutex<Option<Probe>>,
@@ -37,10 +39,11 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Readiness {
     /// Of a proxy that starts now.
-    pub fn new(store: Arc<Store>, flow: Arc<PullThrough>) -> Self {
+    pub fn new(store: Arc<Store>, flow: Arc<PullThrough>, ledger: Ledger) -> Self {
         Self(Arc::new(State {
             store,
             flow,
+            ledger,
             started: Instant::now(),
             is_draining: AtomicBool::new(false),
             probed: Mutex::new(None),
@@ -117,6 +120,7 @@ impl Readiness {
             "draining": self.is_draining(),
             "fills": self.0.flow.fills(),
             "store": self.0.store.usage(),
+            "books": self.0.ledger.books(),
             "upstreams": self.upstreams(),
         })
     }

@@ -82,7 +82,7 @@ impl App {
         let flow = Arc::new(flow);
         let front = Front::bind(config.front.clone(), flow.clone(), ledger.clone());
         let front = front.await.map_err(Error::Listen)?;
-        let readiness = Readiness::new(store, flow.clone());
+        let readiness = Readiness::new(store, flow.clone(), ledger.clone());
         let admin = Admin::bind(config.admin.clone(), readiness.clone());
         Ok(Self {
             admin: admin.await.map_err(Error::Listen)?,

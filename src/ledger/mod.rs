@@ -4,24 +4,41 @@
 //! exchange starts and sealed at the body's end, its cancellation, its reset or its failure. A
 //! [`Draft`] that is dropped seals itself as cancelled, so none can be forgotten. Every connection
 //! leaves one [`Connection`], by the drop of its [`OpenConnection`].
+//!
+//! Beside the receipts, which say what crossed, the [`Books`] say what became of it: each body of an
+//! upstream or a client has an [`Account`] whose two sides must agree.
 
+mod account;
+mod books;
 mod connection;
+mod deposit;
 mod draft;
+mod fate;
 mod format;
 mod meter;
 mod names;
 mod receipt;
 mod record;
+#[cfg(test)]
+mod tests;
+mod transit;
 
 use std::fmt;
 use std::sync::Arc;
 
+pub use account::{Account, Unspent};
+pub use books::Books;
 pub use connection::{Connection, OpenConnection};
+pub use deposit::{Deposit, Subject};
 pub use draft::Draft;
+pub use fate::{Fate, Reason, Source};
 pub use meter::Meter;
 pub use names::{Action, Cdn, End, Leg, Origin, Protocol};
 pub use receipt::{FlowId, Mount, Receipt};
 pub use record::{Dropped, Header, Record, Run, VERSION};
+pub use transit::Transit;
+
+use books::Totals;
 
 /// Somebody who wants to know what is entered: a journal, the metrics.
 ///
@@ -39,6 +56,7 @@ pub trait Sink: fmt::Debug + Send + Sync {
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
     sinks: Arc<[Arc<dyn Sink>]>,
+    totals: Arc<Totals>,
 }
 
 impl Ledger {
@@ -51,7 +69,13 @@ impl Ledger {
     pub fn with(sinks: Vec<Arc<dyn Sink>>) -> Self {
         Self {
             sinks: sinks.into(),
+            totals: Arc::default(),
         }
+    }
+
+    /// What became of all body bytes until now.
+    pub fn books(&self) -> Books {
+        self.totals.books()
     }
 
     /// Enters a sealed receipt, and logs it: `info` for what we answered, `debug` for what we
