@@ -70,6 +70,7 @@ impl Premises {
     }
 
     /// The outcome of `work`, which is done here, as is all that it begins.
+    #[allow(dead_code, reason = "not all who have premises are in another runtime")]
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
