@@ -8,20 +8,24 @@
 mod connection;
 mod draft;
 mod format;
+mod journal;
 mod meter;
 mod names;
 mod receipt;
 mod record;
+mod wire;
 
 use std::fmt;
 use std::sync::Arc;
 
 pub use connection::{Connection, OpenConnection};
 pub use draft::Draft;
+pub use journal::{Journal, Rotation};
 pub use meter::Meter;
 pub use names::{Action, Cdn, End, Leg, Origin, Protocol};
 pub use receipt::{FlowId, Mount, Receipt};
 pub use record::{Dropped, Header, Record, Run, VERSION};
+pub use wire::Counted;
 
 /// Somebody who wants to know what is entered: a journal, the metrics.
 ///
