@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::collections::HashSet;
 
 use bytes::Bytes;
+use fake_registry::Fault;
+use fake_registry::Gate;
 use fake_registry::Upstream;
+use fake_registry::When;
 use http::Request;
 use http_body_util::BodyExt as _;
 use http_body_util::Empty;
@@ -70,6 +73,8 @@ fn by_reference(receipts: &[&Receipt]) -> BTreeMap<String, Receipt> {
 async fn nothing_is_lost_when_it_is_told_to_end_under_load() {
     let upstream = Upstream::start().await;
     let blob = upstream.put_generated_blob(NAME, 64 << 20, 1);
+    let stall = Fault::stall_after(16 << 20, &Gate::new());
+    upstream.fault(When::get(&blob), stall);
     let server = "drain_timeout = \"2s\"";
     let settings = Settings {
         server,
@@ -77,7 +82,7 @@ async fn nothing_is_lost_when_it_is_told_to_end_under_load() {
     };
     let mut scene = Scene::start(&upstream.url(), settings).await;
     let host = scene.tidegate.host().to_owned();
-    // This one takes nothing more, and has to be cut.
+    // This one has to be cut, and so has what fetches it: that ends with the last task only.
     let mut stuck = TcpStream::connect(&host).await.unwrap();
     let request = format!("GET /v2/{NAME}/blobs/{blob} HTTP/1.1\r\nHost: x\r\n\r\n");
     stuck.write_all(request.as_bytes()).await.unwrap();
