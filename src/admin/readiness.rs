@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -7,6 +8,7 @@ use serde_json::json;
 use tokio::sync::Mutex;
 
 use crate::flow::PullThrough;
+use crate::ledger::Journal;
 use crate::ledger::Ledger;
 use crate::registry::Limit;
 use crate::store::Store;
@@ -20,6 +22,7 @@ struct State {
     store: Arc<Store>,
     flow: Arc<PullThrough>,
     ledger: Ledger,
+    journal: OnceLock<Arc<Journal>>,
     started: Instant,
     is_draining: AtomicBool,
     probed: Mutex<Option<Probe>>,
@@ -44,10 +47,18 @@ impl Readiness {
             store,
             flow,
             ledger,
+            journal: OnceLock::new(),
             started: Instant::now(),
             is_draining: AtomicBool::new(false),
             probed: Mutex::new(None),
         }))
+    }
+
+    /// From now on it tells how `journal` does.
+    pub fn show_journal(&self, journal: Option<Arc<Journal>>) {
+        if let Some(journal) = journal {
+            let _ = self.0.journal.set(journal);
+        }
     }
 
     /// From now on it is not ready: it is shutting down.
@@ -121,9 +132,19 @@ impl Readiness {
             "fills": self.0.flow.fills(),
             "store": self.0.store.usage(),
             "books": self.0.ledger.books(),
+            "journal": self.0.journal.get().map(|it| journal(it)),
             "upstreams": self.upstreams(),
         })
     }
+}
+
+fn journal(journal: &Journal) -> Value {
+    json!({
+        "path": journal.path().display().to_string(),
+        "written": journal.written(),
+        "dropped": journal.dropped(),
+        "problem": journal.problem(),
+    })
 }
 
 /// A limit of an upstream. What the upstream doesn't tell is not there.

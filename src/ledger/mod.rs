@@ -10,11 +10,13 @@
 
 mod account;
 mod books;
+mod cache;
 mod connection;
 mod deposit;
 mod draft;
 mod fate;
 mod format;
+mod journal;
 mod meter;
 mod names;
 mod receipt;
@@ -22,8 +24,10 @@ mod record;
 #[cfg(test)]
 mod tests;
 mod transit;
+mod wire;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use account::{Account, Unspent};
@@ -32,13 +36,24 @@ pub use connection::{Connection, OpenConnection};
 pub use deposit::{Deposit, Subject};
 pub use draft::Draft;
 pub use fate::{Fate, Reason, Source};
+pub use journal::{Journal, Rotation};
 pub use meter::Meter;
 pub use names::{Action, Cdn, End, Leg, Origin, Protocol};
 pub use receipt::{FlowId, Mount, Receipt};
 pub use record::{Dropped, Header, Record, Run, VERSION};
 pub use transit::Transit;
+pub use wire::Counted;
 
 use books::Totals;
+
+/// Where the books are kept, besides the log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// The journal's file; `None` for no journal.
+    pub journal: Option<PathBuf>,
+    /// How large its files grow, and how many there are.
+    pub rotation: Rotation,
+}
 
 /// Somebody who wants to know what is entered: a journal, the metrics.
 ///
@@ -118,3 +133,6 @@ macro_rules! log {
     };
 }
 use log;
+
+#[cfg(test)]
+mod documented;
