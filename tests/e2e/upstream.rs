@@ -135,15 +135,17 @@ impl Upstream {
             let agent = asked.header("user-agent").unwrap_or_default();
             agent.starts_with(AGENT)
         };
-        let log = self.tokens.log();
-        let tokens = log.iter().filter(|asked| by_proxy(asked));
-        let tokens: u64 = tokens.map(|asked| asked.body_bytes_sent).sum();
+        let tokens = || -> u64 {
+            let log = self.tokens.log();
+            let own = log.iter().filter(|asked| by_proxy(asked));
+            own.map(|asked| asked.body_bytes_sent).sum()
+        };
         let sent = |log: &[Access]| -> u64 {
             let bodies = log.iter().filter(|it| is_proxy(it) && it.method != "HEAD");
             bodies.map(|asked| asked.bytes).sum()
         };
         self.registry
-            .wait_for(|log| tokens + sent(log) == bytes)
+            .wait_for(|log| tokens() + sent(log) == bytes)
             .await;
     }
 
