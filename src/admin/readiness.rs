@@ -62,12 +62,13 @@ impl Readiness {
             .collect()
     }
 
-    fn is_draining(&self) -> bool {
+    /// Whether it is shutting down.
+    pub(super) fn is_draining(&self) -> bool {
         self.0.is_draining.load(Ordering::Relaxed)
     }
 
-    /// Many askers cause one probe.
-    async fn store_problem(&self) -> Option<String> {
+    /// Why the store takes no writes, where it takes none. Many askers cause one probe.
+    pub(super) async fn store_problem(&self) -> Option<String> {
         let mut probed = self.0.probed.lock().await;
         if let Some(probe) = probed.as_ref()
             && probe.at.elapsed() < PROBE_TTL
@@ -85,6 +86,16 @@ impl Readiness {
             problem: problem.clone(),
         });
         problem
+    }
+
+    /// The store that is served from.
+    pub(super) fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// The flow that serves.
+    pub(super) fn flow(&self) -> &PullThrough {
+        &self.0.flow
     }
 
     /// How each upstream does.

@@ -8,11 +8,14 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::admin::Admin;
+use crate::admin::Doors;
+use crate::admin::Metrics;
 use crate::admin::Readiness;
 use crate::config::Config;
 use crate::config::Source;
 use crate::flow::PullThrough;
 use crate::front::Front;
+use crate::front::Occupancy;
 use crate::ledger::Ledger;
 use crate::oci::UpstreamName;
 use crate::registry;
@@ -72,9 +75,11 @@ impl App {
             tracing::warn!("{warning}");
         }
         let signals = Signals::listen().map_err(Error::Listen)?;
-        let ledger = Ledger::new();
+        let metrics = Arc::new(Metrics::new());
+        let ledger = Ledger::with(vec![metrics.clone()]);
         let mut registries = Registries::default();
         let upstreams = registries.follow(&config.upstreams, &ledger)?;
+        metrics.know(registries.names());
         let store = Store::open(config.store.clone())
             .await
             .map_err(Error::Store)?;
@@ -82,8 +87,10 @@ impl App {
         let flow = Arc::new(flow);
         let front = Front::bind(config.front.clone(), flow.clone(), ledger.clone());
         let front = front.await.map_err(Error::Listen)?;
+        let occupancy = front.occupancy();
+        metrics.watch_front(move || doors(&occupancy));
         let readiness = Readiness::new(store, flow.clone());
-        let admin = Admin::bind(config.admin.clone(), readiness.clone());
+        let admin = Admin::bind(config.admin.clone(), readiness.clone(), metrics.clone());
         Ok(Self {
             admin: admin.await.map_err(Error::Listen)?,
             readiness,
@@ -94,6 +101,7 @@ impl App {
                 flow,
                 front: front.handle(),
                 ledger,
+                metrics,
                 registries,
                 started: config,
             },
@@ -136,6 +144,15 @@ impl App {
         if let Some(address) = self.admin.local_addr() {
             tracing::info!("admin on http://{address}");
         }
+    }
+}
+
+fn doors(front: &Occupancy) -> Doors {
+    Doors {
+        connections: front.connections(),
+        max_connections: front.max_connections(),
+        turned_away: front.turned_away(),
+        refused: front.refused(),
     }
 }
 
