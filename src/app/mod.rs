@@ -16,7 +16,9 @@ use crate::config::Source;
 use crate::flow::PullThrough;
 use crate::front::Front;
 use crate::front::Occupancy;
+use crate::ledger::Journal;
 use crate::ledger::Ledger;
+use crate::ledger::Sink;
 use crate::oci::UpstreamName;
 use crate::registry;
 use crate::store;
@@ -44,6 +46,9 @@ pub enum Error {
         /// What is wrong with its configuration.
         error: registry::Error,
     },
+    /// The journal can't be opened.
+    #[error("{0}")]
+    Journal(io::Error),
     /// The store can't be opened.
     #[error("the store can't be opened: {0}")]
     Store(store::Error),
@@ -60,6 +65,7 @@ pub struct App {
     readiness: Readiness,
     signals: Signals,
     reload: Reload,
+    journal: Option<Arc<Journal>>,
     has_tls: bool,
     drain: Duration,
 }
@@ -76,7 +82,8 @@ impl App {
         }
         let signals = Signals::listen().map_err(Error::Listen)?;
         let metrics = Arc::new(Metrics::new());
-        let ledger = Ledger::with(vec![metrics.clone()]);
+        let journal = open_journal(&config).map_err(Error::Journal)?;
+        let ledger = ledger(metrics.clone(), journal.clone());
         let mut registries = Registries::default();
         let upstreams = registries.follow(&config.upstreams, &ledger)?;
         metrics.know(registries.names());
@@ -90,11 +97,13 @@ impl App {
         let occupancy = front.occupancy();
         metrics.watch_front(move || doors(&occupancy));
         let readiness = Readiness::new(store, flow.clone());
+        readiness.show_journal(journal.clone());
         let admin = Admin::bind(config.admin.clone(), readiness.clone(), metrics.clone());
         Ok(Self {
             admin: admin.await.map_err(Error::Listen)?,
             readiness,
             signals,
+            journal,
             has_tls: config.front.tls.is_some(),
             drain: config.drain_timeout,
             reload: Reload {
@@ -107,6 +116,11 @@ impl App {
             },
             front,
         })
+    }
+
+    /// The journal, where there is one. Close it when all tasks have ended: some enter records then.
+    pub fn journal(&self) -> Option<Arc<Journal>> {
+        self.journal.clone()
     }
 
     /// Answers until SIGTERM or SIGINT, then lets what is under way finish; a second signal cuts
@@ -154,6 +168,24 @@ fn doors(front: &Occupancy) -> Doors {
         turned_away: front.turned_away(),
         refused: front.refused(),
     }
+}
+
+/// Both are told of all that is entered.
+fn ledger(metrics: Arc<Metrics>, journal: Option<Arc<Journal>>) -> Ledger {
+    let journal = journal.map(|journal| journal as Arc<dyn Sink>);
+    Ledger::with(
+        [metrics as Arc<dyn Sink>]
+            .into_iter()
+            .chain(journal)
+            .collect(),
+    )
+}
+
+fn open_journal(config: &Config) -> io::Result<Option<Arc<Journal>>> {
+    let ledger = &config.ledger;
+    let path = ledger.journal.as_ref();
+    path.map(|path| Journal::open(path, ledger.rotation))
+        .transpose()
 }
 
 fn say_what_was_cut(connections: Result<usize, tokio::task::JoinError>, all_filled: bool) {

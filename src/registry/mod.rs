@@ -42,6 +42,7 @@ mod refusal;
 mod resolver;
 mod retry;
 mod secret;
+mod sending;
 mod sent;
 #[cfg(test)]
 mod tests;

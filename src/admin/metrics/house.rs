@@ -7,6 +7,7 @@ use super::family::Family;
 use super::family::Page;
 use crate::flow::PullThrough;
 use crate::flow::UpstreamState;
+use crate::ledger::Journal;
 use crate::login::Refused;
 use crate::registry::Limit;
 use crate::store::Store;
@@ -174,6 +175,29 @@ pub(super) fn store(page: &mut Page, store: &Store, is_ready: bool) {
     page.count(&READY, &[], is_ready.into());
     page.count(&EVICTIONS, &[], evictions.blobs);
     page.count(&EVICTED, &[], evictions.bytes);
+}
+
+const WRITTEN: Family = Family::counter(
+    "tidegate_journal_records_total",
+    &[],
+    "Records that were written to the journal, where there is one.",
+);
+const DROPPED: Family = Family::counter(
+    "tidegate_journal_dropped_records_total",
+    &[],
+    "Records that came faster than the journal could be written, and are missing there.",
+);
+const WRITING: Family = Family::gauge(
+    "tidegate_journal_ready",
+    &[],
+    "0 while nothing can be written to the journal.",
+);
+
+pub(super) fn journal(page: &mut Page, journal: Option<&Journal>) {
+    let Some(journal) = journal else { return };
+    page.count(&WRITTEN, &[], journal.written());
+    page.count(&DROPPED, &[], journal.dropped());
+    page.count(&WRITING, &[], journal.problem().is_none().into());
 }
 
 const CONNECTIONS: Family = Family::gauge(

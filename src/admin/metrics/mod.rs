@@ -85,6 +85,7 @@ impl Metrics {
         house::build(&mut page, readiness.is_draining());
         house::flow(&mut page, readiness.flow());
         house::store(&mut page, readiness.store(), is_ready);
+        house::journal(&mut page, readiness.journal());
         let doors = self.front.get().map(|look| look());
         if let Some(doors) = &doors {
             house::front(&mut page, doors);
