@@ -8,7 +8,9 @@ use serde_json::json;
 use tokio::sync::Mutex;
 
 use crate::flow::PullThrough;
+use crate::ledger::Books;
 use crate::ledger::Journal;
+use crate::ledger::Ledger;
 use crate::registry::Limit;
 use crate::store::Store;
 
@@ -21,6 +23,7 @@ struct State {
     store: Arc<Store>,
     flow: Arc<PullThrough>,
     journal: OnceLock<Arc<Journal>>,
+    ledger: Ledger,
     started: Instant,
     is_draining: AtomicBool,
     probed: Mutex<Option<Probe>>,
@@ -40,11 +43,12 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Readiness {
     /// Of a proxy that starts now.
-    pub fn new(store: Arc<Store>, flow: Arc<PullThrough>) -> Self {
+    pub fn new(store: Arc<Store>, flow: Arc<PullThrough>, ledger: Ledger) -> Self {
         Self(Arc::new(State {
             store,
             flow,
             journal: OnceLock::new(),
+            ledger,
             started: Instant::now(),
             is_draining: AtomicBool::new(false),
             probed: Mutex::new(None),
@@ -109,6 +113,11 @@ impl Readiness {
         self.0.journal.get().map(|journal| &**journal)
     }
 
+    /// What became of every byte.
+    pub(super) fn books(&self) -> Books {
+        self.0.ledger.books()
+    }
+
     /// The flow that serves.
     pub(super) fn flow(&self) -> &PullThrough {
         &self.0.flow
@@ -145,6 +154,7 @@ impl Readiness {
             "fills": self.0.flow.fills(),
             "store": self.0.store.usage(),
             "journal": self.journal().map(journal),
+            "books": self.books(),
             "upstreams": self.upstreams(),
         })
     }

@@ -96,7 +96,7 @@ impl App {
         let front = front.await.map_err(Error::Listen)?;
         let occupancy = front.occupancy();
         metrics.watch_front(move || doors(&occupancy));
-        let readiness = Readiness::new(store, flow.clone());
+        let readiness = Readiness::new(store, flow.clone(), ledger.clone());
         readiness.show_journal(journal.clone());
         let admin = Admin::bind(config.admin.clone(), readiness.clone(), metrics.clone());
         Ok(Self {

@@ -15,8 +15,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::Semaphore;
 
 use crate::ledger::Action;
+use crate::ledger::Fate;
 use crate::ledger::FlowId;
 use crate::ledger::Ledger;
+use crate::ledger::Reason;
 use crate::oci::Digest;
 use crate::oci::Name;
 use crate::oci::Reference;
@@ -191,7 +193,9 @@ impl Registry {
 
     /// `GET /v2/`, signed in where the registry asks for it.
     pub async fn ping(&self, flow: FlowId) -> Result<(), Error> {
-        self.ask(&Call::ping(flow)).await.map(drop)
+        let (_, mut gathered) = self.ask(&Call::ping(flow)).await?.gathered();
+        gathered.unspent.spend_all(Fate::Discarded(Reason::Control));
+        Ok(())
     }
 
     /// `HEAD /v2/<name>/manifests/<reference>`, with `accept` as `Accept` (none where empty).

@@ -229,7 +229,7 @@ async fn manifests_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_status_counts_them() {
     let rig = Rig::start().await;
-    let readiness = Readiness::new(rig.shelf.clone(), rig.flow.clone());
+    let readiness = Readiness::new(rig.shelf.clone(), rig.flow.clone(), rig.ledger());
     let listen = Some(([127, 0, 0, 1], 0).into());
     let config = admin::Config {
         listen,

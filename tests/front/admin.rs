@@ -25,7 +25,11 @@ async fn listen(house: &House) -> (SocketAddr, Readiness) {
 }
 
 async fn listen_with(house: &House, login: Option<login::Config>) -> (SocketAddr, Readiness) {
-    let readiness = Readiness::new(house.store.clone(), house.flow.clone());
+    let readiness = Readiness::new(
+        house.store.clone(),
+        house.flow.clone(),
+        house.premises.ledger(),
+    );
     let config = admin::Config {
         listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
         login,
@@ -81,7 +85,11 @@ async fn it_shows_what_there_is_and_takes_no_writes() {
         assert_eq!(refused.status, 405);
         assert_eq!(refused.header("allow"), "GET, HEAD");
     }
-    let readiness = Readiness::new(house.store.clone(), house.flow.clone());
+    let readiness = Readiness::new(
+        house.store.clone(),
+        house.flow.clone(),
+        house.premises.ledger(),
+    );
     let config = admin::Config {
         listen: Some(address),
         login: None,

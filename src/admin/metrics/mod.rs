@@ -2,7 +2,7 @@
 //!
 //! Two kinds of figures meet here. [`Metrics`] is a [`Sink`]: it counts receipts and connections as
 //! they end, where bytes are moved, so it finds its counters without a lock (`table`). All else is
-//! read from the rooms when it is asked for (`house`, `process`). `label` sees to it that there are
+//! read from the rooms when it is asked for (`flow`, `store`, `front`, `ledger`, `process`). `label` sees to it that there are
 //! few values of a label, whatever is sent to us; `family` writes the page.
 
 use std::fmt;
@@ -20,9 +20,12 @@ use super::Readiness;
 mod connections;
 mod exchanges;
 mod family;
-mod house;
+mod flow;
+mod front;
 mod label;
+mod ledger;
 mod process;
+mod store;
 mod table;
 
 use connections::Connections;
@@ -82,16 +85,17 @@ impl Metrics {
     ) -> Result<String, impl fmt::Display + use<>> {
         let is_ready = readiness.store_problem().await.is_none();
         let mut page = Page::default();
-        house::build(&mut page, readiness.is_draining());
-        house::flow(&mut page, readiness.flow());
-        house::store(&mut page, readiness.store(), is_ready);
-        house::journal(&mut page, readiness.journal());
+        front::build(&mut page, readiness.is_draining());
+        flow::show(&mut page, readiness.flow());
+        store::show(&mut page, readiness.store(), is_ready);
+        ledger::books(&mut page, &readiness.books());
+        ledger::journal(&mut page, readiness.journal());
         let doors = self.front.get().map(|look| look());
         if let Some(doors) = &doors {
-            house::front(&mut page, doors);
+            front::show(&mut page, doors);
         }
-        house::logins(&mut page, "front", doors.and_then(|doors| doors.refused));
-        house::logins(&mut page, "admin", login.map(Login::refused));
+        front::logins(&mut page, "front", doors.and_then(|doors| doors.refused));
+        front::logins(&mut page, "admin", login.map(Login::refused));
         process::show(&mut page);
         self.exchanges.show(&mut page);
         self.connections.show(&mut page);
