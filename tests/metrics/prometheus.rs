@@ -12,7 +12,7 @@ use fake_registry::ReservedPort;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// A Prometheus that scrapes one proxy ten times a second; it ends with this.
+/// A Prometheus that scrapes one proxy twice a second; it ends with this.
 pub(crate) struct Prometheus {
     process: Process,
     url: String,
@@ -27,11 +27,9 @@ impl Prometheus {
         let (folder, port) = (TempDir::new().unwrap(), ReservedPort::new());
         let target = admin.trim_start_matches("http://");
         let config = format!(
-            "global: {{ scrape_interval: 100ms, scrape_timeout: 100ms }}\nscrape_configs:\n\
-             - job_name: tidegate\n  scrape_timeout: 5s\n  scrape_interval: 5s\n  \
-             static_configs: [{{ targets: ['{target}'] }}]\n"
+            "scrape_configs:\n- job_name: tidegate\n  scrape_interval: 500ms\n  \
+             scrape_timeout: 500ms\n  static_configs: [{{ targets: ['{target}'] }}]\n"
         );
-        let config = config.replace("5s", "100ms");
         let file = folder.path().join("prometheus.yml");
         fs::write(&file, config).unwrap();
         let flag = |name: &str, value: &str| format!("--{name}={value}");

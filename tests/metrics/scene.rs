@@ -18,7 +18,7 @@ use crate::page::Page;
 pub(crate) const MIB: u64 = 1 << 20;
 pub(crate) const MANIFEST: &str = r#"{"schemaVersion":2}"#;
 const MEDIA_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
-const TOKEN: &str = "Bearer open-sesame";
+pub(crate) const TOKEN: &str = "Bearer open-sesame";
 
 /// The proxy, and what it talks to: `main.test` (the default) and `limited.test` run, `down.test`
 /// can't be reached.
@@ -27,7 +27,7 @@ pub(crate) struct Scene {
     pub(crate) main: Upstream,
     pub(crate) limited: Upstream,
     client: Client,
-    folder: TempDir,
+    _folder: TempDir,
 }
 
 impl Scene {
@@ -46,7 +46,7 @@ impl Scene {
             main,
             limited,
             client: Client::new(),
-            folder,
+            _folder: folder,
         }
     }
 
@@ -120,7 +120,7 @@ impl Scene {
     /// A fill that two follow-up pulls hit, one that is cut and resumed, one that comes wrong and is
     /// refused, and one for which the least recently used goes; a tag; a registry that has had too
     /// much, one that is not there, one that nobody has configured; a strange method; nobody's and
-    /// a wrong login. [`EXCHANGES`] are all exchanges of it.
+    /// a wrong login.
     pub(crate) async fn play(&mut self) {
         let digest = self
             .main
@@ -173,11 +173,6 @@ impl Scene {
             .header("authorization", "Bearer guess");
         assert_eq!(guess.send().await.unwrap().status, 401);
         self.hang_up();
-    }
-
-    /// The folder of the proxy, with its store.
-    pub(crate) fn folder(&self) -> &std::path::Path {
-        self.folder.path()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::family::Family;
 use super::family::Page;
+use super::label;
 use crate::ledger::Books;
 use crate::ledger::Journal;
 
