@@ -24,7 +24,7 @@ const INDEX: &str = "tidegate\n\n\
     /healthz        whether the process is alive\n\
     /readyz         whether it can serve, and why not\n\
     /metrics        what it has done and how it does, for Prometheus\n\
-    /api/v1/status  version, store and upstreams, as JSON\n";
+    /api/v1/status  version, store, books and upstreams, as JSON\n";
 
 /// Answers what one client asks.
 #[derive(Clone, Debug)]

@@ -47,8 +47,8 @@ fn sent(up: &Upstream) -> u64 {
 /// Makes the store take nothing.
 fn break_store(rig: &Rig) {
     let folder = rig.store().join("tidegate/tmp");
-    std::fs::remove_dir_all(&folder).unwrap();
-    std::fs::write(&folder, "not a folder").unwrap();
+    std::fs::remove_dir_all(&folder).expect("a folder");
+    std::fs::write(&folder, "not a folder").expect("written");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -213,6 +213,20 @@ async fn what_the_store_does_not_take() {
         ("mismatch", last),
         ("flow", flow),
     ];
+    assert_eq!(entered(&rig).await, figures);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_passed_on_and_breaks_off() {
+    let rig = Rig::start().await;
+    break_store(&rig);
+    let digest = rig.up.put_generated_blob("demo/app", SIZE, 7016);
+    rig.up.fault(When::get(&digest), Fault::ignore_range());
+    let cut = Fault::cut_after(5 * MIB);
+    rig.up.fault(When::get(&digest).times(1), cut);
+    let reply = rig.get(&path(&digest)).await;
+    assert_eq!(reply.digest().await.unwrap(), digest);
+    let figures = [("passed", SIZE), ("skipped", 5 * MIB), ("flow", SIZE)];
     assert_eq!(entered(&rig).await, figures);
 }
 

@@ -71,6 +71,8 @@ async fn the_status_says_what_is_stored() {
     let json: serde_json::Value = serde_json::from_slice(&status.body).unwrap();
     assert_eq!(json["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(json["store"]["bytes"], 10);
+    assert_eq!(json["books"]["committed"], 0, "no upstream gave it");
+    assert_eq!(json["books"]["imbalance"], 0);
     assert_eq!(json["upstreams"][1]["name"], "quay.io");
 }
 
