@@ -133,3 +133,6 @@ macro_rules! log {
     };
 }
 use log;
+
+#[cfg(test)]
+mod documented;

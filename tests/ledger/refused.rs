@@ -1,6 +1,7 @@
 //! A journal that can't be used is told before anything is served; a running one is shown.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::time::Duration;
 
 use fake_registry::Client;
@@ -8,6 +9,7 @@ use fake_registry::Process;
 use fake_registry::Tidegate;
 use fake_registry::Upstream;
 use tempfile::TempDir;
+use tidegate::ledger::Leg;
 
 use crate::scene::NAME;
 use crate::scene::Scene;
@@ -134,4 +136,45 @@ async fn after_a_kill_the_journal_goes_on_and_holds_what_was_flushed() {
     }
     assert_eq!(text.matches("\"kind\":\"journal\"").count(), 2, "{text}");
     read(&path);
+}
+
+#[tokio::test]
+async fn where_the_disk_takes_nothing_requests_are_served_and_the_journal_heals() {
+    let upstream = Upstream::start().await;
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("journal.jsonl");
+    symlink("/dev/full", &path).unwrap();
+    let config = Settings::default().config(&upstream.url());
+    let tidegate = Tidegate::builder(env!("CARGO_BIN_EXE_tidegate"), &config)
+        .folder(&folder)
+        .start()
+        .await;
+    let mut scene = Scene { tidegate };
+    let client = Client::new();
+    let url = format!("{}/v2/{NAME}/manifests/x", scene.tidegate.url());
+    let status = format!("{}/api/v1/status", scene.tidegate.admin());
+    let problem = async || {
+        let status = client.get(&status).send().await.unwrap().json().await;
+        status.unwrap()["journal"]["problem"].clone()
+    };
+    client
+        .get(&url)
+        .send()
+        .await
+        .unwrap()
+        .bytes()
+        .await
+        .unwrap();
+    while !problem().await.is_string() {}
+    assert_eq!(client.get(&url).send().await.unwrap().status, 404);
+    let (file, link) = (folder.path().join("real"), folder.path().join("link"));
+    fs::write(&file, "").unwrap();
+    symlink(&file, &link).unwrap();
+    fs::rename(&link, &path).unwrap();
+    scene.tidegate.wait_for_log("is being written again").await;
+    assert!(problem().await.is_null());
+    let books = scene.end().await;
+    assert_eq!(books.exchanges(Leg::Client).len(), 2);
+    let said = scene.tidegate.log().matches("can't be written").count();
+    assert_eq!(said, 1, "{}", scene.tidegate.log());
 }
