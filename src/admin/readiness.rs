@@ -22,8 +22,8 @@ pub struct Readiness(Arc<State>);
 struct State {
     store: Arc<Store>,
     flow: Arc<PullThrough>,
-    journal: OnceLock<Arc<Journal>>,
     ledger: Ledger,
+    journal: OnceLock<Arc<Journal>>,
     started: Instant,
     is_draining: AtomicBool,
     probed: Mutex<Option<Probe>>,
@@ -47,8 +47,8 @@ impl Readiness {
         Self(Arc::new(State {
             store,
             flow,
-            journal: OnceLock::new(),
             ledger,
+            journal: OnceLock::new(),
             started: Instant::now(),
             is_draining: AtomicBool::new(false),
             probed: Mutex::new(None),
@@ -153,8 +153,8 @@ impl Readiness {
             "draining": self.is_draining(),
             "fills": self.0.flow.fills(),
             "store": self.0.store.usage(),
-            "journal": self.journal().map(journal),
             "books": self.books(),
+            "journal": self.journal().map(journal),
             "upstreams": self.upstreams(),
         })
     }
