@@ -19,6 +19,7 @@ mod exit;
 mod log;
 mod print;
 mod probe;
+mod report;
 mod serve;
 mod store;
 
@@ -52,6 +53,8 @@ enum Command {
     /// Look into the store, check it, and free room
     #[command(subcommand)]
     Store(store::StoreCommand),
+    /// Sum journals up, side by side: a table, or a page with plots
+    Report(report::ReportArgs),
     /// Print the completions of a shell
     Completions {
         /// The shell
@@ -74,6 +77,7 @@ impl Cli {
             Command::Check(args) => check::run(args, &source).await,
             Command::Client(args) => client::run(args, &source),
             Command::Store(command) => store::run(command, &source).await,
+            Command::Report(args) => report::run(args).await,
             Command::Completions { shell } => completions::run(*shell)
                 .map(|()| Exit::Done)
                 .map_err(Failure::from),
