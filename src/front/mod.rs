@@ -34,7 +34,6 @@ mod door;
 mod exchange;
 mod fault;
 mod lane;
-mod path;
 mod payload;
 mod route;
 mod seats;
