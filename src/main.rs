@@ -21,9 +21,13 @@ fn main() -> ExitCode {
         .build();
     match runtime {
         Ok(runtime) => {
-            let exit = runtime.block_on(cli.run());
+            let mut journal = None;
+            let exit = runtime.block_on(cli.run(&mut journal));
             // What is being written to disk may end; a system call that hangs may not hold us.
             runtime.shutdown_timeout(Duration::from_secs(1));
+            if let Some(journal) = journal {
+                journal.close();
+            }
             exit.into()
         }
         Err(error) => {

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -7,6 +8,7 @@ use serde_json::json;
 use tokio::sync::Mutex;
 
 use crate::flow::PullThrough;
+use crate::ledger::Journal;
 use crate::registry::Limit;
 use crate::store::Store;
 
@@ -18,6 +20,7 @@ pub struct Readiness(Arc<State>);
 struct State {
     store: Arc<Store>,
     flow: Arc<PullThrough>,
+    journal: OnceLock<Arc<Journal>>,
     started: Instant,
     is_draining: AtomicBool,
     probed: Mutex<Option<Probe>>,
@@ -41,10 +44,18 @@ impl Readiness {
         Self(Arc::new(State {
             store,
             flow,
+            journal: OnceLock::new(),
             started: Instant::now(),
             is_draining: AtomicBool::new(false),
             probed: Mutex::new(None),
         }))
+    }
+
+    /// From now on it tells how `journal` does.
+    pub fn show_journal(&self, journal: Option<Arc<Journal>>) {
+        if let Some(journal) = journal {
+            let _ = self.0.journal.set(journal);
+        }
     }
 
     /// From now on it is not ready: it is shutting down.
@@ -117,9 +128,19 @@ impl Readiness {
             "draining": self.is_draining(),
             "fills": self.0.flow.fills(),
             "store": self.0.store.usage(),
+            "journal": self.0.journal.get().map(|it| journal(it)),
             "upstreams": self.upstreams(),
         })
     }
+}
+
+fn journal(journal: &Journal) -> Value {
+    json!({
+        "path": journal.path().display().to_string(),
+        "written": journal.written(),
+        "dropped": journal.dropped(),
+        "problem": journal.problem(),
+    })
 }
 
 /// A limit of an upstream. What the upstream doesn't tell is not there.

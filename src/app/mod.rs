@@ -13,7 +13,9 @@ use crate::config::Config;
 use crate::config::Source;
 use crate::flow::PullThrough;
 use crate::front::Front;
+use crate::ledger::Journal;
 use crate::ledger::Ledger;
+use crate::ledger::Sink;
 use crate::oci::UpstreamName;
 use crate::registry;
 use crate::store;
@@ -41,6 +43,9 @@ pub enum Error {
         /// What is wrong with its configuration.
         error: registry::Error,
     },
+    /// The journal can't be opened.
+    #[error("{0}")]
+    Journal(io::Error),
     /// The store can't be opened.
     #[error("the store can't be opened: {0}")]
     Store(store::Error),
@@ -57,6 +62,7 @@ pub struct App {
     readiness: Readiness,
     signals: Signals,
     reload: Reload,
+    journal: Option<Arc<Journal>>,
     has_tls: bool,
     drain: Duration,
 }
@@ -72,7 +78,11 @@ impl App {
             tracing::warn!("{warning}");
         }
         let signals = Signals::listen().map_err(Error::Listen)?;
-        let ledger = Ledger::new();
+        let journal = open_journal(&config).map_err(Error::Journal)?;
+        let sinks = journal
+            .iter()
+            .map(|journal| journal.clone() as Arc<dyn Sink>);
+        let ledger = Ledger::with(sinks.collect());
         let mut registries = Registries::default();
         let upstreams = registries.follow(&config.upstreams, &ledger)?;
         let store = Store::open(config.store.clone())
@@ -83,11 +93,13 @@ impl App {
         let front = Front::bind(config.front.clone(), flow.clone(), ledger.clone());
         let front = front.await.map_err(Error::Listen)?;
         let readiness = Readiness::new(store, flow.clone());
+        readiness.show_journal(journal.clone());
         let admin = Admin::bind(config.admin.clone(), readiness.clone());
         Ok(Self {
             admin: admin.await.map_err(Error::Listen)?,
             readiness,
             signals,
+            journal,
             has_tls: config.front.tls.is_some(),
             drain: config.drain_timeout,
             reload: Reload {
@@ -99,6 +111,11 @@ impl App {
             },
             front,
         })
+    }
+
+    /// The journal, where there is one. Close it when all tasks have ended: some enter records then.
+    pub fn journal(&self) -> Option<Arc<Journal>> {
+        self.journal.clone()
     }
 
     /// Answers until SIGTERM or SIGINT, then lets what is under way finish; a second signal cuts
@@ -137,6 +154,13 @@ impl App {
             tracing::info!("admin on http://{address}");
         }
     }
+}
+
+fn open_journal(config: &Config) -> io::Result<Option<Arc<Journal>>> {
+    let ledger = &config.ledger;
+    let path = ledger.journal.as_ref();
+    path.map(|path| Journal::open(path, ledger.rotation))
+        .transpose()
 }
 
 fn say_what_was_cut(connections: Result<usize, tokio::task::JoinError>, all_filled: bool) {

@@ -59,7 +59,8 @@ impl Reload {
 }
 
 fn waiting(old: &Config, new: &Config) -> Vec<&'static str> {
-    let (front, store) = (&old.front, &old.store);
+    let (front, store, ledger) = (&old.front, &old.store, &old.ledger);
+    let (rotation, new_rotation) = (&ledger.rotation, &new.ledger.rotation);
     [
         ("server.listen", front.listen != new.front.listen),
         ("server.tls", front.tls != new.front.tls),
@@ -92,6 +93,12 @@ fn waiting(old: &Config, new: &Config) -> Vec<&'static str> {
         ),
         ("store.path", store.path != new.store.path),
         ("store.max_size", store.max_size != new.store.max_size),
+        ("ledger.journal", ledger.journal != new.ledger.journal),
+        (
+            "ledger.journal_max_size",
+            rotation.max_size != new_rotation.max_size,
+        ),
+        ("ledger.journal_files", rotation.files != new_rotation.files),
     ]
     .into_iter()
     .filter_map(|(key, is_new)| is_new.then_some(key))

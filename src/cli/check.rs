@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::config::Source;
 use crate::config::Upstream;
 use crate::ledger::FlowId;
+use crate::ledger::Journal;
 use crate::ledger::Ledger;
 use crate::login;
 use crate::login::Login;
@@ -42,6 +43,8 @@ struct Report {
     configuration: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     logins: Vec<Finding>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    journal: Option<Finding>,
     store: Finding,
     upstreams: Vec<Finding>,
 }
@@ -71,6 +74,7 @@ pub(super) async fn run(args: &CheckArgs, source: &Source) -> Result<Exit, Failu
     let logins = logins.into_iter().filter_map(Result::transpose);
     let logins = logins.collect::<Result<Vec<_>, _>>();
     let logins = logins.map_err(Failure::misused)?;
+    let journal = journal(&config).map_err(Failure::misused)?;
     let store = store(&config);
     let upstreams = if args.offline {
         Vec::new()
@@ -80,6 +84,7 @@ pub(super) async fn run(args: &CheckArgs, source: &Source) -> Result<Exit, Failu
     let report = Report {
         configuration: source.to_string(),
         logins,
+        journal,
         store,
         upstreams,
     };
@@ -88,8 +93,8 @@ pub(super) async fn run(args: &CheckArgs, source: &Source) -> Result<Exit, Failu
     } else {
         let mut out = std::io::stdout().lock();
         writeln!(out, "ok      configuration: {}", report.configuration)?;
-        let store = std::iter::once(&report.store);
-        for finding in report.logins.iter().chain(store).chain(&report.upstreams) {
+        let own = report.journal.iter().chain([&report.store]);
+        for finding in report.logins.iter().chain(own).chain(&report.upstreams) {
             finding.write(&mut out)?;
         }
     }
@@ -123,6 +128,20 @@ fn login(name: &str, config: Option<&login::Config>) -> io::Result<Option<Findin
         name: name.to_owned(),
         ok: true,
         detail: format!("{users} users with passwords, {tokens} tokens{certificates}"),
+        advice: None,
+    }))
+}
+
+/// Whether the journal could be opened. A running instance may have it, and goes on.
+fn journal(config: &Config) -> io::Result<Option<Finding>> {
+    let Some(path) = &config.ledger.journal else {
+        return Ok(None);
+    };
+    Journal::probe(path)?;
+    Ok(Some(Finding {
+        name: "journal".to_owned(),
+        ok: true,
+        detail: format!("{} can be written", path.display()),
         advice: None,
     }))
 }

@@ -3,12 +3,14 @@
 //! Results go to stdout, logs and what is said beside them to stderr. [`Exit`] is the exit code.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Parser;
 use clap::Subcommand;
 use tracing_appender::non_blocking::WorkerGuard;
 
 use crate::config::Source;
+use crate::ledger::Journal;
 
 mod check;
 mod client;
@@ -63,11 +65,12 @@ impl Cli {
         self.log.start()
     }
 
-    /// Runs the command, and says why it failed where it did.
-    pub async fn run(self) -> Exit {
+    /// Runs the command, and says why it failed where it did. What `journal` holds then is to be
+    /// closed after the last task's end: the records of what is cut then belong into it too.
+    pub async fn run(self, journal: &mut Option<Arc<Journal>>) -> Exit {
         let source = Source::choose(self.config);
         let outcome = match &self.command {
-            Command::Serve => serve::run(&source).await,
+            Command::Serve => serve::run(&source, journal).await,
             Command::Check(args) => check::run(args, &source).await,
             Command::Client(args) => client::run(args, &source),
             Command::Store(command) => store::run(command, &source).await,

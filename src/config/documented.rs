@@ -79,13 +79,14 @@ fn every_key_is_documented() {
 }
 
 /// The keys of each table, as the deserializer knows them, by the table that documents them.
-fn tables() -> [(&'static str, &'static [&'static str]); 9] {
+fn tables() -> [(&'static str, &'static [&'static str]); 10] {
     [
         ("[server]", fields::<file::Server>()),
         ("[server]", fields::<file::Tls>()),
         ("[server]", fields::<file::Login>()),
         ("[server]", fields::<file::AdminLogin>()),
         ("[store]", fields::<file::Store>()),
+        ("[ledger]", fields::<file::Ledger>()),
         ("[defaults]", fields::<file::Defaults>()),
         ("[[upstream]]", fields::<file::Upstream>()),
         ("[[upstream]]", fields::<credentials::Table>()),

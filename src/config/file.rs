@@ -30,6 +30,8 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) store: Store,
     #[serde(default)]
+    pub(super) ledger: Ledger,
+    #[serde(default)]
     pub(super) defaults: Defaults,
     #[serde(default)]
     pub(super) upstream: Vec<Upstream>,
@@ -97,6 +99,14 @@ pub(super) struct Store {
     pub(super) enabled: Option<Spanned<bool>>,
     pub(super) path: Option<PathBuf>,
     pub(super) max_size: Option<Limit>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Ledger {
+    pub(super) journal: Option<PathBuf>,
+    pub(super) journal_max_size: Option<Limit>,
+    pub(super) journal_files: Option<Count>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -16,6 +16,8 @@ use crate::admin;
 use crate::flow;
 use crate::flow::OnDisconnect;
 use crate::front;
+use crate::ledger;
+use crate::ledger::Rotation;
 use crate::login::Access;
 use crate::store;
 
@@ -54,6 +56,8 @@ pub struct Config {
     pub admin: admin::Config,
     /// The embedded store.
     pub store: store::Config,
+    /// Where the books are kept.
+    pub ledger: ledger::Config,
     /// What holds for all upstreams.
     pub flow: flow::Config,
     /// The registries that are mirrored, in the file's order.
@@ -150,6 +154,7 @@ fn build(file: File, folder: &Path) -> Result<Config, Flaw> {
         drain_timeout: file.server.drain_timeout.map_or(DRAIN_TIMEOUT, |ttl| ttl.0),
         front,
         store: store(file.store, folder)?,
+        ledger: ledger(file.ledger, folder),
         flow: flow::Config {
             negative_ttl: defaults.negative_ttl.map_or(NEGATIVE_TTL, |ttl| ttl.0),
             on_disconnect: defaults
@@ -227,6 +232,18 @@ fn store(store: file::Store, folder: &Path) -> Result<store::Config, Flaw> {
         path: folder.join(path),
         max_size: store.max_size.map_or(Some(STORE_SIZE), |limit| limit.0),
     })
+}
+
+fn ledger(ledger: file::Ledger, folder: &Path) -> ledger::Config {
+    let usual = Rotation::default();
+    let max_size = ledger.journal_max_size;
+    ledger::Config {
+        journal: ledger.journal.map(|path| folder.join(path)),
+        rotation: Rotation {
+            max_size: max_size.map_or(usual.max_size, |limit| limit.0),
+            files: ledger.journal_files.map_or(usual.files, |count| count.0),
+        },
+    }
 }
 
 fn loopback(port: u16) -> SocketAddr {

@@ -66,6 +66,11 @@ const WRONG: &[(&str, usize, &str)] = &[
         "server.max_streams: this must be 1 or more",
     ),
     (
+        "[server]\nlogin = { tokens = \"x\" }\n[[upstream]]\nname = \"a.io\"\ncredentials = \"passthrough\"",
+        2,
+        "server.login: clients can't log in here by password or token and at a.io",
+    ),
+    (
         "[server]\nlogin = {}",
         2,
         "server.login: nobody could log in; write `htpasswd`",

@@ -80,6 +80,11 @@ fn every_key_arrives() {
         path = "/var/lib/tidegate"
         max_size = "10GB"
 
+        [ledger]
+        journal = "journal.jsonl"
+        journal_max_size = "1MiB"
+        journal_files = 3
+
         [defaults]
         tag_ttl = "1h"
         auth_ttl = "1m"
@@ -150,6 +155,10 @@ fn every_key_arrives() {
     assert_eq!(config.drain_timeout, secs(60));
     assert_eq!(config.store.path, Path::new("/var/lib/tidegate"));
     assert_eq!(config.store.max_size, Some(10_000_000_000));
+    let journal = config.ledger.journal.as_deref();
+    assert_eq!(journal, Some(Path::new("/etc/tidegate/journal.jsonl")));
+    assert_eq!(config.ledger.rotation.max_size, Some(1 << 20));
+    assert_eq!(config.ledger.rotation.files, 3);
     assert_eq!(config.flow.negative_ttl, secs(0));
     assert_eq!(config.flow.on_disconnect, OnDisconnect::Abort);
 

@@ -21,6 +21,10 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::ledger::Counted;
+use crate::ledger::Ledger;
+use crate::ledger::Leg;
+use crate::ledger::OpenConnection;
 use crate::login;
 use crate::login::User;
 
@@ -35,6 +39,7 @@ use super::wire::Wire;
 #[derive(Debug)]
 pub(super) struct Connections {
     exchanges: Exchanges,
+    ledger: Ledger,
     certificate: Option<Certificate>,
     limits: Limits,
     builder: auto::Builder<TokioExecutor>,
@@ -92,6 +97,7 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 impl Connections {
     pub(super) fn new(
         exchanges: Exchanges,
+        ledger: Ledger,
         certificate: Option<Certificate>,
         limits: Limits,
     ) -> Self {
@@ -115,10 +121,19 @@ impl Connections {
             .keep_alive_timeout(Duration::from_secs(20));
         Self {
             exchanges,
+            ledger,
             certificate,
             limits,
             builder,
         }
+    }
+
+    /// `stream` with its place in the books, which is filled in when it is dropped.
+    pub(super) fn enter(&self, stream: TcpStream, peer: SocketAddr) -> Counted<TcpStream> {
+        let host = peer.ip().to_canonical().to_string();
+        let mut open = OpenConnection::begin(&self.ledger, Leg::Client, host.into());
+        open.connection.tls = self.certificate.is_some();
+        Counted::new(stream, open)
     }
 
     /// Serves one connection until it ends, or until it is cut.
@@ -142,10 +157,12 @@ impl Connections {
         seat: Seat,
         phase: watch::Receiver<Phase>,
     ) {
+        let stream = self.enter(stream, peer);
         let keepalive = TcpKeepalive::new().with_time(KEEPALIVE);
-        let prepared = stream
+        let tcp = stream.get_ref();
+        let prepared = tcp
             .set_nodelay(true)
-            .and_then(|()| SockRef::from(&stream).set_tcp_keepalive(&keepalive));
+            .and_then(|()| SockRef::from(tcp).set_tcp_keepalive(&keepalive));
         if let Err(error) = prepared {
             tracing::debug!(%peer, "lost a connection before it began: {error}");
             return;

@@ -152,16 +152,17 @@ impl Front {
         handle.reconfigure(config.default_upstream);
         handle.give_access(config.access);
         let door = Door::new(login, handle.access.clone());
-        let exchanges = Exchanges::new(flow, ledger, handle.default_upstream.clone(), door);
+        let exchanges = Exchanges::new(flow, ledger.clone(), handle.default_upstream.clone(), door);
         let limits = Limits {
             header_timeout: config.header_timeout,
             idle_timeout: config.idle_timeout,
             max_streams: config.max_streams,
         };
         let seats = Seats::new(config.max_connections, config.max_connections_per_client);
+        let connections = Connections::new(exchanges, ledger, certificate, limits);
         Ok(Self {
             listeners,
-            connections: Arc::new(Connections::new(exchanges, certificate, limits)),
+            connections: Arc::new(connections),
             handle,
             seats: Arc::new(seats),
         })
@@ -210,7 +211,10 @@ impl Front {
                         let phase = phase.subscribe();
                         tokio::spawn(connections.serve((stream, peer), seat, phase));
                     }
-                    None => tracing::warn!(%peer, "closed a connection: this client has too many"),
+                    None => {
+                        tracing::warn!(%peer, "closed a connection: this client has too many");
+                        drop(self.connections.enter(stream, peer));
+                    }
                 },
                 Err(error) if concerns_one(&error) => {
                     tracing::debug!("a connection was gone before it was accepted: {error}");

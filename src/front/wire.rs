@@ -9,17 +9,19 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
+use crate::ledger::Counted;
+
 use super::activity::Activity;
 use super::lane::Lane;
 
 /// How much must be written, in bytes, to count as something that moved: pings and the like don't.
 const MORSEL: usize = 4 << 10;
 
-/// A client's socket. A write that makes no progress for `patience` fails: a client that vanished,
+/// A client's socket, counted. A write that makes no progress for `patience` fails: a client that vanished,
 /// or that reads no more, does not hold what it was being sent for ever.
 #[derive(Debug)]
 pub(super) struct Wire {
-    stream: TcpStream,
+    stream: Counted<TcpStream>,
     lane: Arc<Lane>,
     patience: Duration,
     activity: Activity,
@@ -30,7 +32,7 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    pub(super) fn new(stream: TcpStream, patience: Duration, activity: Activity) -> Self {
+    pub(super) fn new(stream: Counted<TcpStream>, patience: Duration, activity: Activity) -> Self {
         Self {
             stream,
             lane: Arc::default(),
@@ -52,10 +54,12 @@ impl Wire {
         cx: &mut Context<'_>,
         write: impl FnOnce(Pin<&mut TcpStream>, &mut Context<'_>) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
-        let written = write(Pin::new(&mut self.stream), cx);
+        let written = write(Pin::new(self.stream.get_mut()), cx);
         if let Poll::Ready(written) = &written {
             self.is_stalled = false;
-            self.written += written.as_ref().map_or(0, |bytes| *bytes);
+            let bytes = written.as_ref().map_or(0, |bytes| *bytes);
+            self.stream.sent(bytes);
+            self.written += bytes;
             if self.written >= MORSEL {
                 self.written = 0;
                 self.activity.wrote();
@@ -112,7 +116,7 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.lane.flush(&self.stream);
+        self.lane.flush(self.stream.get_ref());
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 

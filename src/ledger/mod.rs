@@ -5,23 +5,38 @@
 //! [`Draft`] that is dropped seals itself as cancelled, so none can be forgotten. Every connection
 //! leaves one [`Connection`], by the drop of its [`OpenConnection`].
 
+mod cache;
 mod connection;
 mod draft;
 mod format;
+mod journal;
 mod meter;
 mod names;
 mod receipt;
 mod record;
+mod wire;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use connection::{Connection, OpenConnection};
 pub use draft::Draft;
+pub use journal::{Journal, Rotation};
 pub use meter::Meter;
 pub use names::{Action, Cdn, End, Leg, Origin, Protocol};
 pub use receipt::{FlowId, Mount, Receipt};
 pub use record::{Dropped, Header, Record, Run, VERSION};
+pub use wire::Counted;
+
+/// Where the books are kept, besides the log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// The journal's file; `None` for no journal.
+    pub journal: Option<PathBuf>,
+    /// How large its files grow, and how many there are.
+    pub rotation: Rotation,
+}
 
 /// Somebody who wants to know what is entered: a journal, the metrics.
 ///

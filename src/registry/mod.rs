@@ -41,6 +41,7 @@ mod refusal;
 mod resolver;
 mod retry;
 mod secret;
+mod sending;
 mod sent;
 #[cfg(test)]
 mod tests;

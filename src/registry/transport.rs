@@ -8,10 +8,9 @@ use std::sync::OnceLock;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::Extensions;
 use http::Uri;
-use http_body_util::Full;
+use http::uri::Scheme;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::Connection as _;
@@ -27,14 +26,19 @@ use super::Config;
 use super::Error;
 use super::cause::ConnectTimeout;
 use super::guard::Guard;
-use super::resolver::Lookup;
 use super::resolver::Resolver;
+use super::sending::Sending;
+use super::wire::Outside;
+use crate::ledger::Counted;
+use crate::ledger::Ledger;
+use crate::ledger::Leg;
+use crate::ledger::OpenConnection;
 
 /// The pooled client.
-pub(super) type HttpClient = Client<Connector, Full<Bytes>>;
+pub(super) type HttpClient = Client<Connector, Sending>;
 
-type Https = HttpsConnector<HttpConnector<Resolver>>;
-type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
+type Https = HttpsConnector<CountedTcp>;
+type Stream = MaybeHttpsStream<TokioIo<Counted<TcpStream>>>;
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What one HTTP/1.1 connection may have read ahead of its body's reader, in bytes. A chunk holds
@@ -53,11 +57,11 @@ const POOL_SIZE: usize = 32;
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
 /// A client that trusts the system's authorities and those of `config`, gives up connecting after
-/// its time, and dials what `guard` lets it.
+/// its time, and dials what `guard` lets it. Its connections are entered into `outside`'s ledger.
 pub(super) fn client(
     config: &Config,
     guard: Arc<Guard>,
-    lookup: Lookup,
+    outside: &Outside,
 ) -> Result<HttpClient, Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let tls = rustls::ClientConfig::builder_with_provider(provider)
@@ -66,9 +70,15 @@ pub(super) fn client(
         .with_root_certificates(roots(config.ca.as_deref())?)
         .with_no_client_auth();
     let limit = config.timeouts.connect;
+    let books = Books {
+        ledger: outside.ledger.clone(),
+        registry: config.name.as_str().into(),
+    };
     let connect = |guard: Option<Arc<Guard>>| {
-        let lookup = lookup.clone();
-        https(tls.clone(), Resolver { lookup, guard }, limit)
+        let lookup = outside.lookup.clone();
+        let books = books.clone();
+        let tcp = tcp(Resolver { lookup, guard }, limit);
+        https(tls.clone(), CountedTcp { tcp, books })
     };
     let connector = Connector {
         free: connect(None),
@@ -88,12 +98,16 @@ pub(super) fn client(
         .build(connector))
 }
 
-fn https(tls: rustls::ClientConfig, resolver: Resolver, limit: Duration) -> Https {
+fn tcp(resolver: Resolver, limit: Duration) -> HttpConnector<Resolver> {
     let mut tcp = HttpConnector::new_with_resolver(resolver);
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     tcp.set_keepalive(Some(Duration::from_secs(60)));
     tcp.set_connect_timeout(Some(limit));
+    tcp
+}
+
+fn https(tls: rustls::ClientConfig, tcp: CountedTcp) -> Https {
     HttpsConnectorBuilder::new()
         .with_tls_config(tls)
         .https_or_http()
@@ -134,6 +148,53 @@ fn system_roots() -> RootCertStore {
         );
     }
     roots
+}
+
+/// Makes TCP connections that are counted, below TLS.
+#[derive(Clone)]
+struct CountedTcp {
+    tcp: HttpConnector<Resolver>,
+    books: Books,
+}
+
+/// Where connections are entered, and for whom.
+#[derive(Clone)]
+struct Books {
+    ledger: Ledger,
+    registry: Arc<str>,
+}
+
+impl Books {
+    /// A connection for `uri`, which is there from now on.
+    fn open(&self, uri: &Uri) -> OpenConnection {
+        let host = uri.host().unwrap_or_default();
+        let host = match uri.port_u16() {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_owned(),
+        };
+        let mut open = OpenConnection::begin(&self.ledger, Leg::Upstream, host.into());
+        open.connection.registry = self.registry.clone();
+        open.connection.tls = uri.scheme() == Some(&Scheme::HTTPS);
+        open
+    }
+}
+
+impl Service<Uri> for CountedTcp {
+    type Response = TokioIo<Counted<TcpStream>>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.tcp.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let (connecting, books) = (self.tcp.call(uri.clone()), self.books.clone());
+        Box::pin(async move {
+            let tcp = connecting.await?.into_inner();
+            Ok(TokioIo::new(Counted::new(tcp, books.open(&uri))))
+        })
+    }
 }
 
 /// Makes TCP and TLS connections within a limit, where it may.

@@ -10,7 +10,6 @@ use http::Method;
 use http::Request;
 use http::Response;
 use http::header::{ACCEPT_ENCODING, USER_AGENT};
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::capture_connection;
 use url::Url;
@@ -24,6 +23,8 @@ use super::fault::Fault;
 use super::guard::Guard;
 use super::resolver::Lookup;
 use super::retry::Policy;
+use super::sending::Sending;
+use super::sending::Taken;
 use super::sent::Sent;
 use super::transport;
 use super::transport::HttpClient;
@@ -98,7 +99,7 @@ impl Wire {
     pub(super) fn new(config: &Config, base: &Url, outside: &Outside) -> Result<Self, Error> {
         let guard = Arc::new(Guard::new(config, base));
         Ok(Self {
-            client: transport::client(config, guard, outside.lookup.clone())?,
+            client: transport::client(config, guard, outside)?,
             header: config.timeouts.header,
             idle: config.timeouts.idle_body,
             ledger: outside.ledger.clone(),
@@ -130,12 +131,15 @@ impl Wire {
         draft.receipt.repository = subject.repository.clone();
         draft.receipt.reference = subject.reference.clone();
         draft.receipt.action = subject.action;
-        match self.header(outgoing, &host).await {
+        let taken = Taken::default();
+        let answer = self.header(outgoing, &taken, &host).await;
+        draft.receipt.request_bytes = taken.bytes();
+        match answer {
             Ok(response) => {
                 let (parts, incoming) = response.into_parts();
                 draft.receipt.status = parts.status.as_u16();
                 draft.receipt.protocol = parts.version.into();
-                draft.receipt.request_bytes = outgoing.body.len() as u64;
+                draft.receipt.note_caches(&parts.headers);
                 let body = Body::new(incoming, draft, self.idle);
                 let mut response = Response::from_parts(parts, body);
                 if response.status().is_client_error() || response.status().is_server_error() {
@@ -152,8 +156,13 @@ impl Wire {
     }
 
     /// The answer's header. The time for it runs once there is a connection.
-    async fn header(&self, outgoing: &Outgoing, host: &str) -> Result<Response<Incoming>, Fault> {
-        let mut request = request(outgoing)?;
+    async fn header(
+        &self,
+        outgoing: &Outgoing,
+        taken: &Taken,
+        host: &str,
+    ) -> Result<Response<Incoming>, Fault> {
+        let mut request = request(outgoing, taken)?;
         let mut connection = capture_connection(&mut request);
         let mut response = std::pin::pin!(self.client.request(request));
         let early = tokio::select! {
@@ -177,12 +186,12 @@ impl Wire {
     }
 }
 
-fn request(outgoing: &Outgoing) -> Result<Request<Full<Bytes>>, Fault> {
+fn request(outgoing: &Outgoing, taken: &Taken) -> Result<Request<Sending>, Fault> {
     const AGENT: &str = concat!("tidegate/", env!("CARGO_PKG_VERSION"));
     let mut request = Request::builder()
         .method(outgoing.method.clone())
         .uri(outgoing.url.as_str())
-        .body(Full::new(outgoing.body.clone()))
+        .body(Sending::new(outgoing.body.clone(), taken.clone()))
         .map_err(|error| Fault::wrong(format!("no request can be made of its URL: {error}")))?;
     let headers = request.headers_mut();
     headers.clone_from(&outgoing.headers);
