@@ -21,6 +21,7 @@ mod print;
 mod probe;
 mod serve;
 mod store;
+mod tap;
 
 pub use exit::Exit;
 use exit::Failure;
@@ -52,6 +53,8 @@ enum Command {
     /// Look into the store, check it, and free room
     #[command(subcommand)]
     Store(store::StoreCommand),
+    /// Measure a tool: a proxy that counts all that passes through, and changes nothing
+    Tap(tap::TapArgs),
     /// Print the completions of a shell
     Completions {
         /// The shell
@@ -74,6 +77,7 @@ impl Cli {
             Command::Check(args) => check::run(args, &source).await,
             Command::Client(args) => client::run(args, &source),
             Command::Store(command) => store::run(command, &source).await,
+            Command::Tap(args) => tap::run(args).await,
             Command::Completions { shell } => completions::run(*shell)
                 .map(|()| Exit::Done)
                 .map_err(Failure::from),

@@ -194,7 +194,7 @@ impl Exchanges {
                 Err(Unsent::Gone(error)) => return Err(Failure::Broken(error.into())),
             }
         }
-        let stream = origin::dial(&self.shared, target, Scheme::Http).await;
+        let stream = origin::dial(&self.shared, target).await;
         let stream = stream.map_err(Failure::Unreachable)?;
         let closed = Arc::new(Notify::new());
         let sender = Sender::new(Box::new(stream), Version::Http1, tasks, closed).await;
@@ -240,6 +240,7 @@ impl Exchanges {
         let status = response.status();
         errand.entry.note(|receipt| {
             receipt.status = status.as_u16();
+            receipt.note_caches(response.headers());
             if let Some(mount) = &mut receipt.mount {
                 mount.accepted = status == StatusCode::CREATED;
             }

@@ -22,15 +22,18 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::authority::Authority;
+use crate::ledger::Counted;
 use crate::ledger::Ledger;
 use crate::ledger::Leg;
 use crate::ledger::OpenConnection;
 
 mod body;
-mod counted;
+mod command;
 mod describe;
 mod entry;
+mod environment;
 mod exchange;
+mod footprint;
 mod hello;
 mod judge;
 mod origin;
@@ -39,8 +42,11 @@ mod stream;
 mod target;
 mod tasks;
 mod tls;
+mod words;
 
-use counted::Counted;
+pub use command::{NotRun, run};
+pub use environment::Environment;
+
 use describe::Memory;
 use judge::Judge;
 use target::Target;
@@ -50,8 +56,6 @@ use target::Target;
 pub struct Config {
     /// Where to listen.
     pub listen: SocketAddr,
-    /// The folder of the certificate authority; it is made where there is none.
-    pub authority: PathBuf,
     /// A PEM file of authorities that vouch for origins, besides the system's.
     pub upstream_ca: Option<PathBuf>,
 }
@@ -60,6 +64,7 @@ pub struct Config {
 #[derive(Debug)]
 pub struct Tap {
     listener: TcpListener,
+    upstream_ca: Option<PathBuf>,
     shared: Arc<Shared>,
 }
 
@@ -83,14 +88,14 @@ impl Tap {
     /// Listens, and answers nobody yet.
     ///
     /// # Errors
-    /// When the address can't be listened on, or the files of certificates can't be used; the
-    /// address or the file is named.
-    pub async fn bind(config: &Config, ledger: Ledger) -> io::Result<Self> {
+    /// When the address can't be listened on, or the file of authorities can't be used; the address
+    /// or the file is named.
+    pub async fn bind(config: &Config, authority: Authority, ledger: Ledger) -> io::Result<Self> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let shared = Shared {
             ledger,
             judge: Judge::new(&provider, config.upstream_ca.as_deref())?,
-            authority: Authority::open(&config.authority)?,
+            authority,
             memory: Memory::new(),
             provider,
             mutual: Cache::new(MUTUAL),
@@ -98,6 +103,7 @@ impl Tap {
         let listener = TcpListener::bind(config.listen).await;
         Ok(Self {
             listener: listener.map_err(|error| cannot_listen(config.listen, &error))?,
+            upstream_ca: config.upstream_ca.clone(),
             shared: Arc::new(shared),
         })
     }

@@ -13,12 +13,12 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
+use crate::ledger::Counted;
 use crate::ledger::Leg;
 use crate::ledger::OpenConnection;
 
 use super::Shared;
 use super::body::RequestBody;
-use super::counted::Counted;
 use super::stream::Stream;
 use super::target::Scheme;
 use super::target::Target;
@@ -60,13 +60,9 @@ pub(super) struct Unanswered {
 }
 
 /// Dials `target`.
-pub(super) async fn dial(
-    shared: &Shared,
-    target: &Target,
-    scheme: Scheme,
-) -> io::Result<Counted<TcpStream>> {
+pub(super) async fn dial(shared: &Shared, target: &Target) -> io::Result<Counted<TcpStream>> {
     let socket = target.connect().await?;
-    let host = target.shown(scheme).into();
+    let host = target.shown(Scheme::Any).into();
     let open = OpenConnection::begin(&shared.ledger, Leg::Tap, host);
     Ok(Counted::new(socket, open))
 }

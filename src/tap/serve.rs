@@ -27,7 +27,6 @@ use tokio::sync::Notify;
 
 use super::Shared;
 use super::body::ResponseBody;
-use super::counted::Counted;
 use super::exchange;
 use super::exchange::Exchanges;
 use super::hello;
@@ -43,6 +42,7 @@ use super::tasks::Crew;
 use super::tasks::Tasks;
 use super::tls;
 use super::tls::Shaken;
+use crate::ledger::Counted;
 use crate::ledger::End;
 
 /// A socket, its bytes counted.
@@ -124,7 +124,7 @@ async fn connect(
         let text = format!("tidegate tap: '{}' is no host with a port\n", request.uri());
         return exchange::own(StatusCode::BAD_REQUEST, text);
     };
-    match origin::dial(shared, &target, Scheme::Any).await {
+    match origin::dial(shared, &target).await {
         Err(error) => exchange::unreachable(&target, &error),
         Ok(origin) => {
             let tool = hyper::upgrade::on(&mut request);

@@ -34,7 +34,6 @@ use super::stream::Greedy;
 use super::stream::Rewound;
 use super::stream::Stream;
 use super::stream::below_tls;
-use super::target::Scheme;
 use super::target::Target;
 
 /// How far encrypted bytes may run ahead of the socket, in bytes.
@@ -68,8 +67,8 @@ pub(super) async fn shake(
     (mut tool, mut read): (Socket, BytesMut),
     (mut origin, target): (Socket, &Target),
 ) -> io::Result<Shaken> {
-    tool.set_tls();
-    origin.set_tls();
+    tool.connection_mut().tls = true;
+    origin.connection_mut().tls = true;
     let said = hello::hello(&mut tool, &mut read).await?;
     let tool = Rewound::new(read.freeze(), tool);
     let why = match &said {
@@ -92,8 +91,8 @@ pub(super) async fn shake(
         );
         shared.mutual.insert(target.clone(), ());
         drop(shaken);
-        let mut origin = origin::dial(shared, target, Scheme::Any).await?;
-        origin.set_tls();
+        let mut origin = origin::dial(shared, target).await?;
+        origin.connection_mut().tls = true;
         return Ok(Shaken::Tunnel(Box::new(tool), Box::new(origin)));
     }
     let origin = match shaken {
