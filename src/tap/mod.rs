@@ -145,7 +145,7 @@ impl Tap {
             match self.listener.accept().await {
                 Ok((socket, peer)) => {
                     let _ = socket.set_nodelay(true);
-                    let host = peer.to_string().into();
+                    let host = peer.ip().to_canonical().to_string().into();
                     let open = OpenConnection::begin(&self.shared.ledger, Leg::Client, host);
                     let socket = Counted::new(socket, open);
                     connections.spawn(serve::tool(self.shared.clone(), socket));
