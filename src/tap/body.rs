@@ -109,6 +109,8 @@ pub(super) struct Passed {
     body: Incoming,
     entry: Arc<Entry>,
     gate: Option<Arc<Gate>>,
+    // Whether it looks as if there were a body.
+    pretends: bool,
 }
 
 impl ResponseBody {
@@ -118,7 +120,21 @@ impl ResponseBody {
         if body.is_end_stream() {
             entry.ended(End::Complete);
         }
-        Self::Passed(Passed { body, entry, gate })
+        Self::Passed(Passed {
+            body,
+            entry,
+            gate,
+            pretends: false,
+        })
+    }
+
+    /// hyper removes the `Content-Length` of a 304 in HTTP/1 that has no body, as each has none
+    /// (RFC 9110, 15.4.5), unless it is made to believe in one.
+    pub(super) fn pretending(mut self) -> Self {
+        if let Self::Passed(passed) = &mut self {
+            passed.pretends = true;
+        }
+        self
     }
 
     /// Nothing.
@@ -139,7 +155,8 @@ impl Passed {
                 if let Some(data) = frame.data_ref() {
                     self.entry.received(data.len());
                 }
-                if self.body.is_end_stream() {
+                // Trailers are the last that comes.
+                if frame.is_trailers() || self.body.is_end_stream() {
                     self.entry.ended(End::Complete);
                 }
             }
@@ -179,7 +196,7 @@ impl Body for ResponseBody {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Passed(passed) => passed.body.is_end_stream(),
+            Self::Passed(passed) => !passed.pretends && passed.body.is_end_stream(),
             Self::Own(bytes) => bytes.is_empty(),
         }
     }

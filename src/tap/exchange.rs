@@ -258,7 +258,12 @@ impl Exchanges {
             *self.next() = Some(upgrade);
             return response.map(|_| ResponseBody::empty());
         }
-        response.map(|body| ResponseBody::new(body, errand.entry, errand.gate))
+        let is_http1 = response.version() < http::Version::HTTP_2;
+        let pretends = is_http1 && status == StatusCode::NOT_MODIFIED;
+        response.map(|body| {
+            let body = ResponseBody::new(body, errand.entry, errand.gate);
+            if pretends { body.pretending() } else { body }
+        })
     }
 }
 

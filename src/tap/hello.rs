@@ -8,6 +8,7 @@ use rustls::server::Acceptor;
 use rustls::server::ClientHello;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
 
 /// What a stream begins with.
 #[derive(Debug)]
@@ -57,6 +58,18 @@ pub(super) async fn first<S: AsyncRead + Unpin>(
             return Ok(First::Other);
         }
     }
+}
+
+/// Waits until `origin` says something before it was asked. Whether that is the first frame of
+/// HTTP/2 (RFC 9113, 3.4), which waits for nothing.
+///
+/// # Errors
+/// Those of the socket.
+pub(super) async fn speaks_first(origin: &TcpStream) -> io::Result<bool> {
+    // A frame's header (RFC 9113, 4.1): length, type, flags, stream.
+    let mut frame = [0; 9];
+    let length = origin.peek(&mut frame).await?;
+    Ok(matches!(frame, [0, 0, _, 4, 0, 0, 0, 0, 0]) && length == frame.len())
 }
 
 /// `None` while it can't be told yet.

@@ -156,7 +156,11 @@ async fn through(shared: Arc<Shared>, crew: &mut Crew, next: Connected) -> io::R
     let first = tokio::select! {
         biased;
         first = hello::first(&mut tool, &mut read) => first?,
-        ready = origin.get_ref().readable() => ready.map(|()| First::Other)?,
+        spoke = hello::speaks_first(origin.get_ref()) => match spoke? {
+            // That a server says at once, too.
+            true => hello::first(&mut tool, &mut read).await?,
+            false => First::Other,
+        },
     };
     let version = match first {
         First::Tls => return over_tls(shared, crew, (tool, read), (origin, target)).await,

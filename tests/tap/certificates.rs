@@ -7,6 +7,7 @@ use std::sync::Arc;
 use fake_registry::Pki;
 use rcgen::BasicConstraints;
 use rcgen::CertificateParams;
+use rcgen::DnType;
 use rcgen::IsCa;
 use rcgen::Issuer;
 use rcgen::KeyPair;
@@ -71,10 +72,13 @@ impl Shown {
     fn new(name: &str, year: i32) -> Self {
         let ca_key = KeyPair::generate().unwrap();
         let mut ca = CertificateParams::default();
+        ca.distinguished_name
+            .push(DnType::CommonName, "some authority");
         ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let signed = ca.self_signed(&ca_key).unwrap();
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
         params.not_after = rcgen::date_time_ymd(year, 1, 1);
         params.use_authority_key_identifier_extension = true;
         let leaf = params.signed_by(&key, &Issuer::new(ca, ca_key)).unwrap();
@@ -221,6 +225,7 @@ async fn curl_over_http2_is_counted_as_nginx_counts() {
     let command = [
         "curl",
         "-sS",
+        "--no-progress-meter",
         "--parallel",
         "-o",
         "/dev/null",

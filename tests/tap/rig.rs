@@ -72,7 +72,7 @@ impl Rig {
 
     /// Runs `command` through a tap that trusts `ca`, too.
     pub(crate) async fn run(&self, ca: Option<&Path>, command: &[&str]) -> Ran {
-        let mut tap = self.tap(&[]);
+        let mut tap = self.tap(&["--quiet"]);
         if let Some(ca) = ca {
             tap = tap.arg("--upstream-ca").arg(ca);
         }
@@ -134,8 +134,9 @@ impl Tap {
         self.rig.ca()
     }
 
-    pub(crate) fn log(&self) -> String {
-        self.process.stderr()
+    pub(crate) async fn wait_for_log(&mut self, text: &str) {
+        let said = async |process: &Process| process.stderr().contains(text);
+        self.process.wait_ready(said).await;
     }
 
     /// Waits until its journal is as `enough` says.

@@ -304,7 +304,7 @@ async fn who_is_no_proxy_client_is_told_so() {
 
 #[tokio::test]
 async fn an_origin_that_is_not_there_is_a_bad_gateway() {
-    let tap = Tap::start(&[]).await;
+    let mut tap = Tap::start(&[]).await;
     let port = fake_registry::ReservedPort::new();
     let host = port.address();
     for asked in [
@@ -315,7 +315,7 @@ async fn an_origin_that_is_not_there_is_a_bad_gateway() {
         let answer = raw::head(&mut tool).await;
         assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
     }
-    assert!(tap.log().contains("can't be reached"), "{}", tap.log());
+    tap.wait_for_log("can't be reached").await;
     let books = tap.end().await;
     assert_eq!(books.exchange().end, End::Failed);
     assert!(books.connections(Leg::Tap).is_empty());
