@@ -56,6 +56,15 @@ pub(super) fn plainly(message: &str) -> String {
     message.to_owned()
 }
 
+/// A value of several lines is not repeated: where a quote is missing it holds all that follows,
+/// passwords too.
+pub(super) fn in_one_line(problem: String) -> String {
+    if !problem.contains(['\n', '\r']) {
+        return problem;
+    }
+    "this text has several lines; is a quote missing?".to_owned()
+}
+
 fn article(kind: &str) -> String {
     match kind {
         "map" => "a table".to_owned(),

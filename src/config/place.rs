@@ -8,6 +8,7 @@ use toml::de::DeTable;
 use toml::de::DeValue;
 
 use super::Error;
+use super::error;
 
 /// Something wrong, and where in the text it stands, in bytes.
 #[derive(Debug)]
@@ -42,7 +43,7 @@ impl Flaw {
             path: path.to_owned(),
             line: before.iter().filter(|byte| **byte == b'\n').count() + 1,
             key: key.join("."),
-            problem: self.problem,
+            problem: error::in_one_line(self.problem),
         }
     }
 }

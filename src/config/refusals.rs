@@ -71,6 +71,11 @@ const WRONG: &[(&str, usize, &str)] = &[
         "server.login: clients can't log in here by password or token and at a.io",
     ),
     (
+        "[[upstream]]\nname = '''\ncredentials = { password = \"hunter2\" }\nurl = '''",
+        2,
+        "upstream.name: this text has several lines; is a quote missing?",
+    ),
+    (
         "[server]\nlogin = {}",
         2,
         "server.login: nobody could log in; write `htpasswd`",
