@@ -163,6 +163,11 @@ impl Line {
                 let met = self.ratio(system)? >= share;
                 Some((format!(">= {share} of {system}"), met))
             }
+            Aim::Keeps(share, system) => {
+                let kept = 1.0 / self.ratio(system)?;
+                let text = format!("{system} >= {share} of it ({kept:.3})");
+                Some((text, kept >= share))
+            }
             Aim::Below(limit) => Some((format!("< {limit}"), own < limit)),
             Aim::AtMost(limit) => Some((format!("<= {limit}"), own <= limit)),
         }

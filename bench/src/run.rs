@@ -32,7 +32,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Report> {
     stop::listen()?;
     let scenarios = chosen(&options.only)?;
     let mut machine = Machine::look(&options.dir)?;
-    let peers = systems(options)?;
+    let mut peers = systems(options)?;
+    peers.retain(|peer| scenarios.iter().any(|one| one.concerns(peer)));
     for peer in &peers {
         machine
             .versions
@@ -41,9 +42,13 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Report> {
     let origin = Origin::start()?;
     let mut report = Report::new(machine, options, &peers, &scenarios);
     for scenario in &scenarios {
+        let peers: Vec<_> = peers
+            .iter()
+            .filter(|peer| scenario.concerns(peer))
+            .collect();
         for iteration in 0..options.iterations() {
             for turn in 0..peers.len() {
-                let peer = &peers[(iteration + turn) % peers.len()];
+                let peer = peers[(iteration + turn) % peers.len()];
                 let sample = careful(scenario.as_ref(), peer, &origin, options)
                     .with_context(|| format!("{} of {}", scenario.name(), peer.name()))?;
                 eprintln!(
@@ -139,7 +144,10 @@ fn systems(options: &Options) -> anyhow::Result<Vec<Peer>> {
         eprintln!("no tidegate is beside this program: its column is left out");
     }
     let mut peers = Peer::all(tidegate);
-    peers.retain(|peer| wanted(peer.name()));
+    peers.retain(|peer| match peer {
+        Peer::Journalled(_) => wanted("tidegate"),
+        _ => wanted(peer.name()),
+    });
     let names = ["direct", "nginx", "docker-registry", "tidegate"];
     if let Some(unknown) = options.peers.iter().find(|p| !names.contains(&p.as_str())) {
         anyhow::bail!(

@@ -109,3 +109,6 @@ macro_rules! log {
     };
 }
 use log;
+
+#[cfg(test)]
+mod documented;

@@ -124,3 +124,57 @@ impl<S: AsFd + connect::Connection> connect::Connection for Counted<S> {
         self.stream.connected()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::Mutex;
+
+    use tokio::io::AsyncReadExt as _;
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::TcpListener;
+    use tokio::net::TcpStream;
+
+    use crate::ledger::Ledger;
+    use crate::ledger::Leg;
+    use crate::ledger::Receipt;
+    use crate::ledger::Sink;
+
+    use super::*;
+
+    #[derive(Debug, Default)]
+    struct Entered(Mutex<Vec<Connection>>);
+
+    impl Sink for Entered {
+        fn exchange(&self, _: &Receipt) {}
+
+        fn connection(&self, connection: &Connection) {
+            self.0.lock().unwrap().push(connection.clone());
+        }
+    }
+
+    #[tokio::test]
+    async fn counts_what_was_read_what_was_not_and_what_was_written_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let dialled = TcpStream::connect(listener.local_addr().unwrap()).await;
+        let (mut peer, _) = listener.accept().await.unwrap();
+        let entered = Arc::new(Entered::default());
+        let ledger = Ledger::with(vec![entered.clone()]);
+        let open = OpenConnection::begin(&ledger, Leg::Tap, "host".into());
+        let mut counted = Counted::new(dialled.unwrap(), open);
+        peer.write_all(&[7; 100]).await.unwrap();
+        counted.read_exact(&mut [0; 60]).await.unwrap();
+        counted.write_all(&[7; 30]).await.unwrap();
+        let slices = [IoSlice::new(&[7; 5]), IoSlice::new(&[7; 6])];
+        assert_eq!(counted.write_vectored(&slices).await.unwrap(), 11);
+        assert!(counted.is_write_vectored());
+        counted.sent(1000);
+        counted.received(2000);
+        assert!(entered.0.lock().unwrap().is_empty());
+        drop(counted);
+        let all = std::mem::take(&mut *entered.0.lock().unwrap());
+        assert_eq!(all.len(), 1);
+        assert_eq!((all[0].tx, all[0].rx), (1041, 2100));
+        assert_eq!((all[0].leg, &*all[0].host), (Leg::Tap, "host"));
+    }
+}

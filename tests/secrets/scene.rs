@@ -191,6 +191,7 @@ fn front(pki: &Pki, secrets: &mut Secrets) -> String {
         r#"
 server = {{ listen = "127.0.0.1:0", admin = "127.0.0.1:0", tls = {{ cert = "{cert}", key = "{key}" }} }}
 store = {{ path = "store" }}
+ledger = {{ journal = "journal.jsonl" }}
 "#
     )
 }

@@ -150,6 +150,10 @@ async fn serve(args: &[&str]) {
         .wait(fake_registry::PATIENCE * 3)
         .await;
     scene.secrets.check("its stderr at its end", tidegate.log());
+    let journal = scene.folder.path().join("journal.jsonl");
+    let journal = std::fs::read_to_string(journal).unwrap();
+    assert!(journal.lines().count() > 50, "{journal}");
+    scene.secrets.check("its journal", journal);
     assert!(
         tidegate.log().lines().count() > 50,
         "hardly anything was logged"

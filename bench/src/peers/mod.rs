@@ -38,6 +38,8 @@ pub(crate) enum Peer {
     Distribution,
     /// The one that this is all about: the path of the binary.
     Tidegate(PathBuf),
+    /// The same, which writes a journal besides.
+    Journalled(PathBuf),
 }
 
 /// What a system's start needs to know.
@@ -61,10 +63,14 @@ pub(crate) struct Running {
 }
 
 impl Peer {
+    /// The name of [`Peer::Journalled`].
+    pub(crate) const JOURNALLED: &'static str = "tidegate + journal";
+
     /// All systems, in the order of the table's columns.
     pub(crate) fn all(tidegate: Option<PathBuf>) -> Vec<Self> {
         let mut all = vec![Self::Direct, Self::Nginx, Self::Distribution];
-        all.extend(tidegate.map(Self::Tidegate));
+        all.extend(tidegate.clone().map(Self::Tidegate));
+        all.extend(tidegate.map(Self::Journalled));
         all
     }
 
@@ -75,6 +81,7 @@ impl Peer {
             Self::Nginx => "nginx",
             Self::Distribution => "docker-registry",
             Self::Tidegate(_) => "tidegate",
+            Self::Journalled(_) => Self::JOURNALLED,
         }
     }
 
@@ -90,7 +97,9 @@ impl Peer {
                 let mut command = Command::new(distribution::PROGRAM);
                 said(command.arg("--version"), distribution::INSTALL)
             }
-            Self::Tidegate(path) => said(Command::new(path).arg("--version"), tidegate::INSTALL),
+            Self::Tidegate(path) | Self::Journalled(path) => {
+                said(Command::new(path).arg("--version"), tidegate::INSTALL)
+            }
         }
     }
 
@@ -100,7 +109,7 @@ impl Peer {
             Self::Direct => direct::LIMITS,
             Self::Nginx => nginx::LIMITS,
             Self::Distribution => distribution::LIMITS,
-            Self::Tidegate(_) => tidegate::LIMITS,
+            Self::Tidegate(_) | Self::Journalled(_) => tidegate::LIMITS,
         }
     }
 
@@ -123,7 +132,8 @@ impl Peer {
             Self::Direct => None,
             Self::Nginx => Some(nginx::command(&place)?),
             Self::Distribution => Some(distribution::command(&place)?),
-            Self::Tidegate(path) => Some(tidegate::command(path, &place)?),
+            Self::Tidegate(path) => Some(tidegate::command(path, &place, "")?),
+            Self::Journalled(path) => Some(tidegate::command(path, &place, tidegate::JOURNAL)?),
         };
         let Some(mut command) = command else {
             return Ok(Running {

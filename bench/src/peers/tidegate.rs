@@ -15,8 +15,11 @@ pub(super) const INSTALL: &str = "build it with: cargo build --release";
 pub(super) const LIMITS: &str = "none that these scenarios touch: it verifies each digest, syncs \
     what it stores to disk, and asks about a tag once in five minutes";
 
-/// The command that serves from `place` until it is told to end.
-pub(super) fn command(program: &Path, place: &Place<'_>) -> anyhow::Result<Command> {
+/// What makes it write a journal.
+pub(super) const JOURNAL: &str = "[ledger]\njournal = \"journal.jsonl\"\n";
+
+/// The command that serves from `place` until it is told to end, with `more` in its configuration.
+pub(super) fn command(program: &Path, place: &Place<'_>, more: &str) -> anyhow::Result<Command> {
     let Place { dir, port, origin } = place;
     let file = dir.join("proxy.toml");
     let text = format!(
@@ -33,7 +36,8 @@ url = "http://{origin}"
 plain_http = true
 default = true
 credentials = "anonymous"
-"#,
+
+{more}"#,
         dir.join("data").display()
     );
     std::fs::write(&file, text)?;

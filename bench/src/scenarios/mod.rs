@@ -8,11 +8,13 @@ use crate::corpus::MIB;
 use crate::load::Puller;
 use crate::measure;
 use crate::origin::Origin;
+use crate::peers::Peer;
 use crate::peers::Running;
 
 mod cold;
 mod crowd;
 mod herd;
+mod ledger;
 mod manifests;
 mod many;
 mod stored;
@@ -21,6 +23,11 @@ mod stored;
 pub(crate) trait Scenario {
     /// What `--only` calls it.
     fn name(&self) -> &'static str;
+
+    /// Whether it is run for `peer`.
+    fn concerns(&self, peer: &Peer) -> bool {
+        !matches!(peer, Peer::Journalled(_))
+    }
 
     /// The rows that it fills, in the order of [`Scenario::run`]'s figures.
     fn rows(&self) -> Vec<Row>;
@@ -48,6 +55,9 @@ pub(crate) struct Row {
 pub(crate) enum Aim {
     /// At least this share of that system's figure.
     AtLeast(f64, &'static str),
+    /// That system, which is tidegate with something besides, has at least this share of
+    /// tidegate's figure.
+    Keeps(f64, &'static str),
     /// Less than this.
     Below(f64),
     /// At most this.
@@ -80,6 +90,7 @@ pub(crate) fn all() -> Vec<Box<dyn Scenario>> {
         Box::new(crowd::Crowd::STORED),
         Box::new(many::Many::COLD),
         Box::new(many::Many::STORED),
+        Box::new(ledger::Ledger),
     ]
 }
 

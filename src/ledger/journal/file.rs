@@ -24,6 +24,8 @@ use crate::ledger::VERSION;
 const BATCH: usize = 64 << 10;
 /// How long to write on in a file that is large enough, where no other can be begun.
 const PUT_UP: Duration = Duration::from_secs(60);
+/// How long to wait for another process that has the file.
+const LOCK_PATIENCE: Duration = Duration::from_millis(200);
 /// A header's line is no longer than this, in bytes.
 const HEADER: u64 = 4 << 10;
 /// What every header begins with.
@@ -208,19 +210,26 @@ fn open(path: &Path) -> io::Result<(File, Found)> {
     let mut options = OpenOptions::new();
     options.read(true).append(true).create(true).mode(0o600);
     let file = options.open(path)?;
-    match file.try_lock() {
-        Err(TryLockError::WouldBlock) => {
-            let kind = io::ErrorKind::ResourceBusy;
-            return Err(io::Error::new(kind, "another process writes it"));
-        }
-        // Not every file system has locks.
-        Err(TryLockError::Error(_)) | Ok(()) => {}
-    }
+    lock(&file)?;
     let found = look(&file)?;
     if found == Found::CutHeader {
         file.set_len(0)?;
     }
     Ok((file, found))
+}
+
+/// Takes the file's lock. A process that is about to end may have it for a moment.
+fn lock(file: &File) -> io::Result<()> {
+    let since = Instant::now();
+    while let Err(TryLockError::WouldBlock) = file.try_lock() {
+        if since.elapsed() > LOCK_PATIENCE {
+            let kind = io::ErrorKind::ResourceBusy;
+            return Err(io::Error::new(kind, "another process writes it"));
+        }
+        std::thread::sleep(LOCK_PATIENCE / 20);
+    }
+    // Where the file system has no locks, we do without.
+    Ok(())
 }
 
 /// What the file holds.
@@ -237,8 +246,9 @@ fn look(file: &File) -> io::Result<Found> {
     BufReader::new(file.take(HEADER)).read_until(b'\n', &mut line)?;
     let foreign = || io::Error::new(io::ErrorKind::InvalidData, "it is there, and no journal");
     if !line.ends_with(b"\n") {
-        let is_cut = line.starts_with(KIND) || KIND.starts_with(&line);
-        if !is_cut {
+        let is_all = line.len() as u64 == about.len();
+        let is_header = line.starts_with(KIND) || KIND.starts_with(&line);
+        if !(is_all && is_header) {
             return Err(foreign());
         }
         return Ok(Found::CutHeader);
@@ -281,4 +291,29 @@ fn numbered(path: &Path, number: usize) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(format!(".{number}"));
     name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A write that stopped within a line, in a file that is gone: the line is written whole.
+    #[test]
+    fn a_line_that_was_written_in_part_is_written_again_in_another_file() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("journal.jsonl");
+        let mut journal = JournalFile::open(&path, Rotation::NEVER).unwrap();
+        journal.lines.extend(b"first\nsecond\nthird\n");
+        let header = journal.lines.len() - "first\nsecond\nthird\n".len();
+        // As after a disk that was full.
+        journal.done = header + "first\nsec".len();
+        assert_eq!(journal.unwritten(), 2);
+        fs::remove_file(&path).unwrap();
+        journal.follow().unwrap();
+        journal.flush().unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        let lines: Vec<_> = text.lines().collect();
+        assert!(lines[0].as_bytes().starts_with(KIND), "{text}");
+        assert_eq!(lines[1..], ["second", "third"]);
+    }
 }

@@ -95,8 +95,11 @@ impl Journal {
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
             .spawn(move || {
-                let _alive: std::sync::mpsc::SyncSender<Infallible> = alive;
+                let alive: std::sync::mpsc::SyncSender<Infallible> = alive;
                 writer.run();
+                // The file is closed when it is heard that this has ended.
+                drop(writer);
+                drop(alive);
             })?;
         Ok(Arc::new(Self {
             path: path.to_owned(),

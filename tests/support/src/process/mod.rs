@@ -231,6 +231,16 @@ impl Process {
         }
     }
 
+    /// Stops it where it is (SIGSTOP), until it is told to go on.
+    pub fn freeze(&mut self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on after a freeze (SIGCONT).
+    pub fn thaw(&mut self) {
+        self.signal(Signal::CONT);
+    }
+
     fn signal(&mut self, signal: Signal) {
         if self.exit_status().is_none() {
             // It may have become a zombie since, which takes any signal; it is still ours.

@@ -1,0 +1,78 @@
+//! What the journal costs: stored blobs and manifests, with it and without.
+
+use std::time::Duration;
+
+use super::Aim;
+use super::Bench;
+use super::Row;
+use super::Scenario;
+use crate::corpus::MIB;
+use crate::load::storm;
+use crate::peers::Peer;
+
+/// How often a blob is pulled by all clients.
+const ROUNDS: usize = 4;
+/// How many clients pull it at the same time, and how many connections ask for manifests.
+const CLIENTS: usize = 16;
+/// There are as many records of a small blob as of a large one: two for each pull here, as each is
+/// made over a connection of its own.
+const SMALL: u64 = 64 * 1024;
+/// How many pulls of the small one.
+const PULLS: usize = 20_000;
+
+/// Pulls of stored blobs, large and small, and requests for a manifest.
+#[derive(Debug)]
+pub(super) struct Ledger;
+
+impl Scenario for Ledger {
+    fn name(&self) -> &'static str {
+        "ledger"
+    }
+
+    fn concerns(&self, peer: &Peer) -> bool {
+        matches!(peer, Peer::Tidegate(_) | Peer::Journalled(_))
+    }
+
+    fn rows(&self) -> Vec<Row> {
+        let aim = Aim::Keeps(0.98, Peer::JOURNALLED);
+        vec![
+            Row::new("stored 512 MiB, 16 clients", "MB/s").aim(aim),
+            Row::new("- CPU of the server", "s/GiB"),
+            Row::new("stored 64 KiB 20,000 times, 16 clients", "MB/s"),
+            Row::new("manifest by tag, 16 connections", "requests/s"),
+            Row::new("- CPU of the server", "s/100,000"),
+            Row::new("- peak memory", "MiB"),
+        ]
+    }
+
+    fn run(&self, bench: &Bench<'_>) -> anyhow::Result<Vec<Option<f64>>> {
+        bench.warm_up()?;
+        let large = bench.image("ledger", 512 * MIB, 1)?;
+        bench.store(&large[0])?;
+        let all = vec![large[0].clone(); CLIENTS];
+        let (mut bytes, mut took) = (0, Duration::ZERO);
+        let ((), cpu) = bench.timed(|| {
+            for _ in 0..if bench.quick { 1 } else { ROUNDS } {
+                let crowd = bench.puller.crowd(&all)?;
+                bytes += crowd.bytes;
+                took += crowd.took;
+            }
+            Ok(())
+        })?;
+        let small = bench.image("ledger-small", SMALL, 1)?;
+        bench.store(&small[0])?;
+        let many = bench.puller.share_out(&small, PULLS, CLIENTS)?;
+        bench.image("latest", MIB, 8)?;
+        let time = Duration::from_secs(if bench.quick { 2 } else { 5 });
+        let manifests = || storm(bench.puller.addr, "latest", CLIENTS, time);
+        let (storm, storm_cpu) = bench.timed(manifests)?;
+        Ok(vec![
+            Some(bytes as f64 / 1e6 / took.as_secs_f64()),
+            cpu.map(|cpu| cpu / (bytes as f64 / f64::from(1 << 30))),
+            Some(many.rate()),
+            Some(storm.rate),
+            storm_cpu.map(|cpu| cpu / storm.answers as f64 * 1e5),
+            bench.peak(),
+        ])
+    }
+}
