@@ -19,6 +19,7 @@ mod exit;
 mod log;
 mod print;
 mod probe;
+mod report;
 mod serve;
 mod store;
 mod tap;
@@ -55,6 +56,8 @@ enum Command {
     Store(store::StoreCommand),
     /// Measure a tool: a proxy that counts all that passes through, and changes nothing
     Tap(tap::TapArgs),
+    /// Sum journals up, side by side: a table, or a page with plots
+    Report(report::ReportArgs),
     /// Print the completions of a shell
     Completions {
         /// The shell
@@ -78,6 +81,7 @@ impl Cli {
             Command::Client(args) => client::run(args, &source),
             Command::Store(command) => store::run(command, &source).await,
             Command::Tap(args) => tap::run(args).await,
+            Command::Report(args) => report::run(args).await,
             Command::Completions { shell } => completions::run(*shell)
                 .map(|()| Exit::Done)
                 .map_err(Failure::from),

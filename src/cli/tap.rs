@@ -23,6 +23,9 @@ use crate::ledger::Ledger;
 use crate::ledger::Record;
 use crate::ledger::Rotation;
 use crate::ledger::Sink;
+use crate::report;
+use crate::report::Column;
+use crate::report::Live;
 use crate::tap;
 use crate::tap::Environment;
 use crate::tap::Tap;
@@ -60,7 +63,8 @@ pub(super) async fn run(args: &TapArgs) -> Result<Exit, Failure> {
         .map(|path| Journal::open(path, Rotation::NEVER))
         .transpose()
         .map_err(Failure::misused)?;
-    let mut sinks: Vec<Arc<dyn Sink>> = Vec::new();
+    let live = Arc::new(Live::default());
+    let mut sinks: Vec<Arc<dyn Sink>> = vec![live.clone()];
     sinks.extend(journal.clone().map(|journal| journal as Arc<dyn Sink>));
     let authority = Authority::open(&args.authority()?).map_err(Failure::misused)?;
     let tap = Tap::bind(&args.config(), authority, Ledger::with(sinks)).await;
@@ -71,9 +75,9 @@ pub(super) async fn run(args: &TapArgs) -> Result<Exit, Failure> {
     })?;
     warn_of_others(&tap);
     let exit = if args.command.is_empty() {
-        until_signal(tap).await
+        until_signal(tap, &live).await
     } else {
-        command(tap, args, journal.as_deref()).await
+        command(tap, args, (&live, journal.as_deref())).await
     };
     if let Some(journal) = journal {
         journal.close();
@@ -129,7 +133,7 @@ fn warn_of_others(tap: &Tap) {
 }
 
 /// Passes on until SIGINT or SIGTERM.
-async fn until_signal(tap: Tap) -> Result<Exit, Failure> {
+async fn until_signal(tap: Tap, live: &Live) -> Result<Exit, Failure> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let address = tap.local_addr()?;
@@ -145,11 +149,16 @@ async fn until_signal(tap: Tap) -> Result<Exit, Failure> {
         }
     };
     say_what_was_cut(tap.run(stop, PATIENCE).await);
+    std::io::stdout().write_all(summary("tap", live).as_bytes())?;
     Ok(Exit::Done)
 }
 
 /// Runs the command, and says what it did.
-async fn command(tap: Tap, args: &TapArgs, journal: Option<&Journal>) -> Result<Exit, Failure> {
+async fn command(
+    tap: Tap,
+    args: &TapArgs,
+    (live, journal): (&Live, Option<&Journal>),
+) -> Result<Exit, Failure> {
     let environment = Environment::new(&tap).map_err(Failure::nothing)?;
     if let Ok(address) = tap.local_addr() {
         tracing::debug!("listening on http://{address}");
@@ -171,11 +180,33 @@ async fn command(tap: Tap, args: &TapArgs, journal: Option<&Journal>) -> Result<
         }
     };
     let code = u8::try_from(run.exit_code).unwrap_or(u8::MAX);
+    let name = run
+        .command
+        .first()
+        .map_or("tap", |word| last_part(word))
+        .to_owned();
     let record = Record::Run(run);
+    live.note(&record);
+    // Standard output is the command's.
+    let _ = std::io::stderr().write_all(summary(&name, live).as_bytes());
     if let Some(journal) = journal {
         journal.note(record);
     }
     Ok(Exit::Command(code))
+}
+
+/// The table, without the meanings of its rows: `tidegate report` prints these.
+fn summary(name: &str, live: &Live) -> String {
+    let all = report::markdown(&[Column::of(name, live.summary())]);
+    let table = all
+        .split_once("\n## What the rows mean")
+        .map(|(table, _)| table);
+    format!("\n{}\n", table.unwrap_or(&all).trim_end())
+}
+
+/// A program's name, without its folder.
+fn last_part(word: &str) -> &str {
+    word.rsplit('/').next().unwrap_or(word)
 }
 
 fn say_what_was_cut(connections: usize) {
