@@ -22,6 +22,7 @@ mod probe;
 mod report;
 mod serve;
 mod store;
+mod tap;
 
 pub use exit::Exit;
 use exit::Failure;
@@ -53,6 +54,8 @@ enum Command {
     /// Look into the store, check it, and free room
     #[command(subcommand)]
     Store(store::StoreCommand),
+    /// Measure a tool: a proxy that counts all that passes through, and changes nothing
+    Tap(tap::TapArgs),
     /// Sum journals up, side by side: a table, or a page with plots
     Report(report::ReportArgs),
     /// Print the completions of a shell
@@ -77,6 +80,7 @@ impl Cli {
             Command::Check(args) => check::run(args, &source).await,
             Command::Client(args) => client::run(args, &source),
             Command::Store(command) => store::run(command, &source).await,
+            Command::Tap(args) => tap::run(args).await,
             Command::Report(args) => report::run(args).await,
             Command::Completions { shell } => completions::run(*shell)
                 .map(|()| Exit::Done)

@@ -35,7 +35,6 @@ mod exchange;
 mod fault;
 mod lane;
 mod occupancy;
-mod path;
 mod payload;
 mod route;
 mod seats;
