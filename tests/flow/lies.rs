@@ -1,6 +1,8 @@
 //! Answers that are not what they promise to be: never completed at a client, never kept, counted,
 //! logged with upstream and digest, and healed by the next honest answer.
 
+use std::sync::Arc;
+
 use fake_registry::Client;
 use fake_registry::Content;
 use fake_registry::Fault;
@@ -233,7 +235,9 @@ async fn the_status_counts_them() {
         listen,
         login: None,
     };
-    let admin = Admin::bind(config, readiness).await.unwrap();
+    let admin = Admin::bind(config, readiness, Arc::default())
+        .await
+        .unwrap();
     let status = format!("http://{}/api/v1/status", admin.local_addr().unwrap());
     tokio::spawn(admin.run(std::future::pending()));
     let up = async || {

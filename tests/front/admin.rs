@@ -1,6 +1,7 @@
 //! The admin listener.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fake_registry::Fault;
@@ -33,7 +34,9 @@ async fn listen_with(house: &House, login: Option<login::Config>) -> (SocketAddr
         listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
         login,
     };
-    let admin = Admin::bind(config, readiness.clone()).await.unwrap();
+    let admin = Admin::bind(config, readiness.clone(), Arc::default())
+        .await
+        .unwrap();
     let address = admin.local_addr().unwrap();
     tokio::spawn(admin.run(std::future::pending()));
     (address, readiness)
@@ -79,7 +82,7 @@ async fn it_shows_what_there_is_and_takes_no_writes() {
     let (address, _) = listen(&house).await;
     assert!(get(address, "/").await.text().contains("/readyz"));
     assert_eq!(get(address, "/elsewhere").await.status, 404);
-    for path in ["/healthz", "/readyz", "/api/v1/status"] {
+    for path in ["/healthz", "/readyz", "/metrics", "/api/v1/status"] {
         let refused = ask(address, "POST", path, &[]).await;
         assert_eq!(refused.status, 405);
         assert_eq!(refused.header("allow"), "GET, HEAD");
@@ -93,7 +96,9 @@ async fn it_shows_what_there_is_and_takes_no_writes() {
         listen: Some(address),
         login: None,
     };
-    let error = Admin::bind(config, readiness).await.unwrap_err();
+    let error = Admin::bind(config, readiness, Arc::default())
+        .await
+        .unwrap_err();
     assert!(error.to_string().contains(&address.to_string()), "{error}");
 }
 
@@ -136,7 +141,7 @@ async fn with_a_login_only_health_is_for_everybody() {
     let (house, people) = (House::build().await, People::new());
     let (address, _) = listen_with(&house, Some(people.config())).await;
     assert_eq!(get(address, "/healthz").await.status, 200);
-    for path in ["/", "/readyz", "/api/v1/status", "/elsewhere"] {
+    for path in ["/", "/readyz", "/metrics", "/api/v1/status", "/elsewhere"] {
         for headers in [&[][..], &[("Authorization", ALICE_WRONG)]] {
             let refused = ask(address, "GET", path, headers).await;
             assert_eq!(refused.status, 401, "{path}");

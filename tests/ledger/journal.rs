@@ -136,7 +136,13 @@ fn a_file_that_is_there_is_gone_on_with_behind_a_line_that_was_cut() {
 #[test]
 fn what_is_no_journal_is_left_alone() {
     let (folder, path) = place();
-    for text in ["[server]\nlisten = 1\n", "{\"kind\":\"exchange\"}\n", "x"] {
+    let long = format!("{{\"kind\":\"journal\"{}", " ".repeat(5000));
+    for text in [
+        "[server]\nlisten = 1\n",
+        "{\"kind\":\"exchange\"}\n",
+        "x",
+        &long,
+    ] {
         fs::write(&path, text).unwrap();
         for refused in [
             Journal::open(&path, Rotation::default()).map(drop),

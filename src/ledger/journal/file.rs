@@ -246,8 +246,9 @@ fn look(file: &File) -> io::Result<Found> {
     BufReader::new(file.take(HEADER)).read_until(b'\n', &mut line)?;
     let foreign = || io::Error::new(io::ErrorKind::InvalidData, "it is there, and no journal");
     if !line.ends_with(b"\n") {
-        let is_cut = line.starts_with(KIND) || KIND.starts_with(&line);
-        if !is_cut {
+        let is_all = line.len() as u64 == about.len();
+        let is_header = line.starts_with(KIND) || KIND.starts_with(&line);
+        if !(is_all && is_header) {
             return Err(foreign());
         }
         return Ok(Found::CutHeader);
