@@ -15,4 +15,5 @@ mod podman;
 mod sandbox;
 mod scene;
 mod skopeo;
+mod tap;
 mod upstream;
