@@ -7,6 +7,7 @@ mod clients;
 mod container;
 mod containerd;
 mod dockerd;
+mod intercept;
 mod layout;
 mod login;
 mod need;
