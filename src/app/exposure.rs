@@ -20,6 +20,15 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
             "passwords and tokens cross the network readable by others: set server.tls".to_owned(),
         );
     }
+    if let Some(intercept) = &front.intercept
+        && !intercept.listen.ip().is_loopback()
+    {
+        warnings.push(format!(
+            "whoever reaches {} can go on from here to public addresses: let server.intercept \
+             listen on 127.0.0.1, or keep strangers from it",
+            intercept.listen
+        ));
+    }
     warnings
 }
 

@@ -155,6 +155,9 @@ impl App {
         for address in self.front.local_addrs() {
             tracing::info!("listening on {scheme}://{address}");
         }
+        if let Some(address) = self.front.proxy_addr() {
+            tracing::info!("intercepting on http://{address}");
+        }
         if let Some(address) = self.admin.local_addr() {
             tracing::info!("admin on http://{address}");
         }

@@ -51,6 +51,7 @@ impl Reload {
         let waiting = waiting(&self.started, &config);
         self.flow.reconfigure(config.flow, upstreams);
         self.front.reconfigure(config.front.default_upstream);
+        self.front.intercept(config.front.intercepted);
         // Who has which name is for a restart to change: the new rules may be about other names.
         if config.front.login == self.started.front.login
             && config.front.tls == self.started.front.tls
@@ -66,6 +67,7 @@ fn waiting(old: &Config, new: &Config) -> Vec<&'static str> {
     let (rotation, new_rotation) = (&ledger.rotation, &new.ledger.rotation);
     [
         ("server.listen", front.listen != new.front.listen),
+        ("server.intercept", front.intercept != new.front.intercept),
         ("server.tls", front.tls != new.front.tls),
         (
             "server.header_timeout",

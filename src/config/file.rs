@@ -20,7 +20,7 @@ use super::value::Ttl;
 use super::value::Wait;
 
 /// Keys that are known, but refused: they are not offered as a correction either.
-pub(super) const LATER: [&str; 5] = ["target", "prefetch", "intercept", "rate", "bandwidth"];
+pub(super) const LATER: [&str; 4] = ["target", "prefetch", "rate", "bandwidth"];
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -57,8 +57,8 @@ pub(super) struct Server {
     pub(super) max_streams: Option<Count>,
     pub(super) login: Option<Spanned<Login>>,
     pub(super) admin_login: Option<Spanned<AdminLogin>>,
-    #[serde(default, rename = "intercept")]
-    _intercept: Option<Later>,
+    pub(super) intercept: Option<Address>,
+    pub(super) intercept_ca: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -43,6 +43,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(2 * 60);
 const MAX_CONNECTIONS: usize = 10_000;
 const MAX_CONNECTIONS_PER_CLIENT: usize = 2_000;
 const MAX_STREAMS: u32 = 100;
+const INTERCEPT_CA: &str = "tidegate-ca";
 const STORE_PATH: &str = "tidegate-data";
 const STORE_SIZE: u64 = 50 << 30;
 const NEGATIVE_TTL: Duration = Duration::from_secs(30);
@@ -149,6 +150,7 @@ fn build(file: File, folder: &Path) -> Result<Config, Flaw> {
     let users_have_names = front.login.is_some() || client_ca(&file.server).is_some();
     front.access = login::access(file.access, users_have_names, &upstreams)?;
     front.default_upstream = default_upstream;
+    front.intercepted = upstream::hosts(&upstreams);
     Ok(Config {
         admin: admin(&file.server, folder)?,
         drain_timeout: file.server.drain_timeout.map_or(DRAIN_TIMEOUT, |ttl| ttl.0),
@@ -212,6 +214,16 @@ fn front(server: &file::Server, folder: &Path) -> Result<front::Config, Flaw> {
             .map(|login| login::front(login, has_client_ca, folder))
             .transpose()?,
         default_upstream: None,
+        intercept: server.intercept.map(|listen| front::Intercept {
+            listen: listen.0,
+            authority: folder.join(
+                server
+                    .intercept_ca
+                    .as_deref()
+                    .unwrap_or(INTERCEPT_CA.as_ref()),
+            ),
+        }),
+        intercepted: front::Hosts::new(),
         access: Access::default(),
     })
 }

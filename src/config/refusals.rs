@@ -271,11 +271,6 @@ fn what_comes_later_is_refused() {
         ("[[target]]\nname = \"x\"", 1, "target"),
         ("[[prefetch]]\nname = \"x\"", 1, "prefetch"),
         (
-            "[server]\nintercept = \"127.0.0.1:3128\"",
-            2,
-            "server.intercept",
-        ),
-        (
             "[[upstream]]\nname = \"a\"\nrate = \"100/s\"",
             3,
             "upstream.rate",

@@ -67,6 +67,8 @@ fn every_key_arrives() {
         max_connections = 5
         max_connections_per_client = 3
         max_streams = 7
+        intercept = "127.0.0.1:3128"
+        intercept_ca = "authority"
         login = { htpasswd = "users", tokens = "/run/tokens", certificates = true }
         admin_login = { tokens = "admins" }
 
@@ -131,6 +133,17 @@ fn every_key_arrives() {
                 client_ca: Some("/etc/tidegate/ca.crt".into()),
             }),
             default_upstream: Some("docker.io".parse().unwrap()),
+            intercept: Some(front::Intercept {
+                listen: "127.0.0.1:3128".parse().unwrap(),
+                authority: "/etc/tidegate/authority".into(),
+            }),
+            intercepted: [
+                ("registry-1.docker.io:443", "docker.io"),
+                ("docker.io:443", "docker.io"),
+                ("corp.example:8443", "corp.example:8443"),
+            ]
+            .map(|(host, name)| (host.to_owned(), name.parse().unwrap()))
+            .into(),
             header_timeout: secs(3),
             idle_timeout: secs(4),
             max_connections: 5,

@@ -13,6 +13,7 @@ use super::value::Location;
 use super::value::Pattern;
 use super::value::Wait;
 use crate::flow::NameFilter;
+use crate::front::Hosts;
 use crate::oci::UpstreamName;
 use crate::registry;
 use crate::registry::Retries;
@@ -72,6 +73,30 @@ pub(super) fn all(
         .map(|upstream| one(upstream, defaults, folder))
         .collect::<Result<_, _>>()?;
     Ok((upstreams, default))
+}
+
+/// Where clients go that want these upstreams: host and port, in lower case. Those whose clients sign
+/// in upstream themselves are left out: where they do may be at the same host.
+pub(super) fn hosts(upstreams: &[Upstream]) -> Hosts {
+    let mut hosts = Hosts::new();
+    let mut add = |host: String, name: &UpstreamName| {
+        let host = host.to_ascii_lowercase();
+        hosts.entry(host).or_insert_with(|| name.clone());
+    };
+    let all = upstreams.iter().map(|upstream| &upstream.registry);
+    let all = all.filter(|one| !matches!(one.credentials, registry::Credentials::Passthrough));
+    let all: Vec<_> = all.collect();
+    for one in &all {
+        if let (Some(host), Some(port)) = (one.url.host_str(), one.url.port_or_known_default()) {
+            add(format!("{host}:{port}"), &one.name);
+        }
+    }
+    for one in all {
+        let name = one.name.as_str();
+        let port = if name.contains(':') { "" } else { ":443" };
+        add(format!("{name}{port}"), &one.name);
+    }
+    hosts
 }
 
 fn built_in(defaults: &Defaults) -> (Vec<Upstream>, Option<UpstreamName>) {

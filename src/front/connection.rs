@@ -12,6 +12,7 @@ use hyper_util::rt::TokioExecutor;
 use hyper_util::rt::TokioIo;
 use hyper_util::rt::TokioTimer;
 use hyper_util::server::conn::auto;
+use rustls::ServerConfig;
 use socket2::SockRef;
 use socket2::TcpKeepalive;
 use tokio::io::AsyncRead;
@@ -27,9 +28,12 @@ use crate::ledger::Leg;
 use crate::ledger::OpenConnection;
 use crate::login;
 use crate::login::User;
+use crate::oci::UpstreamName;
 
 use super::exchange::Asker;
 use super::exchange::Exchanges;
+use super::intercept::Interception;
+use super::intercept::meaning;
 use super::lane::Lane;
 use super::seats::Seat;
 use super::tls::Certificate;
@@ -41,6 +45,7 @@ pub(super) struct Connections {
     exchanges: Exchanges,
     ledger: Ledger,
     certificate: Option<Certificate>,
+    interception: Option<Interception>,
     limits: Limits,
     builder: auto::Builder<TokioExecutor>,
 }
@@ -57,13 +62,26 @@ pub(super) struct Limits {
 }
 
 /// A client's connection, ready for HTTP.
-struct Guest {
-    peer: SocketAddr,
+pub(super) struct Guest {
+    /// Its address.
+    pub(super) peer: SocketAddr,
+    /// The upstream that it takes us for.
+    pub(super) meant: Option<UpstreamName>,
     /// Whom its certificate names.
     user: Option<User>,
     /// There is one in clear text only.
     lane: Option<Arc<Lane>>,
-    seat: Seat,
+    /// Its place.
+    pub(super) seat: Seat,
+}
+
+/// By which door a connection came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Entrance {
+    /// To a registry.
+    Front,
+    /// To a proxy.
+    Proxy,
 }
 
 /// What connections are told to do.
@@ -123,29 +141,46 @@ impl Connections {
             exchanges,
             ledger,
             certificate,
+            interception: None,
             limits,
             builder,
         }
     }
 
+    /// Lets clients take us for a proxy, too.
+    pub(super) fn intercepting(mut self, interception: Option<Interception>) -> Self {
+        self.interception = interception;
+        self
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     /// `stream` with its place in the books, which is filled in when it is dropped.
-    pub(super) fn enter(&self, stream: TcpStream, peer: SocketAddr) -> Counted<TcpStream> {
+    pub(super) fn enter(
+        &self,
+        entrance: Entrance,
+        stream: TcpStream,
+        peer: SocketAddr,
+    ) -> Counted<TcpStream> {
         let host = peer.ip().to_canonical().to_string();
         let mut open = OpenConnection::begin(&self.ledger, Leg::Client, host.into());
-        open.connection.tls = self.certificate.is_some();
+        open.connection.tls = entrance == Entrance::Front && self.certificate.is_some();
         Counted::new(stream, open)
     }
 
     /// Serves one connection until it ends, or until it is cut.
     pub(super) async fn serve(
         self: Arc<Self>,
+        entrance: Entrance,
         (stream, peer): (TcpStream, SocketAddr),
         seat: Seat,
         phase: watch::Receiver<Phase>,
     ) {
         let mut cut = phase.clone();
         tokio::select! {
-            () = self.serve_uncut((stream, peer), seat, phase) => {}
+            () = self.serve_uncut(entrance, (stream, peer), seat, phase) => {}
             () = reached(&mut cut, Phase::Cut) => {}
         }
     }
@@ -153,11 +188,12 @@ impl Connections {
     // What only some connections need, or only for a while, is in a box: an idle one is to be small.
     async fn serve_uncut(
         self: Arc<Self>,
+        entrance: Entrance,
         (stream, peer): (TcpStream, SocketAddr),
         seat: Seat,
         phase: watch::Receiver<Phase>,
     ) {
-        let stream = self.enter(stream, peer);
+        let stream = self.enter(entrance, stream, peer);
         let keepalive = TcpKeepalive::new().with_time(KEEPALIVE);
         let tcp = stream.get_ref();
         let prepared = tcp
@@ -170,29 +206,34 @@ impl Connections {
         let wire = Wire::new(stream, self.limits.idle_timeout, seat.activity().clone());
         let mut guest = Guest {
             peer,
+            meant: None,
             user: None,
             lane: None,
             seat,
         };
+        if let (Entrance::Proxy, Some(interception)) = (entrance, &self.interception) {
+            return Box::pin(self.intercept(interception, wire, guest, phase)).await;
+        }
         let Some(certificate) = &self.certificate else {
             guest.lane = Some(wire.lane());
             return Box::pin(self.converse(wire, guest, phase)).await;
         };
-        if let Some(stream) = Box::pin(self.shake_hands(certificate, wire, &guest)).await {
+        if let Some(stream) = Box::pin(self.shake_hands(certificate.current(), wire, &guest)).await
+        {
             let shown = stream.get_ref().1.peer_certificates();
             guest.user = shown.and_then(<[_]>::first).and_then(login::name_of);
             Box::pin(self.converse(stream, guest, phase)).await;
         }
     }
 
-    async fn shake_hands(
+    pub(super) async fn shake_hands(
         &self,
-        certificate: &Certificate,
+        config: Arc<ServerConfig>,
         wire: Wire,
         guest: &Guest,
     ) -> Option<TlsStream<Wire>> {
         let peer = guest.peer;
-        let handshake = TlsAcceptor::from(certificate.current()).accept(wire);
+        let handshake = TlsAcceptor::from(config).accept(wire);
         let patience = HANDSHAKE.min(self.limits.header_timeout);
         let shaken = tokio::select! {
             shaken = tokio::time::timeout(patience, handshake) => shaken,
@@ -207,7 +248,7 @@ impl Connections {
     }
 
     /// HTTP, in the version that the client speaks.
-    async fn converse<S>(
+    pub(super) async fn converse<S>(
         self: &Arc<Self>,
         stream: S,
         guest: Guest,
@@ -230,10 +271,13 @@ impl Connections {
                     .clone()
                     .filter(|_| request.version() < Version::HTTP_2),
             };
-            let all = self.clone();
+            let (all, meant) = (self.clone(), guest.meant.clone());
             // hyper would keep room for it even while there is no request.
             Box::pin(async move {
-                let (request, _) = request.into_parts();
+                let (mut request, _) = request.into_parts();
+                if let Some(uri) = meant.and_then(|upstream| meaning(&request.uri, &upstream)) {
+                    request.uri = uri;
+                }
                 Ok::<_, Infallible>(all.exchanges.answer(&request, asker).await)
             })
         });
@@ -294,6 +338,6 @@ impl Connections {
 }
 
 /// Ends when the front is as far as `goal`, or gone.
-async fn reached(phase: &mut watch::Receiver<Phase>, goal: Phase) {
+pub(super) async fn reached(phase: &mut watch::Receiver<Phase>, goal: Phase) {
     let _ = phase.wait_for(|phase| *phase >= goal).await;
 }

@@ -33,23 +33,28 @@ mod connection;
 mod door;
 mod exchange;
 mod fault;
+mod intercept;
 mod lane;
 mod occupancy;
 mod payload;
+mod proxy;
 mod route;
 mod seats;
 mod tls;
 mod upstream;
 mod wire;
 
+pub use intercept::{Hosts, Intercept};
 pub use occupancy::Occupancy;
 pub use tls::Tls;
 
 use connection::Connections;
+use connection::Entrance;
 use connection::Limits;
 use connection::Phase;
 use door::Door;
 use exchange::Exchanges;
+use intercept::Interception;
 use seats::Seats;
 use tls::Certificate;
 use tls::Insistence;
@@ -63,6 +68,10 @@ pub struct Config {
     pub tls: Option<Tls>,
     /// Whose repositories are meant where a request names no upstream.
     pub default_upstream: Option<UpstreamName>,
+    /// Where to be a proxy as well; `None` for nowhere.
+    pub intercept: Option<Intercept>,
+    /// Which hosts' requests are answered there in the place of which upstream.
+    pub intercepted: Hosts,
     /// How long a client may take for a request's header. An HTTP/1 connection may be idle as
     /// long.
     pub header_timeout: Duration,
@@ -89,6 +98,8 @@ impl Default for Config {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 5000))],
             tls: None,
             default_upstream: None,
+            intercept: None,
+            intercepted: Hosts::new(),
             header_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(120),
             max_connections: 10_000,
@@ -103,7 +114,7 @@ impl Default for Config {
 /// The listening front.
 #[derive(Debug)]
 pub struct Front {
-    listeners: Vec<TcpListener>,
+    listeners: Vec<(Entrance, TcpListener)>,
     connections: Arc<Connections>,
     handle: Handle,
     seats: Arc<Seats>,
@@ -115,9 +126,15 @@ pub struct Front {
 pub struct Handle {
     default_upstream: Arc<ArcSwapOption<UpstreamName>>,
     access: Arc<ArcSwap<Access>>,
+    intercepted: Arc<ArcSwap<Hosts>>,
 }
 
 impl Handle {
+    /// From now on, these hosts' requests are answered where we are a proxy.
+    pub fn intercept(&self, hosts: Hosts) {
+        self.intercepted.store(Arc::new(hosts));
+    }
+
     /// From now on, `default_upstream` is meant where a request names none.
     pub fn reconfigure(&self, default_upstream: Option<UpstreamName>) {
         self.default_upstream.store(default_upstream.map(Arc::new));
@@ -143,15 +160,31 @@ impl Front {
             Some(login) if login.certificates && login.by_header() => Insistence::May,
             _ => Insistence::Must,
         };
+        let handle = Handle::default();
+        let needs_login = config.login.is_some()
+            || config
+                .tls
+                .as_ref()
+                .is_some_and(|tls| tls.client_ca.is_some());
+        let interception = config
+            .intercept
+            .as_ref()
+            .map(|intercept| Interception::new(intercept, handle.intercepted.clone(), needs_login));
+        let interception = interception.transpose()?;
         let certificate = config.tls.map(|tls| Certificate::load(tls, clients));
         let certificate = certificate.transpose()?;
         let login = config.login.map(Login::load).transpose()?.map(Arc::new);
         let mut listeners = Vec::with_capacity(config.listen.len());
-        for address in config.listen {
-            let listener = listen(address);
-            listeners.push(listener.map_err(|error| cannot_listen(address, &error))?);
+        let front = config
+            .listen
+            .iter()
+            .map(|address| (Entrance::Front, *address));
+        let proxy = config.intercept.map(|one| (Entrance::Proxy, one.listen));
+        for (entrance, address) in front.chain(proxy) {
+            let listener = listen(address).map_err(|error| cannot_listen(address, &error))?;
+            listeners.push((entrance, listener));
         }
-        let handle = Handle::default();
+        handle.intercept(config.intercepted);
         handle.reconfigure(config.default_upstream);
         handle.give_access(config.access);
         let door = Door::new(login.clone(), handle.access.clone());
@@ -163,6 +196,7 @@ impl Front {
         };
         let seats = Seats::new(config.max_connections, config.max_connections_per_client);
         let connections = Connections::new(exchanges, ledger, certificate, limits);
+        let connections = connections.intercepting(interception);
         Ok(Self {
             listeners,
             connections: Arc::new(connections),
@@ -174,8 +208,20 @@ impl Front {
 
     /// The addresses that it listens on, in the order of the configuration.
     pub fn local_addrs(&self) -> Vec<SocketAddr> {
-        let addresses = self.listeners.iter().map(TcpListener::local_addr);
-        addresses.filter_map(Result::ok).collect()
+        self.addresses(Entrance::Front)
+    }
+
+    /// The address where it is a proxy.
+    pub fn proxy_addr(&self) -> Option<SocketAddr> {
+        self.addresses(Entrance::Proxy).pop()
+    }
+
+    fn addresses(&self, wanted: Entrance) -> Vec<SocketAddr> {
+        let all = self
+            .listeners
+            .iter()
+            .filter(|(entrance, _)| *entrance == wanted);
+        all.filter_map(|(_, one)| one.local_addr().ok()).collect()
     }
 
     /// What changes this front while it runs.
@@ -211,18 +257,23 @@ impl Front {
         cut
     }
 
-    async fn accept(&self, listener: &TcpListener, phase: &watch::Sender<Phase>) {
+    async fn accept(
+        &self,
+        (entrance, listener): &(Entrance, TcpListener),
+        phase: &watch::Sender<Phase>,
+    ) {
+        let entrance = *entrance;
         loop {
             match listener.accept().await {
                 Ok((stream, peer)) => match self.seats.take(peer.ip()).await {
                     Some(seat) => {
                         let connections = self.connections.clone();
                         let phase = phase.subscribe();
-                        tokio::spawn(connections.serve((stream, peer), seat, phase));
+                        tokio::spawn(connections.serve(entrance, (stream, peer), seat, phase));
                     }
                     None => {
                         tracing::warn!(%peer, "closed a connection: this client has too many");
-                        drop(self.connections.enter(stream, peer));
+                        drop(self.connections.enter(entrance, stream, peer));
                     }
                 },
                 Err(error) if concerns_one(&error) => {

@@ -44,6 +44,11 @@ impl Wire {
         }
     }
 
+    /// It speaks TLS.
+    pub(super) fn set_tls(&mut self) {
+        self.stream.connection_mut().tls = true;
+    }
+
     /// The lane by which bodies may send files, where the socket is all there is to the connection.
     pub(super) fn lane(&self) -> Arc<Lane> {
         self.lane.clone()

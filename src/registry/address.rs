@@ -38,6 +38,11 @@ impl Kind {
     }
 }
 
+/// Whether `address` is one of the Internet's, and leads to no network of our own.
+pub fn is_public(address: IpAddr) -> bool {
+    Kind::of(address) == Kind::Public
+}
+
 fn of_v4(address: Ipv4Addr) -> Kind {
     match address.octets() {
         [0, ..] => Kind::Unspecified,

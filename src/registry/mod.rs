@@ -53,6 +53,7 @@ mod transport;
 mod window;
 mod wire;
 
+pub use address::is_public;
 pub use answer::{FetchedBlob, FetchedManifest, Listing, ManifestHead};
 pub use body::Body;
 pub use config::{Config, Credentials, Retries, Timeouts};

@@ -19,12 +19,21 @@ pub(crate) struct Dockerd {
 impl Dockerd {
     /// Starts an engine that is configured by `config` (a `daemon.json`), and trusts `ca` alone.
     pub(crate) async fn start(config: &Path, ca: &Path) -> Self {
+        Self::start_behind(None, config, ca).await
+    }
+
+    /// The same, which goes to registries by `proxy`.
+    pub(crate) async fn start_behind(proxy: Option<&str>, config: &Path, ca: &Path) -> Self {
         let folder = TempDir::with_prefix("dockerd-").unwrap();
         let at = |name: &str| folder.path().join(name);
         let cgroup = folder.path().file_name().unwrap().to_string_lossy();
         let cgroup = format!("/{cgroup}");
 
-        let command = Daemon::command("dockerd")
+        let mut command = Daemon::command("dockerd");
+        if let Some(proxy) = proxy {
+            command = command.env("HTTPS_PROXY", proxy).env("NO_PROXY", "");
+        }
+        let command = command
             .arg("--config-file")
             .arg(config)
             .arg("--data-root")
