@@ -10,6 +10,8 @@ pub mod config;
 
 pub mod admin;
 pub mod front;
+pub mod report;
+pub mod tap;
 
 pub mod flow;
 pub mod login;
@@ -19,5 +21,6 @@ pub mod store;
 
 pub mod ledger;
 
+pub mod authority;
 pub mod files;
 pub mod oci;

@@ -13,7 +13,7 @@ const FLOORS: [&[&str]; 9] = [
     &["target"],
     &["store", "registry"],
     &["ledger"],
-    &["oci", "files"],
+    &["oci", "files", "authority"],
 ];
 
 #[test]

@@ -11,6 +11,8 @@ pub enum Exit {
     Misused,
     /// Nothing could be done.
     Nothing,
+    /// As the command that was run.
+    Command(u8),
 }
 
 /// Why a command ended before its end.
@@ -70,6 +72,7 @@ impl From<Exit> for ExitCode {
             Exit::Partly => 1,
             Exit::Misused => 2,
             Exit::Nothing => 3,
+            Exit::Command(code) => code,
         })
     }
 }

@@ -19,8 +19,10 @@ mod exit;
 mod log;
 mod print;
 mod probe;
+mod report;
 mod serve;
 mod store;
+mod tap;
 
 pub use exit::Exit;
 use exit::Failure;
@@ -52,6 +54,10 @@ enum Command {
     /// Look into the store, check it, and free room
     #[command(subcommand)]
     Store(store::StoreCommand),
+    /// Measure a tool: a proxy that counts all that passes through, and changes nothing
+    Tap(tap::TapArgs),
+    /// Sum journals up, side by side: a table, or a page with plots
+    Report(report::ReportArgs),
     /// Print the completions of a shell
     Completions {
         /// The shell
@@ -74,6 +80,8 @@ impl Cli {
             Command::Check(args) => check::run(args, &source).await,
             Command::Client(args) => client::run(args, &source),
             Command::Store(command) => store::run(command, &source).await,
+            Command::Tap(args) => tap::run(args).await,
+            Command::Report(args) => report::run(args).await,
             Command::Completions { shell } => completions::run(*shell)
                 .map(|()| Exit::Done)
                 .map_err(Failure::from),

@@ -34,7 +34,7 @@ mod door;
 mod exchange;
 mod fault;
 mod lane;
-mod path;
+mod occupancy;
 mod payload;
 mod route;
 mod seats;
@@ -42,6 +42,7 @@ mod tls;
 mod upstream;
 mod wire;
 
+pub use occupancy::Occupancy;
 pub use tls::Tls;
 
 use connection::Connections;
@@ -106,6 +107,7 @@ pub struct Front {
     connections: Arc<Connections>,
     handle: Handle,
     seats: Arc<Seats>,
+    login: Option<Arc<Login>>,
 }
 
 /// Changes a front that is running. All clones change the same one.
@@ -143,7 +145,7 @@ impl Front {
         };
         let certificate = config.tls.map(|tls| Certificate::load(tls, clients));
         let certificate = certificate.transpose()?;
-        let login = config.login.map(Login::load).transpose()?;
+        let login = config.login.map(Login::load).transpose()?.map(Arc::new);
         let mut listeners = Vec::with_capacity(config.listen.len());
         for address in config.listen {
             let listener = listen(address);
@@ -152,7 +154,7 @@ impl Front {
         let handle = Handle::default();
         handle.reconfigure(config.default_upstream);
         handle.give_access(config.access);
-        let door = Door::new(login, handle.access.clone());
+        let door = Door::new(login.clone(), handle.access.clone());
         let exchanges = Exchanges::new(flow, ledger.clone(), handle.default_upstream.clone(), door);
         let limits = Limits {
             header_timeout: config.header_timeout,
@@ -166,6 +168,7 @@ impl Front {
             connections: Arc::new(connections),
             handle,
             seats: Arc::new(seats),
+            login,
         })
     }
 
@@ -178,6 +181,11 @@ impl Front {
     /// What changes this front while it runs.
     pub fn handle(&self) -> Handle {
         self.handle.clone()
+    }
+
+    /// What shows how full it is.
+    pub fn occupancy(&self) -> Occupancy {
+        Occupancy::new(self.seats.clone(), self.login.clone())
     }
 
     /// Answers until `shutdown`, then listens no more and lets what is under way finish, for

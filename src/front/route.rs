@@ -10,19 +10,19 @@ use crate::flow::Ask;
 use crate::flow::Caller;
 use crate::flow::Want;
 use crate::ledger::FlowId;
+use crate::oci::Endpoint;
 use crate::oci::Name;
+use crate::oci::Part;
 use crate::oci::Reference;
 use crate::oci::ReferenceError;
 use crate::oci::Repository;
 use crate::oci::UpstreamName;
+use crate::oci::below_v2;
 use crate::registry::Secret;
 
 use super::catalog::Page;
 use super::condition;
 use super::fault::Fault;
-use super::path;
-use super::path::Endpoint;
-use super::path::Part;
 use super::upstream::Choice;
 use super::upstream::Clues;
 use super::upstream::Upstreams;
@@ -55,7 +55,7 @@ where
     K: Fn(&UpstreamName) -> bool,
 {
     let raw = request.uri.path();
-    if path::below_v2(raw).is_none() {
+    if below_v2(raw).is_none() {
         return Err(Fault::no_endpoint(raw));
     }
     if !matches!(request.method, Method::GET | Method::HEAD) {
@@ -67,7 +67,8 @@ where
         Some(raw) => Some(decode(raw).ok_or_else(|| Fault::unknown_upstream(raw))?),
         None => None,
     };
-    let (name, part) = match path::parse(&path)? {
+    let unknown = || Fault::no_endpoint(&path);
+    let (name, part) = match Endpoint::parse(&path).ok_or_else(unknown)? {
         Endpoint::Ping => {
             return Ok(Route::Ping {
                 upstream: upstreams.greeted(ns.as_deref(), host(request)),
@@ -121,6 +122,7 @@ fn want(
             digest: digest(text)?,
             query: query.rest,
         },
+        Part::Upload(_) => return Err(Fault::no_endpoint(request.uri.path())),
     })
 }
 

@@ -5,6 +5,7 @@
 
 mod descriptor;
 mod digest;
+mod endpoint;
 mod manifest;
 pub mod media;
 mod name;
@@ -12,6 +13,7 @@ mod reference;
 
 pub use descriptor::Descriptor;
 pub use digest::{Algorithm, Digest, DigestError, Hasher};
+pub use endpoint::{Endpoint, Part, below_v2};
 pub use manifest::Manifest;
 pub use name::{Name, NameError, Repository, UpstreamName};
 pub use reference::{Reference, ReferenceError, Tag};

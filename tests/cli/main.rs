@@ -102,6 +102,7 @@ fn help_names_every_command_and_what_it_is_for() {
         "check        Check the configuration",
         "client       Print, or write, the configuration that makes a client pull",
         "store        Look into the store",
+        "report       Sum journals up, side by side",
         "completions  Print the completions of a shell",
         "--config <FILE>",
         "--log-format <FORMAT>",

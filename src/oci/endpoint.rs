@@ -1,8 +1,6 @@
-use super::fault::Fault;
-
 /// What the path of a request is about; the texts are not parsed yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Endpoint<'a> {
+pub enum Endpoint<'a> {
     /// `/v2/`
     Ping,
     /// `/v2/_catalog`
@@ -13,7 +11,7 @@ pub(super) enum Endpoint<'a> {
 
 /// What of a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part<'a> {
+pub enum Part<'a> {
     /// `manifests/<reference>`
     Manifest(&'a str),
     /// `blobs/<digest>`
@@ -22,32 +20,39 @@ pub(super) enum Part<'a> {
     Tags,
     /// `referrers/<digest>`
     Referrers(&'a str),
+    /// `blobs/uploads/<session>`; the session is empty where one is to begin
+    Upload(&'a str),
 }
 
-/// Reads a decoded path (distribution spec, "Endpoints"). It is read from the right, for a name's
-/// components may be called `manifests`, `blobs` or `tags`.
-pub(super) fn parse(path: &str) -> Result<Endpoint<'_>, Fault> {
-    let unknown = || Fault::no_endpoint(path);
-    match below_v2(path).ok_or_else(unknown)? {
-        "" => Ok(Endpoint::Ping),
-        "_catalog" => Ok(Endpoint::Catalog),
-        rest => {
-            let (front, last) = rest.rsplit_once('/').ok_or_else(unknown)?;
-            let (name, kind) = front.rsplit_once('/').ok_or_else(unknown)?;
-            let part = match (kind, last) {
-                ("manifests", reference) => Part::Manifest(reference),
-                ("blobs", digest) => Part::Blob(digest),
-                ("referrers", digest) => Part::Referrers(digest),
-                ("tags", "list") => Part::Tags,
-                _ => return Err(unknown()),
-            };
-            Ok(Endpoint::Repository(name, part))
+impl<'a> Endpoint<'a> {
+    /// Reads a decoded path (distribution spec, "Endpoints"); `None` where it is none of theirs. It
+    /// is read from the right, for a name's components may be called `manifests`, `blobs` or `tags`.
+    pub fn parse(path: &'a str) -> Option<Self> {
+        match below_v2(path)? {
+            "" => Some(Self::Ping),
+            "_catalog" => Some(Self::Catalog),
+            rest => {
+                let (front, last) = rest.rsplit_once('/')?;
+                let (name, kind) = front.rsplit_once('/')?;
+                let part = match (kind, last) {
+                    ("manifests", reference) => Part::Manifest(reference),
+                    ("blobs", digest) => Part::Blob(digest),
+                    ("referrers", digest) => Part::Referrers(digest),
+                    ("tags", "list") => Part::Tags,
+                    ("uploads", session) => {
+                        let name = name.strip_suffix("/blobs")?;
+                        return Some(Self::Repository(name, Part::Upload(session)));
+                    }
+                    _ => return None,
+                };
+                Some(Self::Repository(name, part))
+            }
         }
     }
 }
 
 /// What follows `/v2/`; `None` for a path elsewhere.
-pub(super) fn below_v2(path: &str) -> Option<&str> {
+pub fn below_v2(path: &str) -> Option<&str> {
     let rest = path.strip_prefix("/v2")?;
     rest.strip_prefix('/').or(rest.is_empty().then_some(""))
 }
@@ -87,6 +92,14 @@ mod tests {
                 "/v2/a/referrers/sha256:1",
                 Endpoint::Repository("a", Part::Referrers("sha256:1")),
             ),
+            (
+                "/v2/a/b/blobs/uploads/",
+                Endpoint::Repository("a/b", Part::Upload("")),
+            ),
+            (
+                "/v2/a/blobs/uploads/x-1",
+                Endpoint::Repository("a", Part::Upload("x-1")),
+            ),
             // An empty name is an endpoint with a bad name.
             (
                 "/v2//manifests/x",
@@ -94,12 +107,12 @@ mod tests {
             ),
         ];
         for (path, endpoint) in cases {
-            assert_eq!(parse(path).unwrap(), endpoint, "{path}");
+            assert_eq!(Endpoint::parse(path), Some(endpoint), "{path}");
         }
     }
 
     #[test]
-    fn other_paths_are_not_found() {
+    fn other_paths_are_none() {
         for path in [
             "",
             "*",
@@ -111,12 +124,12 @@ mod tests {
             "/v2/a/tags",
             "/v2/a/tags/lists",
             "/v2/manifests/x",
-            "/v2/a/blobs/uploads/",
             "/v2/a/uploads/x",
+            "/v2/blobs/uploads/x",
             "/v2/_catalog/",
             "/v2/a/manifests/x/",
         ] {
-            assert_eq!(parse(path).unwrap_err().status, 404, "{path}");
+            assert_eq!(Endpoint::parse(path), None, "{path}");
         }
     }
 }
