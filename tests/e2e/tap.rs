@@ -1,5 +1,6 @@
 //! dockerd behind the tap: a daemon, which nobody starts by the tap, and which is told of it.
 
+use std::path::Path;
 use std::time::Duration;
 
 use fake_registry::DockerRegistry;
@@ -38,24 +39,7 @@ async fn what_docker_pulls_is_counted_as_the_registry_counts() {
     let at = |name: &str| folder.path().join(name);
     std::fs::write(at("daemon.json"), "{}").unwrap();
 
-    let mut tap = Process::command(TIDEGATE)
-        .args(["tap", "--listen", "127.0.0.1:0", "--journal"])
-        .arg(at("journal.jsonl"))
-        .arg("--ca-dir")
-        .arg(at("ca"))
-        .arg("--upstream-ca")
-        .arg(pki.ca_file())
-        .spawn();
-    let listening = |process: &Process| {
-        let log = process.stderr();
-        let (_, rest) = log.split_once("listening on ")?;
-        let (url, _) = rest.split_once('\n')?;
-        Some(url.trim().to_owned())
-    };
-    tap.wait_ready(async |process| listening(process).is_some())
-        .await;
-    let proxy = listening(&tap).unwrap();
-
+    let (mut tap, proxy) = start(folder.path(), &pki.ca_file()).await;
     let engine = Dockerd::start_behind(Some(&proxy), &at("daemon.json"), &at("ca/ca.crt")).await;
     let host = registry.host();
     let (_, port) = host.rsplit_once(':').unwrap();
@@ -94,6 +78,28 @@ async fn what_docker_pulls_is_counted_as_the_registry_counts() {
     said.sort();
     assert_eq!(counted, said, "{}", registry.log());
     assert!(counted.iter().map(|line| line.2).sum::<u64>() > 300_000);
+}
+
+/// A tap that keeps its files in `folder`, and where it listens.
+async fn start(folder: &Path, upstream_ca: &Path) -> (Process, String) {
+    let mut tap = Process::command(TIDEGATE)
+        .args(["tap", "--listen", "127.0.0.1:0", "--journal"])
+        .arg(folder.join("journal.jsonl"))
+        .arg("--ca-dir")
+        .arg(folder.join("ca"))
+        .arg("--upstream-ca")
+        .arg(upstream_ca)
+        .spawn();
+    let listening = |process: &Process| {
+        let log = process.stderr();
+        let (_, rest) = log.split_once("listening on ")?;
+        let (url, _) = rest.split_once('\n')?;
+        Some(url.trim().to_owned())
+    };
+    tap.wait_ready(async |process| listening(process).is_some())
+        .await;
+    let proxy = listening(&tap).unwrap();
+    (tap, proxy)
 }
 
 fn receipts(journal: &str) -> Vec<Receipt> {
