@@ -20,6 +20,7 @@ mod scenarios;
 mod soak;
 mod stop;
 mod table;
+mod tap;
 
 /// Benchmarks: tidegate side by side with its peers, in one run on one machine.
 #[derive(Debug, Parser)]
@@ -30,6 +31,8 @@ enum Command {
     /// The same faults against tidegate and docker-registry: what clients see, what the upstream
     /// is asked.
     Faults(faults::Options),
+    /// How much passes through the tap: beside no proxy at all, and mitmproxy.
+    Tap(tap::Options),
     /// Everything at once, for long: pulls, moving tags, faults, restarts. Fails on a wrong byte.
     Soak(soak::Options),
 }
@@ -78,6 +81,10 @@ fn main() -> anyhow::Result<()> {
         Command::Serve(options) => options,
         Command::Faults(options) => {
             print!("{}", faults::run(&options)?);
+            return Ok(());
+        }
+        Command::Tap(options) => {
+            print!("{}", tap::run(&options)?);
             return Ok(());
         }
         Command::Soak(options) => return soak::run(&options),

@@ -67,7 +67,7 @@ fn every_key_arrives() {
         max_connections = 5
         max_connections_per_client = 3
         max_streams = 7
-        intercept = "127.0.0.1:3128"
+        intercept = "[::1]:3128"
         intercept_ca = "authority"
         login = { htpasswd = "users", tokens = "/run/tokens", certificates = true }
         admin_login = { tokens = "admins" }
@@ -134,16 +134,14 @@ fn every_key_arrives() {
             }),
             default_upstream: Some("docker.io".parse().unwrap()),
             intercept: Some(front::Intercept {
-                listen: "127.0.0.1:3128".parse().unwrap(),
+                listen: "[::1]:3128".parse().unwrap(),
                 authority: "/etc/tidegate/authority".into(),
             }),
-            intercepted: [
+            intercepted: hosts(&[
                 ("registry-1.docker.io:443", "docker.io"),
                 ("docker.io:443", "docker.io"),
                 ("corp.example:8443", "corp.example:8443"),
-            ]
-            .map(|(host, name)| (host.to_owned(), name.parse().unwrap()))
-            .into(),
+            ]),
             header_timeout: secs(3),
             idle_timeout: secs(4),
             max_connections: 5,
@@ -271,4 +269,34 @@ fn credentials_have_seven_forms() {
         );
         assert!(!said.contains("hunter2"), "{said}");
     }
+}
+
+fn hosts(all: &[(&str, &str)]) -> front::Hosts {
+    let pair = |(host, name): &(&str, &str)| ((*host).to_owned(), name.parse().unwrap());
+    all.iter().map(pair).collect()
+}
+
+/// Where clients sign in upstream themselves, they must reach it.
+#[test]
+fn what_is_intercepted_is_what_we_can_answer_for() {
+    let config = parse(
+        r#"
+        [[upstream]]
+        name = "Quay.IO"
+        [[upstream]]
+        name = "private.example"
+        credentials = "passthrough"
+        [[upstream]]
+        name = "plain"
+        url = "http://10.0.0.1/x"
+        plain_http = true
+        "#,
+    );
+    let expected = [
+        ("quay.io:443", "quay.io"),
+        ("10.0.0.1:80", "plain"),
+        ("plain:443", "plain"),
+    ];
+    assert_eq!(config.unwrap().front.intercepted, hosts(&expected));
+    assert_eq!(parse("").unwrap().front.intercept, None);
 }

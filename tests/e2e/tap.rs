@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use fake_registry::Access;
 use fake_registry::DockerRegistry;
 use fake_registry::ImageBuilder;
 use fake_registry::Pki;
@@ -40,7 +39,7 @@ async fn what_docker_pulls_is_counted_as_the_registry_counts() {
     let at = |name: &str| folder.path().join(name);
     std::fs::write(at("daemon.json"), "{}").unwrap();
 
-    let (mut tap, proxy) = start_tap(folder.path(), &pki).await;
+    let (mut tap, proxy) = start(folder.path(), &pki.ca_file()).await;
     let engine = Dockerd::start_behind(Some(&proxy), &at("daemon.json"), &at("ca/ca.crt")).await;
     let host = registry.host();
     let (_, port) = host.rsplit_once(':').unwrap();
@@ -60,6 +59,17 @@ async fn what_docker_pulls_is_counted_as_the_registry_counts() {
         .iter()
         .map(|one| (one.method.to_string(), one.status, one.response_bytes))
         .collect();
+    let by_docker = |log: &[fake_registry::Access]| {
+        let by_docker = log
+            .iter()
+            .filter(|line| line.user_agent.contains("docker/"));
+        let lines = by_docker.map(|line| {
+            // It logs what it would have said, but HEAD has no body.
+            let bytes = if line.method == "HEAD" { 0 } else { line.bytes };
+            (line.method.clone(), line.status, bytes)
+        });
+        lines.collect::<Vec<Line>>()
+    };
     registry
         .wait_for(|log| by_docker(log).len() >= counted.len())
         .await;
@@ -70,15 +80,15 @@ async fn what_docker_pulls_is_counted_as_the_registry_counts() {
     assert!(counted.iter().map(|line| line.2).sum::<u64>() > 300_000);
 }
 
-/// A tap that keeps what it has in `folder`, and its address.
-async fn start_tap(folder: &Path, pki: &Pki) -> (Process, String) {
+/// A tap that keeps its files in `folder`, and where it listens.
+async fn start(folder: &Path, upstream_ca: &Path) -> (Process, String) {
     let mut tap = Process::command(TIDEGATE)
         .args(["tap", "--listen", "127.0.0.1:0", "--journal"])
         .arg(folder.join("journal.jsonl"))
         .arg("--ca-dir")
         .arg(folder.join("ca"))
         .arg("--upstream-ca")
-        .arg(pki.ca_file())
+        .arg(upstream_ca)
         .spawn();
     let listening = |process: &Process| {
         let log = process.stderr();
@@ -86,23 +96,10 @@ async fn start_tap(folder: &Path, pki: &Pki) -> (Process, String) {
         let (url, _) = rest.split_once('\n')?;
         Some(url.trim().to_owned())
     };
-    let is_listening = async |process: &Process| listening(process).is_some();
-    tap.wait_ready(is_listening).await;
+    tap.wait_ready(async |process| listening(process).is_some())
+        .await;
     let proxy = listening(&tap).unwrap();
     (tap, proxy)
-}
-
-/// What the registry says that it told docker.
-fn by_docker(log: &[Access]) -> Vec<Line> {
-    let lines = log
-        .iter()
-        .filter(|line| line.user_agent.contains("docker/"));
-    let lines = lines.map(|line| {
-        // It logs what it would have said, but HEAD has no body.
-        let bytes = if line.method == "HEAD" { 0 } else { line.bytes };
-        (line.method.clone(), line.status, bytes)
-    });
-    lines.collect()
 }
 
 fn receipts(journal: &str) -> Vec<Receipt> {

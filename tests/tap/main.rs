@@ -6,8 +6,16 @@
 mod broken;
 mod certificates;
 mod command;
+#[path = "../ledger/kernel.rs"]
+mod kernel;
 mod need;
 mod nginx;
+#[allow(
+    dead_code,
+    reason = "it is that of the ledger's tests, which need more of it"
+)]
+#[path = "../ledger/peer.rs"]
+mod peer;
 mod raw;
 mod registry;
 mod rig;

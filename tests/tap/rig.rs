@@ -34,7 +34,9 @@ pub(crate) struct Tap {
 pub(crate) struct Ran {
     pub(crate) code: i32,
     pub(crate) stdout: String,
+    /// Of the tool and the tap, but for the summary.
     pub(crate) stderr: String,
+    pub(crate) summary: String,
     pub(crate) books: Books,
 }
 
@@ -78,10 +80,13 @@ impl Rig {
         }
         let mut process = tap.arg("--").args(command).spawn();
         let status = process.wait(PATIENCE).await;
+        let said = process.stderr();
+        let (stderr, summary) = said.split_once("\n# Report\n").unwrap_or((&said, ""));
         Ran {
             code: status.code().expect("an exit code"),
             stdout: process.stdout(),
-            stderr: process.stderr(),
+            stderr: stderr.to_owned(),
+            summary: summary.to_owned(),
             books: self.take_books(),
         }
     }

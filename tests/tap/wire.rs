@@ -6,7 +6,11 @@ use tidegate::ledger::Leg;
 use tidegate::ledger::Protocol;
 use tokio::io::AsyncReadExt as _;
 use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
+use crate::kernel;
+use crate::peer::Counted;
+use crate::peer::Peer;
 use crate::raw;
 use crate::raw::Origin;
 use crate::rig::Tap;
@@ -319,4 +323,54 @@ async fn an_origin_that_is_not_there_is_a_bad_gateway() {
     let books = tap.end().await;
     assert_eq!(books.exchange().end, End::Failed);
     assert!(books.connections(Leg::Tap).is_empty());
+}
+
+/// The records of both connections say what the kernel says.
+#[tokio::test]
+async fn the_bytes_of_connections_are_the_kernels() {
+    if !kernel::is_known() {
+        return;
+    }
+    let (tap, origin) = (Tap::start(&[]).await, Origin::listen().await);
+    let tool = TcpStream::connect(tap.address()).await.unwrap();
+    let (tool_end, mut tool) = Peer::dialled(tool);
+    let host = origin.host();
+    let asked = format!(
+        "PUT http://{host}/x HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\
+         Content-Length: 300000\r\n\r\n"
+    );
+    let (body, answer_body) = (vec![b'x'; 300_000], vec![b'y'; 700_000]);
+    let (there_end, mut there) = Peer::accepted(
+        async {
+            tool.write_all(asked.as_bytes()).await.unwrap();
+            origin.accept().await
+        }
+        .await,
+    );
+    let answer = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 700000\r\n\r\n";
+    let ask = async {
+        tool.write_all(&body).await.unwrap();
+        assert_eq!(raw::head(&mut tool).await, answer);
+        // To the end: the tap has closed it.
+        assert_eq!(raw::rest(&mut tool).await.unwrap().len(), 700_000);
+    };
+    let serve = async {
+        raw::head(&mut there).await;
+        raw::text(&mut there, 300_000).await;
+        there.write_all(answer.as_bytes()).await.unwrap();
+        there.write_all(&answer_body).await.unwrap();
+        assert_eq!(raw::rest(&mut there).await.as_deref(), Some(""));
+    };
+    tokio::join!(ask, serve);
+    let counted = [
+        tool_end.after_the_end().await,
+        there_end.after_the_end().await,
+    ];
+    drop((tool, there, tool_end, there_end));
+    let books = tap.end().await;
+    let said = [Leg::Client, Leg::Tap].map(|leg| {
+        let (tx, rx) = (books.connection(leg).tx, books.connection(leg).rx);
+        Counted { tx, rx }
+    });
+    assert_eq!(said, counted);
 }

@@ -118,10 +118,7 @@ impl Peer {
     /// # Errors
     /// When it does not start; what it said is part of the error.
     pub(crate) fn start(&self, parent: &Path, origin: SocketAddr) -> anyhow::Result<Running> {
-        let dir = tempfile::Builder::new()
-            .prefix("tidegate-bench-")
-            .tempdir_in(parent)
-            .with_context(|| format!("no folder can be made in {}", parent.display()))?;
+        let dir = folder(parent)?;
         let port = free_port()?;
         let place = Place {
             dir: dir.path(),
@@ -135,13 +132,27 @@ impl Peer {
             Self::Tidegate(path) => Some(tidegate::command(path, &place, "")?),
             Self::Journalled(path) => Some(tidegate::command(path, &place, tidegate::JOURNAL)?),
         };
-        let Some(mut command) = command else {
-            return Ok(Running {
+        match command {
+            Some(command) => Running::start(self.name(), command, (dir, port)),
+            None => Ok(Running {
                 addr: origin,
                 child: None,
                 dir,
-            });
-        };
+            }),
+        }
+    }
+}
+
+impl Running {
+    /// Starts a server that will listen on `port`, and waits until it does. `dir` goes with it.
+    ///
+    /// # Errors
+    /// When it does not start; what it said is part of the error.
+    pub(crate) fn start(
+        name: &str,
+        mut command: Command,
+        (dir, port): (TempDir, u16),
+    ) -> anyhow::Result<Self> {
         let log = File::create(dir.path().join("server.log"))?;
         let child = command
             .stdin(Stdio::null())
@@ -149,20 +160,18 @@ impl Peer {
             .stderr(log)
             .process_group(0)
             .spawn()
-            .with_context(|| format!("{} does not start", self.name()))?;
-        let mut running = Running {
+            .with_context(|| format!("{name} does not start"))?;
+        let mut running = Self {
             addr: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
             child: Some(child),
             dir,
         };
         running
             .await_listening()
-            .with_context(|| format!("{} does not serve", self.name()))?;
+            .with_context(|| format!("{name} does not serve"))?;
         Ok(running)
     }
-}
 
-impl Running {
     /// The process that all others of it descend from; `None` for direct.
     pub(crate) fn pid(&self) -> Option<u32> {
         self.child.as_ref().map(Child::id)
@@ -221,7 +230,16 @@ impl Drop for Running {
     }
 }
 
-fn free_port() -> anyhow::Result<u16> {
+/// An empty folder of its own for a system.
+pub(crate) fn folder(parent: &Path) -> anyhow::Result<TempDir> {
+    tempfile::Builder::new()
+        .prefix("tidegate-bench-")
+        .tempdir_in(parent)
+        .with_context(|| format!("no folder can be made in {}", parent.display()))
+}
+
+/// A port that nobody listens on now.
+pub(crate) fn free_port() -> anyhow::Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?;
     Ok(listener.local_addr()?.port())
 }
