@@ -282,7 +282,7 @@ fn what_is_intercepted_is_what_we_can_answer_for() {
     let config = parse(
         r#"
         [[upstream]]
-        name = "Quay.IO"
+        name = "quay.io"
         [[upstream]]
         name = "private.example"
         credentials = "passthrough"

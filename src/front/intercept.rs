@@ -6,7 +6,7 @@
 //! one from elsewhere to public addresses alone, by ports that are not the system's own but for 443,
 //! and only where nobody has to log in, as a tunnel asks for no login.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
@@ -44,7 +44,7 @@ pub struct Intercept {
 }
 
 /// Who is meant by a host and its port, in lower case.
-pub type Hosts = HashMap<String, UpstreamName>;
+pub type Hosts = BTreeMap<String, UpstreamName>;
 
 /// What intercepted connections share.
 #[derive(Debug)]
