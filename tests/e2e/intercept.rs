@@ -117,7 +117,7 @@ async fn all_else_is_tunnelled_untouched() {
     ];
     let said = sandbox::run(curl(&own, &clear)).await;
     assert_eq!(said, "405");
-    let nowhere = ["https://127.0.0.1:1/"];
+    let nowhere = ["https://127.0.0.1:2/"];
     let refused = sandbox::attempt(curl(&own, &nowhere)).await.unwrap_err();
     assert!(refused.contains("502"), "{refused}");
 }
