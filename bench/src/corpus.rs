@@ -21,7 +21,7 @@ pub(crate) const TRAILER: u64 = 4096;
 pub(crate) const MIB: u64 = 1 << 20;
 
 /// The sizes that blobs may have, in bytes.
-pub(crate) const SIZES: [u64; 3] = [MIB, 64 * MIB, 512 * MIB];
+pub(crate) const SIZES: [u64; 4] = [64 * 1024, MIB, 64 * MIB, 512 * MIB];
 
 /// A blob.
 #[derive(Debug)]

@@ -14,19 +14,23 @@ use serde_json::json;
 use crate::login::Login;
 use crate::login::Refusal;
 
+use super::Metrics;
 use super::Readiness;
 
 const TEXT: &str = "text/plain; charset=utf-8";
+const METRICS: &str = prometheus::TEXT_FORMAT;
 const JSON: &str = "application/json";
 const INDEX: &str = "tidegate\n\n\
     /healthz        whether the process is alive\n\
     /readyz         whether it can serve, and why not\n\
-    /api/v1/status  version, store and upstreams, as JSON\n";
+    /metrics        what it has done and how it does, for Prometheus\n\
+    /api/v1/status  version, store, books and upstreams, as JSON\n";
 
 /// Answers what one client asks.
 #[derive(Clone, Debug)]
 pub(super) struct Desk {
     pub(super) readiness: Readiness,
+    pub(super) metrics: Arc<Metrics>,
     pub(super) login: Option<Arc<Login>>,
     pub(super) client: IpAddr,
 }
@@ -54,10 +58,23 @@ impl Desk {
         match path {
             "/" => respond(StatusCode::OK, TEXT, INDEX),
             "/readyz" => ready(&self.readiness).await,
+            "/metrics" => self.metrics().await,
             "/api/v1/status" => respond(StatusCode::OK, JSON, self.readiness.status().to_string()),
             path => {
                 let text = format!("there is nothing at '{path}'; see /\n");
                 respond(StatusCode::NOT_FOUND, TEXT, text)
+            }
+        }
+    }
+
+    async fn metrics(&self) -> Response<Full<Bytes>> {
+        let page = self.metrics.page(&self.readiness, self.login.as_deref());
+        match page.await {
+            Ok(page) => respond(StatusCode::OK, METRICS, page),
+            Err(error) => {
+                let text = format!("the metrics can't be written down: {error}\n");
+                tracing::error!("{}", text.trim_end());
+                respond(StatusCode::INTERNAL_SERVER_ERROR, TEXT, text)
             }
         }
     }

@@ -1,4 +1,5 @@
-//! The admin listener: whether the proxy is alive, whether it can serve, and how it does.
+//! The admin listener: whether the proxy is alive, whether it can serve, how it does, and what it
+//! has done.
 //!
 //! It has its own listener, so that it answers however busy the front is, and never where clients
 //! are. It may have a login of its own.
@@ -24,8 +25,10 @@ use crate::login;
 use crate::login::Login;
 
 mod answer;
+mod metrics;
 mod readiness;
 
+pub use metrics::{Doors, Metrics};
 pub use readiness::Readiness;
 
 use answer::Desk;
@@ -44,6 +47,7 @@ pub struct Config {
 pub struct Admin {
     listener: Option<TcpListener>,
     readiness: Readiness,
+    metrics: Arc<Metrics>,
     login: Option<Arc<Login>>,
 }
 
@@ -68,7 +72,11 @@ impl Admin {
     ///
     /// # Errors
     /// When the address can't be listened on, or the files of users can't be used; it is named.
-    pub async fn bind(config: Config, readiness: Readiness) -> io::Result<Self> {
+    pub async fn bind(
+        config: Config,
+        readiness: Readiness,
+        metrics: Arc<Metrics>,
+    ) -> io::Result<Self> {
         let login = config.login.map(Login::load).transpose()?;
         let listener = match config.listen {
             None => None,
@@ -80,6 +88,7 @@ impl Admin {
         Ok(Self {
             listener,
             readiness,
+            metrics,
             login: login.map(Arc::new),
         })
     }
@@ -105,6 +114,7 @@ impl Admin {
                     Ok((stream, peer)) => {
                         let desk = Desk {
                             readiness: self.readiness.clone(),
+                            metrics: self.metrics.clone(),
                             login: self.login.clone(),
                             client: peer.ip(),
                         };

@@ -8,7 +8,9 @@ use serde_json::json;
 use tokio::sync::Mutex;
 
 use crate::flow::PullThrough;
+use crate::ledger::Books;
 use crate::ledger::Journal;
+use crate::ledger::Ledger;
 use crate::registry::Limit;
 use crate::store::Store;
 
@@ -20,6 +22,7 @@ pub struct Readiness(Arc<State>);
 struct State {
     store: Arc<Store>,
     flow: Arc<PullThrough>,
+    ledger: Ledger,
     journal: OnceLock<Arc<Journal>>,
     started: Instant,
     is_draining: AtomicBool,
@@ -40,10 +43,11 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Readiness {
     /// Of a proxy that starts now.
-    pub fn new(store: Arc<Store>, flow: Arc<PullThrough>) -> Self {
+    pub fn new(store: Arc<Store>, flow: Arc<PullThrough>, ledger: Ledger) -> Self {
         Self(Arc::new(State {
             store,
             flow,
+            ledger,
             journal: OnceLock::new(),
             started: Instant::now(),
             is_draining: AtomicBool::new(false),
@@ -73,12 +77,13 @@ impl Readiness {
             .collect()
     }
 
-    fn is_draining(&self) -> bool {
+    /// Whether it is shutting down.
+    pub(super) fn is_draining(&self) -> bool {
         self.0.is_draining.load(Ordering::Relaxed)
     }
 
-    /// Many askers cause one probe.
-    async fn store_problem(&self) -> Option<String> {
+    /// Why the store takes no writes, where it takes none. Many askers cause one probe.
+    pub(super) async fn store_problem(&self) -> Option<String> {
         let mut probed = self.0.probed.lock().await;
         if let Some(probe) = probed.as_ref()
             && probe.at.elapsed() < PROBE_TTL
@@ -96,6 +101,26 @@ impl Readiness {
             problem: problem.clone(),
         });
         problem
+    }
+
+    /// The store that is served from.
+    pub(super) fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// The journal, where there is one.
+    pub(super) fn journal(&self) -> Option<&Journal> {
+        self.0.journal.get().map(|journal| &**journal)
+    }
+
+    /// What became of every byte.
+    pub(super) fn books(&self) -> Books {
+        self.0.ledger.books()
+    }
+
+    /// The flow that serves.
+    pub(super) fn flow(&self) -> &PullThrough {
+        &self.0.flow
     }
 
     /// How each upstream does.
@@ -128,7 +153,8 @@ impl Readiness {
             "draining": self.is_draining(),
             "fills": self.0.flow.fills(),
             "store": self.0.store.usage(),
-            "journal": self.0.journal.get().map(|it| journal(it)),
+            "books": self.books(),
+            "journal": self.journal().map(journal),
             "upstreams": self.upstreams(),
         })
     }

@@ -8,11 +8,14 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::admin::Admin;
+use crate::admin::Doors;
+use crate::admin::Metrics;
 use crate::admin::Readiness;
 use crate::config::Config;
 use crate::config::Source;
 use crate::flow::PullThrough;
 use crate::front::Front;
+use crate::front::Occupancy;
 use crate::ledger::Journal;
 use crate::ledger::Ledger;
 use crate::ledger::Sink;
@@ -78,13 +81,12 @@ impl App {
             tracing::warn!("{warning}");
         }
         let signals = Signals::listen().map_err(Error::Listen)?;
+        let metrics = Arc::new(Metrics::new());
         let journal = open_journal(&config).map_err(Error::Journal)?;
-        let sinks = journal
-            .iter()
-            .map(|journal| journal.clone() as Arc<dyn Sink>);
-        let ledger = Ledger::with(sinks.collect());
+        let ledger = ledger(metrics.clone(), journal.clone());
         let mut registries = Registries::default();
         let upstreams = registries.follow(&config.upstreams, &ledger)?;
+        metrics.know(registries.names());
         let store = Store::open(config.store.clone())
             .await
             .map_err(Error::Store)?;
@@ -92,9 +94,11 @@ impl App {
         let flow = Arc::new(flow);
         let front = Front::bind(config.front.clone(), flow.clone(), ledger.clone());
         let front = front.await.map_err(Error::Listen)?;
-        let readiness = Readiness::new(store, flow.clone());
+        let occupancy = front.occupancy();
+        metrics.watch_front(move || doors(&occupancy));
+        let readiness = Readiness::new(store, flow.clone(), ledger.clone());
         readiness.show_journal(journal.clone());
-        let admin = Admin::bind(config.admin.clone(), readiness.clone());
+        let admin = Admin::bind(config.admin.clone(), readiness.clone(), metrics.clone());
         Ok(Self {
             admin: admin.await.map_err(Error::Listen)?,
             readiness,
@@ -106,6 +110,7 @@ impl App {
                 flow,
                 front: front.handle(),
                 ledger,
+                metrics,
                 registries,
                 started: config,
             },
@@ -157,6 +162,26 @@ impl App {
             tracing::info!("admin on http://{address}");
         }
     }
+}
+
+fn doors(front: &Occupancy) -> Doors {
+    Doors {
+        connections: front.connections(),
+        max_connections: front.max_connections(),
+        turned_away: front.turned_away(),
+        refused: front.refused(),
+    }
+}
+
+/// Both are told of all that is entered.
+fn ledger(metrics: Arc<Metrics>, journal: Option<Arc<Journal>>) -> Ledger {
+    let journal = journal.map(|journal| journal as Arc<dyn Sink>);
+    Ledger::with(
+        [metrics as Arc<dyn Sink>]
+            .into_iter()
+            .chain(journal)
+            .collect(),
+    )
 }
 
 fn open_journal(config: &Config) -> io::Result<Option<Arc<Journal>>> {

@@ -15,7 +15,7 @@ pub(super) struct Registries(HashMap<UpstreamName, Arc<Registry>>);
 
 impl Registries {
     /// `upstreams` as the flow sees them: with the clients of before where nothing changed, else
-    /// with new ones. Only these are kept.
+    /// with new ones, which go on counting where those of before were. Only these are kept.
     ///
     /// # Errors
     /// When there can be no client for one of them; all is as it was.
@@ -43,17 +43,25 @@ impl Registries {
         Ok(following)
     }
 
+    /// What clients call them.
+    pub(super) fn names(&self) -> impl Iterator<Item = &UpstreamName> {
+        self.0.keys()
+    }
+
     fn client(&self, upstream: &Upstream, ledger: &Ledger) -> Result<Arc<Registry>, Error> {
         let config = &upstream.registry;
-        let kept = self.0.get(&config.name);
-        if let Some(kept) = kept.filter(|kept| kept.config() == config) {
+        let before = self.0.get(&config.name);
+        if let Some(kept) = before.filter(|before| before.config() == config) {
             return Ok(kept.clone());
         }
-        Registry::new(config.clone(), ledger.clone())
-            .map(Arc::new)
-            .map_err(|error| Error::Upstream {
-                name: config.name.clone(),
-                error,
-            })
+        let (own, ledger) = (config.clone(), ledger.clone());
+        let client = match before {
+            Some(before) => Registry::succeeding(before, own, ledger),
+            None => Registry::new(own, ledger),
+        };
+        client.map(Arc::new).map_err(|error| Error::Upstream {
+            name: config.name.clone(),
+            error,
+        })
     }
 }

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use super::Error;
 use super::registries::Registries;
+use crate::admin::Metrics;
 use crate::config;
 use crate::config::Config;
 use crate::config::Source;
@@ -15,6 +16,7 @@ pub(super) struct Reload {
     pub(super) flow: Arc<PullThrough>,
     pub(super) front: front::Handle,
     pub(super) ledger: Ledger,
+    pub(super) metrics: Arc<Metrics>,
     pub(super) registries: Registries,
     /// What we started with, for what only a restart can change.
     pub(super) started: Config,
@@ -45,6 +47,7 @@ impl Reload {
     fn take_over(&mut self, source: &Source) -> Result<Vec<&'static str>, Failure> {
         let config = source.load()?;
         let upstreams = self.registries.follow(&config.upstreams, &self.ledger)?;
+        self.metrics.know(self.registries.names());
         let waiting = waiting(&self.started, &config);
         self.flow.reconfigure(config.flow, upstreams);
         self.front.reconfigure(config.front.default_upstream);

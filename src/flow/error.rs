@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use crate::ledger::Reason;
 use crate::oci::Repository;
 use crate::oci::UpstreamName;
 use crate::registry;
@@ -86,6 +87,16 @@ impl Error {
                     ..
                 }
         )
+    }
+
+    /// Why what was fetched until then is thrown away.
+    pub(super) fn reason(&self) -> Reason {
+        match self {
+            error if error.is_local() => Reason::Unstorable,
+            error if error.is_mismatch() => Reason::Mismatch,
+            Self::GivenUp(_) => Reason::Abandoned,
+            _ => Reason::Incomplete,
+        }
     }
 
     /// How long the asker should wait before it asks again, where the upstream said so.

@@ -18,7 +18,11 @@ use super::passed::longest_unknown;
 use super::segment::Source;
 use super::supplier::Supplier;
 use super::upstream::Trouble;
+use crate::ledger::Deposit;
+use crate::ledger::Fate;
 use crate::ledger::FlowId;
+use crate::ledger::Reason;
+use crate::ledger::Subject;
 use crate::oci::Hasher;
 use crate::registry;
 use crate::registry::FetchedBlob;
@@ -72,7 +76,7 @@ impl Fill {
             None => self.ask_size().await,
             size => size,
         };
-        let writer = match self.store.writer(size).await {
+        let mut writer = match self.store.writer(size).await {
             Ok(writer) => writer,
             Err(error) => {
                 let mut leftover = self.leftover.lock().unwrap_or_else(PoisonError::into_inner);
@@ -80,11 +84,14 @@ impl Fill {
                 return Err(error.into());
             }
         };
-        match size {
-            Some(size) if size > 0 => self.grow(fetched, size, writer).await,
+        let deposit = fetched.body.account().deposit(self.subject());
+        writer.account_for(deposit.clone());
+        let filled = match size {
+            Some(size) if size > 0 => self.grow(fetched, size, (writer, &deposit)).await,
             // An empty answer would be complete before its digest is known.
-            Some(_) | None => self.spool(fetched, writer).await,
-        }
+            Some(_) | None => self.spool(fetched, (writer, &deposit)).await,
+        };
+        filled.inspect_err(|error| deposit.discard(error.reason()))
     }
 
     /// A registry that doesn't say how long a blob is while it sends it may say so when asked.
@@ -96,13 +103,19 @@ impl Fill {
     }
 
     /// The usual way: followers read while the file grows.
-    async fn grow(&self, fetched: FetchedBlob, size: u64, writer: Writer) -> Result<(), Error> {
+    async fn grow(
+        &self,
+        fetched: FetchedBlob,
+        size: u64,
+        (writer, deposit): (Writer, &Deposit),
+    ) -> Result<(), Error> {
         let (growing, splits) = Growing::new(&writer, self.landing.digest(), size);
         let growing = Arc::new(growing);
         let source = Arc::new(Source {
             supplier: self.supplier(),
             growing: growing.clone(),
             share: self.landing.share(),
+            deposit: deposit.clone(),
         });
         // Before anybody can read, so that no reader asks for a segment in its place.
         let first = growing.coverage(Coverage::fill_gap);
@@ -172,7 +185,11 @@ impl Fill {
 
     /// For an upstream that doesn't say how long a blob is: nobody can be promised a length before
     /// the end, so they wait for it.
-    async fn spool(&self, mut fetched: FetchedBlob, mut writer: Writer) -> Result<(), Error> {
+    async fn spool(
+        &self,
+        mut fetched: FetchedBlob,
+        (mut writer, deposit): (Writer, &Deposit),
+    ) -> Result<(), Error> {
         let supplier = self.supplier();
         let mut hasher = Hasher::new(supplier.digest.algorithm());
         let most = longest_unknown(&self.store);
@@ -181,17 +198,23 @@ impl Fill {
             let chunk = chunk.map_err(|error| supplier.error(error))?;
             hasher.update(&chunk);
             let length = chunk.len() as u64;
+            let mut unspent = fetched.body.account().unspent();
+            unspent.add(chunk.len());
             if at + length > most {
+                unspent.spend_all(Fate::Discarded(Reason::Mismatch));
                 return Err(supplier.error(registry::Error::Wrong(ENDLESS.into())));
             }
-            writer.expect((at + length).next_multiple_of(STEP)).await?;
-            let (file, relief) = (writer.file().clone(), writer.relief());
+            let room = writer.expect((at + length).next_multiple_of(STEP)).await;
+            room.inspect_err(|_| unspent.spend_all(UNSTORABLE))?;
+            let (file, relief, deposit) = (writer.file().clone(), writer.relief(), deposit.clone());
             let write = move || {
                 while let Err(failure) = file.write_all_at(&chunk, at) {
                     if !relief.helps(&failure, length) {
+                        unspent.spend_all(UNSTORABLE);
                         return Err(failure);
                     }
                 }
+                unspent.keep(&deposit, length);
                 Ok(())
             };
             let written = tokio::task::spawn_blocking(write).await;
@@ -213,6 +236,14 @@ impl Fill {
         Ok(writer.commit(self.landing.digest(), repositories).await?)
     }
 
+    fn subject(&self) -> Subject {
+        Subject {
+            flow: self.flow,
+            repository: self.landing.repository().clone(),
+            digest: self.landing.digest().clone(),
+        }
+    }
+
     fn supplier(&self) -> Supplier {
         Supplier {
             askers: self.landing.askers(),
@@ -224,5 +255,7 @@ impl Fill {
     }
 }
 
+/// The disk or the store did not take them.
+const UNSTORABLE: Fate = Fate::Discarded(Reason::Unstorable);
 /// How much room is asked for at a time, for a blob whose length is not known, in bytes.
 const STEP: u64 = 4 << 20;

@@ -101,6 +101,13 @@ impl Flights {
         self.map().len()
     }
 
+    /// How many wait for, or read, what is fetched.
+    pub(super) fn followers(&self) -> usize {
+        let map = self.map();
+        let each = map.values().map(|it| it.followers.load(Ordering::Relaxed));
+        each.sum()
+    }
+
     /// Waits until no fill is under way.
     pub(super) async fn all_landed(&self) {
         loop {

@@ -58,6 +58,15 @@ struct Hash {
     hasher: Hasher,
 }
 
+/// What became of a batch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Written {
+    /// How many bytes of it went into the file; the others were not the segment's any more.
+    pub(super) bytes: u64,
+    /// Whether the segment goes on.
+    pub(super) goes_on: bool,
+}
+
 /// What a follower last waited with.
 #[derive(Debug, Default)]
 pub(super) struct Waiting(Option<(u64, Waker)>);
@@ -146,12 +155,11 @@ impl Growing {
     }
 
     /// Writes what a segment got, shows it to the followers, then hashes it where it is next.
-    /// Returns whether the segment goes on. Where the disk is full, the least recently used goes for
-    /// it. Blocks on the disk.
+    /// Where the disk is full, the least recently used goes for it. Blocks on the disk.
     ///
     /// # Errors
     /// When the disk refuses. The segment has claimed the bytes then, and they never come.
-    pub(super) fn write(&self, segment: u64, batch: &[Bytes]) -> io::Result<bool> {
+    pub(super) fn write(&self, segment: u64, batch: &[Bytes]) -> io::Result<Written> {
         let bytes = batch.iter().map(|chunk| chunk.len() as u64).sum();
         let claimed = self.coverage(|coverage| coverage.claim(segment, bytes));
         while let Err(failure) = write_all(&self.file, batch, &claimed) {
@@ -170,10 +178,11 @@ impl Growing {
             }
         }
         drop(hash);
-        let goes_on = |segment: Segment| segment.at < segment.end;
-        Ok(self
-            .coverage(|coverage| coverage.segment(segment))
-            .is_some_and(goes_on))
+        let segment = self.coverage(|coverage| coverage.segment(segment));
+        Ok(Written {
+            bytes: claimed.end - claimed.start,
+            goes_on: segment.is_some_and(|segment| segment.at < segment.end),
+        })
     }
 
     /// Hashes what came out of order. Blocks on the disk.

@@ -9,6 +9,7 @@ use super::Listing;
 use super::breaker::Gate;
 use super::breaker::is_outage;
 use super::coalesce::Coalesce;
+use crate::ledger::Fate;
 use crate::ledger::Origin;
 use crate::oci::Digest;
 use crate::oci::Repository;
@@ -143,10 +144,12 @@ async fn ask(call: &Call, key: &ListKey) -> Result<Listing, Error> {
     })?;
     let registry::Listing {
         bytes,
+        mut unspent,
         media_type,
         next,
         filters,
     } = answer;
+    unspent.spend_all(Fate::Passed);
     Ok(Listing {
         bytes,
         media_type,

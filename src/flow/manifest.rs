@@ -9,6 +9,7 @@ use super::Error;
 use super::access::Who;
 use super::coalesce::Coalesce;
 use super::coalesce::Seat;
+use crate::ledger::Fate;
 use crate::ledger::Origin;
 use crate::oci::Digest;
 use crate::oci::Reference;
@@ -160,11 +161,16 @@ impl Manifests {
             media_type,
             digest,
             bytes,
+            mut unspent,
         } = fetched;
         let stored = self
             .store
             .put_manifest(repository, &digest, &media_type, bytes.clone())
             .await;
+        unspent.spend_all(match &stored {
+            Ok(()) => Fate::Committed,
+            Err(_) => Fate::Passed,
+        });
         if let Err(error) = stored {
             tracing::error!(%repository, %digest, "the manifest can't be stored: {error}");
         }

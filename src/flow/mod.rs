@@ -94,7 +94,7 @@ pub struct PullThrough {
 #[derive(Debug)]
 struct Settings {
     config: Config,
-    routes: HashMap<UpstreamName, Arc<Route>>,
+    routes: Routes,
 }
 
 /// What every step of one ask needs to know.
@@ -118,7 +118,7 @@ impl PullThrough {
         let flights = Arc::<Flights>::default();
         let manifests = Manifests::new(store.clone());
         Self {
-            settings: ArcSwap::from_pointee(Settings::new(config, upstreams)),
+            settings: ArcSwap::from_pointee(Settings::new(config, upstreams, &HashMap::new())),
             tags: Tags::new(store.clone(), manifests.clone()),
             blobs: Blobs {
                 store: store.clone(),
@@ -131,10 +131,12 @@ impl PullThrough {
         }
     }
 
-    /// Takes over a new configuration; flows that are under way finish with the old one.
+    /// Takes over a new configuration; flows that are under way finish with the old one, and count
+    /// with those of the new one.
     pub fn reconfigure(&self, config: Config, upstreams: Vec<Upstream>) {
-        self.settings
-            .store(Arc::new(Settings::new(config, upstreams)));
+        let before = self.settings.load();
+        let settings = Settings::new(config, upstreams, &before.routes);
+        self.settings.store(Arc::new(settings));
     }
 
     /// Whether `name` is a configured upstream.
@@ -153,6 +155,11 @@ impl PullThrough {
     /// How many fills are under way.
     pub fn fills(&self) -> usize {
         self.flights.count()
+    }
+
+    /// How many wait for, or read, what these fills fetch.
+    pub fn followers(&self) -> usize {
+        self.flights.followers()
     }
 
     /// Waits until no fill is under way: for a shutdown that wants nothing half done.
@@ -289,11 +296,14 @@ impl PullThrough {
     }
 }
 
+type Routes = HashMap<UpstreamName, Arc<Route>>;
+
 impl Settings {
-    fn new(config: Config, upstreams: Vec<Upstream>) -> Self {
+    fn new(config: Config, upstreams: Vec<Upstream>, before: &Routes) -> Self {
         let named = |upstream: Upstream| {
             let name = upstream.registry.config().name.clone();
-            (name, Arc::new(Route::new(upstream)))
+            let route = Route::new(upstream, before.get(&name).map(|route| &**route));
+            (name, Arc::new(route))
         };
         Self {
             config,

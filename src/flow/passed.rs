@@ -14,6 +14,9 @@ use super::growing::Growing;
 use super::supplier::ENDED;
 use super::supplier::Resumes;
 use super::supplier::Supplier;
+use crate::ledger::Account;
+use crate::ledger::Fate;
+use crate::ledger::Reason;
 use crate::oci::Hasher;
 use crate::registry;
 use crate::registry::FetchedBlob;
@@ -175,13 +178,13 @@ impl Transfer {
 
     /// Takes what comes next: the wanted bytes of it, often none.
     async fn step(&mut self) -> Result<Bytes, Error> {
-        let incoming = match &mut self.body {
+        let mut incoming = match self.body.take() {
             Some(incoming) => incoming,
-            none => {
+            None => {
                 let part = self.from..self.end;
                 let place = self.resumes.place();
                 let fetched = self.supplier.open(part, self.size, place).await?;
-                none.insert(Incoming::from(fetched, self.from))
+                Incoming::from(fetched, self.from)
             }
         };
         let mut chunk = match incoming.body.chunk().await {
@@ -192,14 +195,22 @@ impl Transfer {
                 return Err(self.supplier.error(ended));
             }
         };
-        incoming.skip -= cut(&mut chunk, incoming.skip);
+        let came = chunk.len();
+        let skipped = cut(&mut chunk, incoming.skip);
+        incoming.skip -= skipped;
         // A registry that ignores ranges sends more than is wanted.
         let room = usize::try_from(self.end - self.from).unwrap_or(usize::MAX);
         chunk.truncate(room);
-        self.take(chunk)
+        let surplus = (came - chunk.len()) as u64 - skipped;
+        let account = incoming.body.account();
+        account.discard(Reason::Skipped, skipped);
+        account.discard(Reason::Surplus, surplus);
+        let taken = self.take(chunk, account)?;
+        self.body = Some(incoming);
+        Ok(taken)
     }
 
-    fn take(&mut self, mut chunk: Bytes) -> Result<Bytes, Error> {
+    fn take(&mut self, mut chunk: Bytes, account: &Account) -> Result<Bytes, Error> {
         let old = self.at - self.from;
         self.from += chunk.len() as u64;
         if let Check::Running(hasher) = &mut self.check {
@@ -207,11 +218,13 @@ impl Transfer {
             if self.from == self.end {
                 let got = hasher.clone().finish();
                 if got != self.supplier.digest {
+                    account.discard(Reason::Mismatch, chunk.len() as u64);
                     return Err(self.supplier.corrupt(&got));
                 }
             }
         }
-        cut(&mut chunk, old);
+        account.discard(Reason::Skipped, cut(&mut chunk, old));
+        account.enter(Fate::Passed, chunk.len() as u64);
         self.at += chunk.len() as u64;
         Ok(chunk)
     }
@@ -248,6 +261,7 @@ pub(super) async fn measured(
     let (mut body, mut size) = (fetched.body, 0);
     while let Some(chunk) = body.chunk().await {
         let chunk = chunk.map_err(|error| supplier.error(error))?;
+        body.account().discard(Reason::Measured, chunk.len() as u64);
         hasher.update(&chunk);
         size += chunk.len() as u64;
         if size > most {

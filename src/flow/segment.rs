@@ -10,6 +10,10 @@ use super::growing::Growing;
 use super::supplier::ENDED;
 use super::supplier::Resumes;
 use super::supplier::Supplier;
+use crate::ledger::Deposit;
+use crate::ledger::Fate;
+use crate::ledger::Reason;
+use crate::ledger::Unspent;
 use crate::registry;
 use crate::registry::FetchedBlob;
 
@@ -20,6 +24,8 @@ pub(super) struct Source {
     pub(super) growing: Arc<Growing>,
     /// What may be gathered while a batch is written: with that batch, the bound on memory.
     pub(super) share: Share,
+    /// Where it is counted what the file is given.
+    pub(super) deposit: Deposit,
 }
 
 /// With less than this for a batch, in bytes, a fill does not gather the next one while it writes.
@@ -77,10 +83,10 @@ impl Source {
     async fn pump(&self, segment: u64, fetched: FetchedBlob) -> Result<(), Error> {
         let skip = self.position(segment).saturating_sub(fetched.offset);
         let mut intake = Intake {
+            batch: Batch::of(fetched.body.account().unspent()),
             body: fetched.body,
             skip,
             room: self.share.bytes(),
-            batch: Vec::new(),
             failure: None,
         };
         let mut writing: Option<Writing> = None;
@@ -89,6 +95,7 @@ impl Source {
                 goes_on = written(&mut writing) => {
                     writing = None;
                     if !goes_on? {
+                        intake.batch.unspent.spend_all(SURPLUS);
                         return Ok(());
                     }
                 }
@@ -97,11 +104,11 @@ impl Source {
             if writing.is_some() {
                 continue;
             }
-            let batch = std::mem::take(&mut intake.batch);
+            let batch = intake.batch.take();
             intake.room = self.share.bytes();
-            if !batch.is_empty() {
-                let growing = self.growing.clone();
-                let write = move || growing.write(segment, &batch);
+            if !batch.chunks.is_empty() {
+                let (growing, deposit) = (self.growing.clone(), self.deposit.clone());
+                let write = move || batch.write(segment, &growing, &deposit);
                 if intake.room < SCARCE {
                     // Its chunks are in memory until they are written: no others beside them.
                     intake.room = 0;
@@ -137,7 +144,7 @@ struct Intake {
     skip: u64,
     /// How many bytes may still be gathered; exceeded by a part of a chunk at most.
     room: usize,
-    batch: Vec<Bytes>,
+    batch: Batch,
     /// What ended the body.
     failure: Option<registry::Error>,
 }
@@ -160,10 +167,52 @@ impl Intake {
         let skipped = usize::try_from(self.skip).unwrap_or(usize::MAX);
         let skipped = skipped.min(chunk.len());
         self.skip -= skipped as u64;
+        let account = self.body.account();
+        account.discard(Reason::Skipped, skipped as u64);
         let chunk = chunk.split_off(skipped);
         self.room = self.room.saturating_sub(chunk.len());
         if !chunk.is_empty() {
-            self.batch.push(chunk);
+            self.batch.unspent.add(chunk.len());
+            self.batch.chunks.push(chunk);
+        }
+    }
+}
+
+/// What is written at once, and what is to be said of it.
+struct Batch {
+    chunks: Vec<Bytes>,
+    unspent: Unspent,
+}
+
+/// Another request brings them, or they are beyond the blob's end.
+const SURPLUS: Fate = Fate::Discarded(Reason::Surplus);
+
+impl Batch {
+    fn of(unspent: Unspent) -> Self {
+        let chunks = Vec::new();
+        Self { chunks, unspent }
+    }
+
+    fn take(&mut self) -> Self {
+        Self {
+            chunks: std::mem::take(&mut self.chunks),
+            unspent: self.unspent.take(),
+        }
+    }
+
+    /// Writes it. Blocks on the disk.
+    fn write(mut self, segment: u64, growing: &Growing, deposit: &Deposit) -> io::Result<bool> {
+        match growing.write(segment, &self.chunks) {
+            Ok(written) => {
+                self.unspent.keep(deposit, written.bytes);
+                self.unspent.spend_all(SURPLUS);
+                Ok(written.goes_on)
+            }
+            Err(error) => {
+                let reason = Reason::Unstorable;
+                self.unspent.spend_all(Fate::Discarded(reason));
+                Err(error)
+            }
         }
     }
 }

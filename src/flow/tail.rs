@@ -20,6 +20,7 @@ use super::flight::Follower;
 use super::growing::Growing;
 use super::growing::Waiting;
 use super::supplier::Supplier;
+use crate::ledger;
 use crate::store::Blob;
 
 /// A follower of a stored or growing file: a body of known length.
@@ -94,6 +95,14 @@ impl Tail {
             end: part.end,
             waiting,
             reading: None,
+        }
+    }
+
+    /// Where its bytes come from, for the books.
+    pub fn source(&self) -> ledger::Source {
+        match self.source {
+            Source::Stored(_) => ledger::Source::Store,
+            Source::Growing(..) | Source::Upstream(_) => ledger::Source::Flow,
         }
     }
 

@@ -101,13 +101,14 @@ impl Trouble {
 }
 
 impl Route {
-    pub(super) fn new(upstream: Upstream) -> Self {
+    /// Where there was one of this name before, what that has counted counts here too.
+    pub(super) fn new(upstream: Upstream, before: Option<&Self>) -> Self {
         let is_own = upstream.registry.config().credentials == Credentials::Passthrough;
         Self {
             access: is_own.then(|| Access::new(upstream.auth_ttl)),
             upstream,
             breaker: Breaker::default(),
-            trouble: Arc::default(),
+            trouble: before.map_or_else(Arc::default, |before| before.trouble.clone()),
         }
     }
 
@@ -139,12 +140,13 @@ pub struct UpstreamState {
     pub outage: Option<(Duration, String)>,
     /// What is known of its limits.
     pub limits: Vec<Limit>,
-    /// How many of its answers were thrown away, since the configuration was read: their digest,
-    /// length, range or encoding was not the one promised.
+    /// How many of its answers were thrown away: their digest, length, range or encoding was not
+    /// the one promised. This and what follows is counted since the upstream was first configured:
+    /// a reload goes on counting.
     pub mismatches: u64,
-    /// How many transfers broke off and were resumed, since the configuration was read.
+    /// How many transfers broke off and were resumed.
     pub resumes: u64,
-    /// How many requests were made again, since the configuration was read.
+    /// How many requests were made again.
     pub retries: u64,
 }
 

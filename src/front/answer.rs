@@ -53,7 +53,7 @@ pub(super) fn content(served: Served, repository: &Repository) -> Response<Paylo
         repository: repository.clone(),
         digest: served.descriptor.digest,
     };
-    let body = Payload::from_flow(served.body, length, subject);
+    let body = Payload::from_flow((served.body, served.origin), length, subject);
     respond(status, headers, body)
 }
 
@@ -72,7 +72,7 @@ pub(super) fn list(listing: Listing, link: Option<HeaderValue>) -> Response<Payl
     headers.extend(filters.map(|filters| (FILTERS_APPLIED, filters)));
     headers.extend(link.map(|link| (header::LINK, link)));
     cached(&mut headers, listing.origin);
-    whole(headers, listing.bytes)
+    whole(headers, Payload::of(listing.bytes, listing.origin.into()))
 }
 
 /// JSON of our own.
@@ -80,7 +80,7 @@ pub(super) fn json(text: impl Into<Bytes>, link: Option<HeaderValue>) -> Respons
     let mut headers = HeaderMap::with_capacity(HEADERS);
     headers.insert(header::CONTENT_TYPE, JSON);
     headers.extend(link.map(|link| (header::LINK, link)));
-    whole(headers, text.into())
+    whole(headers, Payload::own(text.into()))
 }
 
 /// What every answer says: that this is a registry, and for which upstream it speaks.
@@ -99,9 +99,9 @@ pub(super) fn link(path: &str, query: &str, ns: Option<&str>) -> Option<HeaderVa
     HeaderValue::try_from(format!("<{path}?{query}{ns}>; rel=\"next\"")).ok()
 }
 
-fn whole(mut headers: HeaderMap, bytes: Bytes) -> Response<Payload> {
-    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
-    respond(StatusCode::OK, headers, Payload::of(bytes))
+fn whole(mut headers: HeaderMap, body: Payload) -> Response<Payload> {
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.remaining()));
+    respond(StatusCode::OK, headers, body)
 }
 
 fn respond(status: StatusCode, headers: HeaderMap, body: Payload) -> Response<Payload> {

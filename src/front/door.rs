@@ -20,13 +20,13 @@ use super::fault::whole_seconds;
 /// Who may come in, and what they may have.
 #[derive(Debug)]
 pub(super) struct Door {
-    login: Option<Login>,
+    login: Option<Arc<Login>>,
     access: Arc<ArcSwap<Access>>,
 }
 
 impl Door {
     /// Without a login, everybody comes in.
-    pub(super) fn new(login: Option<Login>, access: Arc<ArcSwap<Access>>) -> Self {
+    pub(super) fn new(login: Option<Arc<Login>>, access: Arc<ArcSwap<Access>>) -> Self {
         Self { login, access }
     }
 
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     fn passed_on(config: Option<Config>) -> bool {
-        let login = config.map(|config| Login::load(config).unwrap());
+        let login = config.map(|config| Arc::new(Login::load(config).unwrap()));
         let mut ask = Ask {
             repository: Repository::new("docker.io".parse().unwrap(), "a".parse().unwrap()),
             want: Want::Tags {

@@ -133,7 +133,7 @@ impl Exchanges {
             let body = if is_head {
                 Payload::empty()
             } else {
-                body.by(asker.lane)
+                body.by(asker.lane, &mut draft)
             };
             Meter::new(body.holding(asker.busy), draft, End::Reset)
         })

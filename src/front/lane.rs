@@ -33,6 +33,11 @@ use crate::flow::Error;
 use crate::flow::Piece;
 use crate::flow::Span;
 use crate::flow::Tail;
+use crate::ledger::Account;
+use crate::ledger::Draft;
+use crate::ledger::Fate;
+use crate::ledger::Source;
+use crate::ledger::Transit;
 
 /// The longest span that is handed over at once, in bytes.
 const LONGEST: usize = 1 << 20;
@@ -44,9 +49,25 @@ static STAND_IN: LazyLock<&'static [u8]> =
 /// The spans that a connection is to send, in order.
 #[derive(Debug, Default)]
 pub(super) struct Lane {
-    spans: Mutex<VecDeque<Span>>,
+    parcels: Mutex<VecDeque<Parcel>>,
     /// Whether the socket holds back what does not fill a segment.
     corked: AtomicBool,
+}
+
+/// A span that was handed over, and is not sent yet. What is left of it when it is dropped did not
+/// cross.
+#[derive(Debug)]
+struct Parcel {
+    span: Span,
+    slip: Slip,
+}
+
+/// What is said of a body's bytes, and to whom.
+#[derive(Clone, Debug)]
+struct Slip {
+    source: Source,
+    account: Account,
+    transit: Transit,
 }
 
 /// A [`Tail`] whose bytes take the lane.
@@ -54,6 +75,7 @@ pub(super) struct Lane {
 pub(super) struct LaneBody {
     tail: Tail,
     lane: Arc<Lane>,
+    slip: Slip,
     warming: Option<(Span, JoinHandle<io::Result<()>>)>,
 }
 
@@ -116,8 +138,8 @@ impl Lane {
     ) -> Poll<io::Result<usize>> {
         loop {
             ready!(tcp.poll_write_ready(cx))?;
-            let mut spans = self.spans();
-            let Some(span) = spans.front_mut() else {
+            let mut parcels = self.parcels();
+            let Some(Parcel { span, slip }) = parcels.front_mut() else {
                 return Poll::Ready(Err(io::Error::other("a stand-in without a span")));
             };
             let len = len.min(usize::try_from(span.len).unwrap_or(len));
@@ -136,9 +158,11 @@ impl Lane {
                 Ok(sent) => {
                     span.offset += sent as u64;
                     span.len -= sent as u64;
-                    if span.len == 0 {
-                        spans.pop_front();
-                    }
+                    slip.given(sent as u64);
+                    let done = (span.len == 0).then(|| parcels.pop_front());
+                    drop(parcels);
+                    // It may be the last word of its exchange, which others are told of.
+                    drop(done);
                     return Poll::Ready(Ok(sent));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -147,17 +171,36 @@ impl Lane {
         }
     }
 
-    fn spans(&self) -> MutexGuard<'_, VecDeque<Span>> {
-        self.spans.lock().unwrap_or_else(PoisonError::into_inner)
+    fn parcels(&self) -> MutexGuard<'_, VecDeque<Parcel>> {
+        self.parcels.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slip {
+    /// So many bytes went out.
+    fn given(&self, bytes: u64) {
+        self.account.enter(Fate::Given(self.source), bytes);
+    }
+}
+
+impl Drop for Parcel {
+    fn drop(&mut self) {
+        self.slip.transit.lose(self.span.len);
     }
 }
 
 impl LaneBody {
-    /// `tail`, over the lane of the connection that it is sent on.
-    pub(super) fn new(tail: Tail, lane: Arc<Lane>) -> Self {
+    /// `tail`, over the lane of the connection that it is sent on, for the exchange of `draft`.
+    pub(super) fn new(tail: Tail, lane: Arc<Lane>, draft: &mut Draft) -> Self {
+        let slip = Slip {
+            source: tail.source(),
+            account: draft.account(),
+            transit: draft.transit(),
+        };
         Self {
             tail,
             lane,
+            slip,
             warming: None,
         }
     }
@@ -229,10 +272,14 @@ impl Body for LaneBody {
         let this = self.get_mut();
         Poll::Ready(ready!(this.poll_piece(cx)).map(|piece| {
             Ok(Frame::data(match piece? {
-                Piece::Bytes(bytes) => bytes,
+                Piece::Bytes(bytes) => {
+                    this.slip.given(bytes.len() as u64);
+                    bytes
+                }
                 Piece::Span(span) => {
                     let bytes = Bytes::from_static(stand_in(span.len));
-                    this.lane.spans().push_back(span);
+                    let slip = this.slip.clone();
+                    this.lane.parcels().push_back(Parcel { span, slip });
                     bytes
                 }
             }))

@@ -35,6 +35,7 @@ mod exchange;
 mod fault;
 mod intercept;
 mod lane;
+mod occupancy;
 mod payload;
 mod proxy;
 mod route;
@@ -44,6 +45,7 @@ mod upstream;
 mod wire;
 
 pub use intercept::{Hosts, Intercept};
+pub use occupancy::Occupancy;
 pub use tls::Tls;
 
 use connection::Connections;
@@ -116,6 +118,7 @@ pub struct Front {
     connections: Arc<Connections>,
     handle: Handle,
     seats: Arc<Seats>,
+    login: Option<Arc<Login>>,
 }
 
 /// Changes a front that is running. All clones change the same one.
@@ -170,7 +173,7 @@ impl Front {
         let interception = interception.transpose()?;
         let certificate = config.tls.map(|tls| Certificate::load(tls, clients));
         let certificate = certificate.transpose()?;
-        let login = config.login.map(Login::load).transpose()?;
+        let login = config.login.map(Login::load).transpose()?.map(Arc::new);
         let mut listeners = Vec::with_capacity(config.listen.len());
         let front = config
             .listen
@@ -184,7 +187,7 @@ impl Front {
         handle.intercept(config.intercepted);
         handle.reconfigure(config.default_upstream);
         handle.give_access(config.access);
-        let door = Door::new(login, handle.access.clone());
+        let door = Door::new(login.clone(), handle.access.clone());
         let exchanges = Exchanges::new(flow, ledger.clone(), handle.default_upstream.clone(), door);
         let limits = Limits {
             header_timeout: config.header_timeout,
@@ -199,6 +202,7 @@ impl Front {
             connections: Arc::new(connections),
             handle,
             seats: Arc::new(seats),
+            login,
         })
     }
 
@@ -223,6 +227,11 @@ impl Front {
     /// What changes this front while it runs.
     pub fn handle(&self) -> Handle {
         self.handle.clone()
+    }
+
+    /// What shows how full it is.
+    pub fn occupancy(&self) -> Occupancy {
+        Occupancy::new(self.seats.clone(), self.login.clone())
     }
 
     /// Answers until `shutdown`, then listens no more and lets what is under way finish, for

@@ -9,6 +9,11 @@ use pin_project_lite::pin_project;
 use crate::flow;
 use crate::flow::Passed;
 use crate::flow::Tail;
+use crate::ledger;
+use crate::ledger::Account;
+use crate::ledger::Draft;
+use crate::ledger::Fate;
+use crate::ledger::Origin;
 use crate::oci::Digest;
 use crate::oci::Repository;
 
@@ -24,6 +29,8 @@ pin_project! {
     pub(super) struct Payload {
         #[pin]
         source: Source,
+        from: ledger::Source,
+        account: Option<Account>,
         remaining: u64,
         subject: Option<Subject>,
         // Its connection is not idle while the body is under way.
@@ -63,44 +70,67 @@ pub(super) enum Broken {
 impl Payload {
     /// Nothing.
     pub(super) fn empty() -> Self {
-        Self::of(Bytes::new())
+        Self::own(Bytes::new())
     }
 
-    /// `bytes`.
-    pub(super) fn of(bytes: Bytes) -> Self {
+    /// Our own words.
+    pub(super) fn own(bytes: Bytes) -> Self {
+        Self::of(bytes, ledger::Source::Own)
+    }
+
+    /// `bytes`, which come from there.
+    pub(super) fn of(bytes: Bytes, from: ledger::Source) -> Self {
         Self {
             remaining: bytes.len() as u64,
             source: Source::Bytes { bytes },
+            from,
+            account: None,
             subject: None,
             busy: None,
         }
     }
 
     /// `length` bytes of the flow's, which are of `subject`.
-    pub(super) fn from_flow(body: flow::Body, length: u64, subject: Subject) -> Self {
-        let source = match body {
+    pub(super) fn from_flow(
+        (body, origin): (flow::Body, Origin),
+        length: u64,
+        subject: Subject,
+    ) -> Self {
+        let (source, from) = match body {
             flow::Body::Empty => return Self::empty(),
-            flow::Body::Bytes(bytes) => Source::Bytes { bytes },
-            flow::Body::Tail(tail) => Source::Tail { tail },
-            flow::Body::Passed(body) => Source::Passed { body },
+            flow::Body::Bytes(bytes) => (Source::Bytes { bytes }, origin.into()),
+            flow::Body::Passed(body) => (Source::Passed { body }, ledger::Source::Flow),
+            flow::Body::Tail(tail) => {
+                let from = tail.source();
+                (Source::Tail { tail }, from)
+            }
         };
         Self {
             source,
+            from,
+            account: None,
             remaining: length,
             subject: Some(subject),
             busy: None,
         }
     }
 
-    /// Lets a file take the lane of its connection, where it has one.
-    pub(super) fn by(mut self, lane: Option<Arc<Lane>>) -> Self {
+    /// Says in the account of `draft` where its bytes come from. Lets a file take the lane of its
+    /// connection, where it has one.
+    pub(super) fn by(mut self, lane: Option<Arc<Lane>>, draft: &mut Draft) -> Self {
+        self.account = Some(draft.account());
         self.source = match (self.source, lane) {
             (Source::Tail { tail }, Some(lane)) => Source::Lane {
-                body: LaneBody::new(tail, lane),
+                body: LaneBody::new(tail, lane, draft),
             },
             (source, _) => source,
         };
         self
+    }
+
+    /// How many bytes are still to come.
+    pub(super) fn remaining(&self) -> u64 {
+        self.remaining
     }
 
     /// Keeps its connection from being idle as long as it lives.
@@ -122,13 +152,18 @@ impl Body for Payload {
         if *this.remaining == 0 {
             return Poll::Ready(None);
         }
+        let mut account = this.account.as_ref();
         let polled = match this.source.project() {
             SourceProj::Bytes { bytes } if bytes.is_empty() => Poll::Ready(None),
             SourceProj::Bytes { bytes } => {
                 Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes)))))
             }
             SourceProj::Tail { tail } => tail.poll_frame(cx).map_err(Broken::from),
-            SourceProj::Lane { body } => body.poll_frame(cx).map_err(Broken::from),
+            SourceProj::Lane { body } => {
+                // It counts what is sent, not what is handed over.
+                account = None;
+                body.poll_frame(cx).map_err(Broken::from)
+            }
             SourceProj::Passed { body } => body.poll_frame(cx).map_err(Broken::from),
         };
         if let Some(busy) = this.busy {
@@ -139,6 +174,9 @@ impl Body for Payload {
         }
         let frame = ready!(polled);
         let length = |frame: &Frame<Bytes>| frame.data_ref().map_or(0, |data| data.len() as u64);
+        if let (Some(account), Some(Ok(frame))) = (account, &frame) {
+            account.enter(Fate::Given(*this.from), length(frame));
+        }
         let checked = match frame {
             Some(Ok(frame)) => match this.remaining.checked_sub(length(&frame)) {
                 Some(remaining) => {
@@ -183,7 +221,7 @@ mod tests {
             digest: Digest::of(b"x"),
         };
         let body = flow::Body::Bytes(Bytes::from_static(text.as_bytes()));
-        let payload = Payload::from_flow(body, length, subject);
+        let payload = Payload::from_flow((body, Origin::Hit), length, subject);
         assert_eq!(payload.size_hint().exact(), Some(length));
         payload.collect().await.map(|body| body.to_bytes())
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
@@ -25,6 +26,7 @@ pub(super) struct Seats {
     most: u32,
     most_of_one: usize,
     taken: Mutex<Taken>,
+    refused: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -78,6 +80,7 @@ impl Seats {
             most,
             most_of_one: most_of_one.max(1),
             taken: Mutex::default(),
+            refused: AtomicU64::new(0),
         }
     }
 
@@ -86,6 +89,7 @@ impl Seats {
     pub(super) async fn take(self: &Arc<Self>, address: IpAddr) -> Option<Seat> {
         let client = one_client(address);
         if !self.taken().has_room(client, self.most_of_one) {
+            self.refused.fetch_add(1, Ordering::Relaxed);
             return None;
         }
         let permit = self.permit().await?;
@@ -132,6 +136,16 @@ impl Seats {
     /// How many are taken.
     pub(super) fn count(&self) -> usize {
         self.most as usize - self.free.available_permits()
+    }
+
+    /// How many there are: in all, and for one client.
+    pub(super) fn most(&self) -> (usize, usize) {
+        (self.most as usize, self.most_of_one)
+    }
+
+    /// How many found no seat, since the start: their client had too many that were all busy.
+    pub(super) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {

@@ -1,9 +1,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use super::Account;
 use super::FlowId;
 use super::Ledger;
 use super::Receipt;
+use super::Transit;
 use super::names::{Action, End, Leg, Protocol};
 
 /// A receipt that is still being written: sealed by [`Draft::seal`], or, as cancelled, by a drop.
@@ -13,7 +15,18 @@ pub struct Draft {
     pub receipt: Receipt,
     started: Instant,
     ledger: Ledger,
+    account: Option<Account>,
+    transit: Option<Transit>,
     sealed: bool,
+}
+
+/// A receipt that is about to be entered.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) receipt: Receipt,
+    started: Instant,
+    ledger: Ledger,
+    account: Option<Account>,
 }
 
 impl Draft {
@@ -46,8 +59,22 @@ impl Draft {
             receipt,
             started: Instant::now(),
             ledger: ledger.clone(),
+            account: None,
+            transit: None,
             sealed: false,
         }
+    }
+
+    /// The account of the response's body, opened by the first call: from then on, somebody is to
+    /// say what becomes of each byte that is counted here.
+    pub fn account(&mut self) -> Account {
+        let open = || Account::open(&self.ledger.totals);
+        self.account.get_or_insert_with(open).clone()
+    }
+
+    /// From now on, bytes that are counted here may still be lost on their way.
+    pub fn transit(&mut self) -> Transit {
+        self.transit.get_or_insert_default().clone()
     }
 
     /// Counts `bytes` of the response's body; the first ones set the time to first byte.
@@ -58,17 +85,37 @@ impl Draft {
         self.receipt.response_bytes += bytes as u64;
     }
 
-    /// Enters the receipt with the given end.
+    /// Enters the receipt with the given end; where there is a [`Transit`], once that is over.
     pub fn seal(mut self, end: End) {
         self.close(end);
     }
 
     fn close(&mut self, end: End) {
-        if !self.sealed {
-            self.sealed = true;
-            self.receipt.end = end;
-            self.receipt.duration = self.started.elapsed();
-            self.ledger.exchange(&self.receipt);
+        if self.sealed {
+            return;
+        }
+        self.sealed = true;
+        self.receipt.end = end;
+        let entry = Entry {
+            receipt: self.receipt.clone(),
+            started: self.started,
+            ledger: self.ledger.clone(),
+            account: self.account.take(),
+        };
+        match self.transit.take() {
+            Some(transit) => transit.seal(entry),
+            None => entry.enter(),
+        }
+    }
+}
+
+impl Entry {
+    /// Tells the ledger, then closes this side of the account.
+    pub(super) fn enter(mut self) {
+        self.receipt.duration = self.started.elapsed();
+        self.ledger.exchange(&self.receipt);
+        if let Some(account) = self.account {
+            account.crossed(self.receipt);
         }
     }
 }

@@ -4,30 +4,47 @@
 //! exchange starts and sealed at the body's end, its cancellation, its reset or its failure. A
 //! [`Draft`] that is dropped seals itself as cancelled, so none can be forgotten. Every connection
 //! leaves one [`Connection`], by the drop of its [`OpenConnection`].
+//!
+//! Beside the receipts, which say what crossed, the [`Books`] say what became of it: each body of an
+//! upstream or a client has an [`Account`] whose two sides must agree.
 
+mod account;
+mod books;
 mod cache;
 mod connection;
+mod deposit;
 mod draft;
+mod fate;
 mod format;
 mod journal;
 mod meter;
 mod names;
 mod receipt;
 mod record;
+#[cfg(test)]
+mod tests;
+mod transit;
 mod wire;
 
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use account::{Account, Unspent};
+pub use books::Books;
 pub use connection::{Connection, OpenConnection};
+pub use deposit::{Deposit, Subject};
 pub use draft::Draft;
+pub use fate::{Fate, Reason, Source};
 pub use journal::{Journal, Rotation};
 pub use meter::Meter;
 pub use names::{Action, Cdn, End, Leg, Origin, Protocol};
 pub use receipt::{FlowId, Mount, Receipt};
 pub use record::{Dropped, Header, Record, Run, VERSION};
+pub use transit::Transit;
 pub use wire::Counted;
+
+use books::Totals;
 
 /// Where the books are kept, besides the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,6 +71,7 @@ pub trait Sink: fmt::Debug + Send + Sync {
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
     sinks: Arc<[Arc<dyn Sink>]>,
+    totals: Arc<Totals>,
 }
 
 impl Ledger {
@@ -66,7 +84,13 @@ impl Ledger {
     pub fn with(sinks: Vec<Arc<dyn Sink>>) -> Self {
         Self {
             sinks: sinks.into(),
+            totals: Arc::default(),
         }
+    }
+
+    /// What became of all body bytes until now.
+    pub fn books(&self) -> Books {
+        self.totals.books()
     }
 
     /// Enters a sealed receipt, and logs it: `info` for what we answered, `debug` for what we

@@ -1,8 +1,3 @@
-use std::fmt;
-
-use serde::Deserialize;
-use serde::Serialize;
-
 /// Defines the names of a kind of thing, once for the code, the logs and the journals.
 macro_rules! names {
     (
@@ -10,7 +5,8 @@ macro_rules! names {
         $type:ident { $($(#[$doc:meta])* $variant:ident => $name:literal),+ $(,)? }
     ) => {
         $(#[$about])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(serde::Serialize, serde::Deserialize)]
         pub enum $type {
             $($(#[$doc])* #[serde(rename = $name)] $variant),+
         }
@@ -25,8 +21,8 @@ macro_rules! names {
             }
         }
 
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.pad(self.as_str())
             }
         }
@@ -136,6 +132,8 @@ names! {
         Miss => "miss",
     }
 }
+
+pub(super) use names;
 
 impl From<http::Version> for Protocol {
     fn from(version: http::Version) -> Self {

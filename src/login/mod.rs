@@ -11,6 +11,7 @@ use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -65,6 +66,17 @@ pub enum Refusal {
     Throttled(Duration),
 }
 
+/// How many weren't let in, since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Refused {
+    /// They sent no login. Many clients begin so, to be told how to log in.
+    pub missing: u64,
+    /// There is no such user, or the password or token was wrong.
+    pub wrong: u64,
+    /// Too many had been wrong.
+    pub throttled: u64,
+}
+
 /// Knows who may come in.
 #[derive(Debug)]
 pub struct Login {
@@ -73,6 +85,9 @@ pub struct Login {
     memory: Memory,
     limits: Limits,
     prover: Prover,
+    missing: AtomicU64,
+    wrong: AtomicU64,
+    throttled: AtomicU64,
 }
 
 impl Config {
@@ -100,6 +115,9 @@ impl Login {
             memory: Memory::new()?,
             limits: Limits::default(),
             prover: Prover::default(),
+            missing: AtomicU64::new(0),
+            wrong: AtomicU64::new(0),
+            throttled: AtomicU64::new(0),
         })
     }
 
@@ -113,12 +131,34 @@ impl Login {
         self.register.current().count()
     }
 
+    /// How many weren't let in.
+    pub fn refused(&self) -> Refused {
+        Refused {
+            missing: self.missing.load(Ordering::Relaxed),
+            wrong: self.wrong.load(Ordering::Relaxed),
+            throttled: self.throttled.load(Ordering::Relaxed),
+        }
+    }
+
     /// Who sent these headers from `client`. Dropping the future takes back nothing: what was
     /// tried counts as tried.
     ///
     /// # Errors
     /// When it is nobody who may come in.
     pub async fn admit(&self, headers: &HeaderMap, client: IpAddr) -> Result<User, Refusal> {
+        let admitted = self.recognize(headers, client).await;
+        if let Err(refusal) = &admitted {
+            let count = match refusal {
+                Refusal::Missing => &self.missing,
+                Refusal::Wrong => &self.wrong,
+                Refusal::Throttled(_) => &self.throttled,
+            };
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        admitted
+    }
+
+    async fn recognize(&self, headers: &HeaderMap, client: IpAddr) -> Result<User, Refusal> {
         let mut values = headers.get_all(header::AUTHORIZATION).iter();
         let value = values.next().ok_or(Refusal::Missing)?;
         let credentials = match values.next() {

@@ -10,7 +10,11 @@ use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, LINK
 
 use super::Body;
 use super::Error;
+use super::body::Gathered;
 use super::endpoint::Answer;
+use crate::ledger::Fate;
+use crate::ledger::Reason;
+use crate::ledger::Unspent;
 use crate::oci::Digest;
 use crate::oci::Hasher;
 use crate::oci::Reference;
@@ -28,7 +32,7 @@ pub struct ManifestHead {
 }
 
 /// A manifest as it came.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct FetchedManifest {
     /// `Content-Type`, else [`crate::oci::media::of_manifest`].
     pub media_type: Arc<str>,
@@ -36,6 +40,8 @@ pub struct FetchedManifest {
     pub digest: Digest,
     /// Byte for byte.
     pub bytes: Bytes,
+    /// What becomes of them is to be said here.
+    pub unspent: Unspent,
 }
 
 /// A blob, or a part of one, that is about to come.
@@ -52,10 +58,12 @@ pub struct FetchedBlob {
 }
 
 /// A list of tags or referrers, passed on as it is.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Listing {
     /// The JSON.
     pub bytes: Bytes,
+    /// What becomes of it is to be said here.
+    pub unspent: Unspent,
     /// `Content-Type`.
     pub media_type: Arc<str>,
     /// The query of the next page, from `Link; rel="next"`, without the question mark.
@@ -88,10 +96,25 @@ impl ManifestHead {
 
 impl FetchedManifest {
     pub(super) fn of(answer: Answer, reference: &Reference) -> Result<Self, Error> {
-        let Answer { headers, bytes, .. } = answer;
-        let promised = text(&headers, &DIGEST).and_then(|text| text.parse::<Digest>().ok());
+        let (headers, Gathered { bytes, mut unspent }) = answer.gathered();
+        let digest = Self::check(&headers, &bytes, reference);
+        let digest =
+            digest.inspect_err(|_| unspent.spend_all(Fate::Discarded(Reason::Mismatch)))?;
+        let media_type =
+            text(&headers, &CONTENT_TYPE).unwrap_or_else(|| media::of_manifest(&bytes));
+        Ok(Self {
+            media_type: media_type.into(),
+            digest,
+            bytes,
+            unspent,
+        })
+    }
+
+    /// Its digest, which must be the one that was asked for, and the one that it came with.
+    fn check(headers: &HeaderMap, bytes: &[u8], reference: &Reference) -> Result<Digest, Error> {
+        let promised = text(headers, &DIGEST).and_then(|text| text.parse::<Digest>().ok());
         if let Some(promised) = &promised {
-            let got = digest_like(promised, &bytes);
+            let got = digest_like(promised, bytes);
             if got != *promised {
                 return Err(Error::Wrong(format!(
                     "its header says that the manifest is {promised}, but what came is {got}"
@@ -99,8 +122,8 @@ impl FetchedManifest {
             }
         }
         let digest = match reference {
-            Reference::Digest(asked) => digest_like(asked, &bytes),
-            Reference::Tag(_) => promised.unwrap_or_else(|| Digest::of(&bytes)),
+            Reference::Digest(asked) => digest_like(asked, bytes),
+            Reference::Tag(_) => promised.unwrap_or_else(|| Digest::of(bytes)),
         };
         if let Reference::Digest(asked) = reference
             && *asked != digest
@@ -109,13 +132,7 @@ impl FetchedManifest {
                 "asked for the manifest {asked}, what came is {digest}"
             )));
         }
-        let media_type =
-            text(&headers, &CONTENT_TYPE).unwrap_or_else(|| media::of_manifest(&bytes));
-        Ok(Self {
-            media_type: media_type.into(),
-            digest,
-            bytes,
-        })
+        Ok(digest)
     }
 }
 
@@ -158,7 +175,7 @@ impl FetchedBlob {
 
 impl Listing {
     pub(super) fn of(answer: Answer) -> Self {
-        let Answer { headers, bytes, .. } = answer;
+        let (headers, Gathered { bytes, unspent }) = answer.gathered();
         let media_type = text(&headers, &CONTENT_TYPE).unwrap_or("application/json");
         let links = headers.get_all(LINK).iter();
         let next = links
@@ -166,6 +183,7 @@ impl Listing {
             .find_map(next_query);
         Self {
             bytes,
+            unspent,
             media_type: media_type.into(),
             next,
             filters: text(&headers, &FILTERS).map(ToOwned::to_owned),

@@ -14,23 +14,29 @@ use super::Error;
 use super::cause;
 use super::fault::Again;
 use super::fault::Fault;
+use crate::ledger::Account;
 use crate::ledger::Draft;
 use crate::ledger::End;
+use crate::ledger::Fate;
 use crate::ledger::Meter;
+use crate::ledger::Reason;
+use crate::ledger::Unspent;
 
 /// The bytes of a blob as they come: metered, and failed by `Timeouts::idle_body`.
 ///
 /// A drop ends the exchange: the connection is closed (HTTP/1.1) or the stream is reset (HTTP/2).
-/// After an error or the end there is nothing more to come.
+/// After an error or the end there is nothing more to come. Whoever takes bytes tells the account
+/// what becomes of them.
 #[derive(Debug)]
 pub struct Body {
     metered: Option<Box<Meter<Watched>>>,
+    account: Account,
     permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Body {
     /// The body of the exchange of `draft`, which fails when for `idle` nothing comes.
-    pub(super) fn new(incoming: Incoming, draft: Draft, idle: Duration) -> Self {
+    pub(super) fn new(incoming: Incoming, mut draft: Draft, idle: Duration) -> Self {
         let watched = Watched {
             incoming,
             host: draft.receipt.host.clone(),
@@ -39,6 +45,7 @@ impl Body {
             armed: false,
         };
         Self {
+            account: draft.account(),
             metered: Some(Box::new(Meter::new(watched, draft, End::Failed))),
             permit: None,
         }
@@ -47,6 +54,11 @@ impl Body {
     /// Keeps `permit` until this body's end.
     pub(super) fn hold(&mut self, permit: Option<OwnedSemaphorePermit>) {
         self.permit = permit;
+    }
+
+    /// Where it is said what becomes of the bytes.
+    pub fn account(&self) -> &Account {
+        &self.account
     }
 
     /// The next bytes; `None` at the end. Cancel-safe.
@@ -65,7 +77,23 @@ impl Body {
 
 impl Body {
     /// All of it, if it has no more than `most` bytes. One that breaks off may be tried again.
-    pub(super) async fn whole(&mut self, most: usize) -> Result<Bytes, Fault> {
+    pub(super) async fn whole(&mut self, most: usize) -> Result<Gathered, Fault> {
+        let mut unspent = self.account.unspent();
+        let gathered = self.gather(most, &mut unspent).await;
+        match gathered {
+            Ok(bytes) => Ok(Gathered { bytes, unspent }),
+            Err(fault) => {
+                let reason = match &fault.error {
+                    Error::Wrong(_) => Reason::Mismatch,
+                    _ => Reason::Incomplete,
+                };
+                unspent.spend_all(Fate::Discarded(reason));
+                Err(fault)
+            }
+        }
+    }
+
+    async fn gather(&mut self, most: usize, unspent: &mut Unspent) -> Result<Bytes, Fault> {
         let too_long = || Fault::wrong(format!("an answer of more than {most} bytes"));
         let promised = self.size_hint();
         if promised.lower() > most as u64 {
@@ -74,6 +102,7 @@ impl Body {
         let mut all = BytesMut::with_capacity(usize::try_from(promised.lower()).unwrap_or(0));
         while let Some(bytes) = self.chunk().await {
             let bytes = bytes.map_err(broken)?;
+            unspent.add(bytes.len());
             if all.len() + bytes.len() > most {
                 return Err(too_long());
             }
@@ -81,6 +110,15 @@ impl Body {
         }
         Ok(all.freeze())
     }
+}
+
+/// A body that came whole.
+#[derive(Debug)]
+pub(super) struct Gathered {
+    /// The bytes.
+    pub(super) bytes: Bytes,
+    /// What is to be said of them.
+    pub(super) unspent: Unspent,
 }
 
 /// Waiting for bytes that do not come takes long, so it is done only twice.

@@ -22,6 +22,7 @@ use super::Secret;
 use super::action::Call;
 use super::auth::Auth;
 use super::auth::Grant;
+use super::body::Gathered;
 use super::fault::Fault;
 use super::redirect;
 use super::redirect::Landed;
@@ -52,9 +53,20 @@ pub(super) struct Answer {
     /// The headers.
     pub(super) headers: HeaderMap,
     /// The body, where the call wanted it whole.
-    pub(super) bytes: Bytes,
+    pub(super) whole: Option<Gathered>,
     /// The body, where the call did not.
     pub(super) body: Body,
+}
+
+impl Answer {
+    /// The headers, and what the call wanted whole.
+    pub(super) fn gathered(self) -> (HeaderMap, Gathered) {
+        let none = || Gathered {
+            bytes: Bytes::new(),
+            unspent: self.body.account().unspent(),
+        };
+        (self.headers, self.whole.unwrap_or_else(none))
+    }
 }
 
 impl Endpoint {
@@ -184,11 +196,11 @@ async fn accept(
     let mut answer = Answer {
         status: parts.status,
         headers: parts.headers,
-        bytes: Bytes::new(),
+        whole: None,
         body,
     };
     if let Some(most) = call.whole {
-        answer.bytes = answer.body.whole(most).await?;
+        answer.whole = Some(answer.body.whole(most).await?);
     }
     Ok(answer)
 }

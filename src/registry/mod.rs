@@ -10,12 +10,15 @@
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Semaphore;
 
 use crate::ledger::Action;
+use crate::ledger::Fate;
 use crate::ledger::FlowId;
 use crate::ledger::Ledger;
+use crate::ledger::Reason;
 use crate::oci::Digest;
 use crate::oci::Name;
 use crate::oci::Reference;
@@ -72,6 +75,7 @@ pub struct Registry {
     /// Whether any of them may give what is asked, not the first one above all.
     turned: bool,
     permits: Option<Arc<Semaphore>>,
+    retried: Arc<AtomicU64>,
 }
 
 impl Registry {
@@ -80,8 +84,25 @@ impl Registry {
     /// # Errors
     /// When the CA file can't be read, or a URL is plain HTTP where that is not allowed.
     pub fn new(config: Config, ledger: Ledger) -> Result<Self, Error> {
-        let lookup = resolver::system();
-        Self::outside(config, &Outside { ledger, lookup })
+        Self::counting(config, ledger, Arc::default())
+    }
+
+    /// As [`Registry::new`], in the place of `before`: what that one has counted, and what it still
+    /// counts for those who have it, counts here too.
+    ///
+    /// # Errors
+    /// As [`Registry::new`]'s.
+    pub fn succeeding(before: &Self, config: Config, ledger: Ledger) -> Result<Self, Error> {
+        Self::counting(config, ledger, before.retried.clone())
+    }
+
+    fn counting(config: Config, ledger: Ledger, retried: Arc<AtomicU64>) -> Result<Self, Error> {
+        let outside = Outside {
+            ledger,
+            lookup: resolver::system(),
+            retried,
+        };
+        Self::outside(config, &outside)
     }
 
     fn outside(config: Config, outside: &Outside) -> Result<Self, Error> {
@@ -105,6 +126,7 @@ impl Registry {
             endpoints,
             turned: false,
             permits,
+            retried: outside.retried.clone(),
         })
     }
 
@@ -127,6 +149,7 @@ impl Registry {
             endpoints: main.into_iter().map(Arc::new).collect(),
             turned: false,
             permits: self.permits.clone(),
+            retried: self.retried.clone(),
         })
     }
 
@@ -154,6 +177,7 @@ impl Registry {
             endpoints,
             turned: true,
             permits: self.permits.clone(),
+            retried: self.retried.clone(),
         }
     }
 
@@ -162,15 +186,17 @@ impl Registry {
         self.endpoints.len()
     }
 
-    /// How many attempts were made again since this client was made, at whatever request.
+    /// How many attempts were made again, at whatever request, since this client was made, or the
+    /// first of those that it is in the place of.
     pub fn retries(&self) -> u64 {
-        let endpoints = self.endpoints.iter();
-        endpoints.map(|it| it.policy().retried()).sum()
+        self.retried.load(Ordering::Relaxed)
     }
 
     /// `GET /v2/`, signed in where the registry asks for it.
     pub async fn ping(&self, flow: FlowId) -> Result<(), Error> {
-        self.ask(&Call::ping(flow)).await.map(drop)
+        let (_, mut gathered) = self.ask(&Call::ping(flow)).await?.gathered();
+        gathered.unspent.spend_all(Fate::Discarded(Reason::Control));
+        Ok(())
     }
 
     /// `HEAD /v2/<name>/manifests/<reference>`, with `accept` as `Accept` (none where empty).

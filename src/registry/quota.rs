@@ -55,14 +55,17 @@ impl Quota {
         })
     }
 
-    /// Whether less than one of `parts` equal parts is left. What was said before a window ended
-    /// says nothing of the next one.
-    pub(super) fn is_below(&self, parts: u64, now: SystemTime) -> bool {
+    /// Whether its window had ended by `now`: what was said before says nothing of the next one.
+    pub fn is_over(&self, now: SystemTime) -> bool {
         let life = self.reset.or(self.window);
         let age = now.duration_since(self.seen).unwrap_or_default();
-        let is_over = life.is_some_and(|life| age >= life);
+        life.is_some_and(|life| age >= life)
+    }
+
+    /// Whether less than one of `parts` equal parts is left.
+    pub(super) fn is_below(&self, parts: u64, now: SystemTime) -> bool {
         let limit = self.limit.unwrap_or(0);
-        !is_over && self.remaining.saturating_mul(parts) < limit
+        !self.is_over(now) && self.remaining.saturating_mul(parts) < limit
     }
 }
 

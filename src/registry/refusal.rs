@@ -16,6 +16,7 @@ use super::fault::Again;
 use super::fault::Fault;
 use super::retry;
 use super::sent::Sent;
+use crate::ledger::Reason;
 
 /// As much of an error's body is read.
 const LONGEST_BODY: usize = 64 << 10;
@@ -28,7 +29,7 @@ const LONGEST_MESSAGE: usize = 300;
 /// sent to sign in: they go to clients and into logs.
 pub(super) async fn fault(response: Response<Body>) -> Fault {
     let (parts, body) = response.into_parts();
-    let bytes = tokio::time::timeout(READING, start_of(body))
+    let bytes = tokio::time::timeout(READING, start_of(body, Reason::Error))
         .await
         .unwrap_or_default();
     let sent = parts.extensions.get::<Sent>();
@@ -42,12 +43,14 @@ pub(super) async fn fault(response: Response<Body>) -> Fault {
 /// Reads a short body to its end, so that its connection can be used again.
 pub(super) async fn drain(body: Body) {
     const SHORT: Duration = Duration::from_secs(1);
-    let _ = tokio::time::timeout(SHORT, start_of(body)).await;
+    let _ = tokio::time::timeout(SHORT, start_of(body, Reason::Redirect)).await;
 }
 
-async fn start_of(mut body: Body) -> Bytes {
+/// What is read of it is of no other use: it is discarded.
+async fn start_of(mut body: Body, reason: Reason) -> Bytes {
     let mut start = BytesMut::new();
     while let Some(Ok(bytes)) = body.chunk().await {
+        body.account().discard(reason, bytes.len() as u64);
         let room = LONGEST_BODY - start.len();
         start.extend_from_slice(&bytes[..bytes.len().min(room)]);
         if bytes.len() > room {

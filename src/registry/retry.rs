@@ -1,5 +1,6 @@
 //! How often to try: backoff with full jitter, within a budget.
 
+use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,8 +24,8 @@ use super::fault::Fault;
 pub(super) struct Policy {
     retries: Retries,
     budget: Budget,
-    /// How many attempts were made again.
-    retried: AtomicU64,
+    /// How many attempts were made again, also by others that count here.
+    retried: Arc<AtomicU64>,
 }
 
 /// What retries may cost: each takes one, each request gives a fifth of one back, and time gives
@@ -44,18 +45,13 @@ const FOR_A_REQUEST: f64 = 0.2;
 const FOR_A_SECOND: f64 = 0.5;
 
 impl Policy {
-    /// With a full reserve.
-    pub(super) fn new(retries: Retries) -> Self {
+    /// With a full reserve; counts in `retried`.
+    pub(super) fn new(retries: Retries, retried: Arc<AtomicU64>) -> Self {
         Self {
             retries,
             budget: Budget::new(Instant::now()),
-            retried: AtomicU64::new(0),
+            retried,
         }
-    }
-
-    /// How many attempts were made again so far.
-    pub(super) fn retried(&self) -> u64 {
-        self.retried.load(Ordering::Relaxed)
     }
 
     /// Makes attempts until one succeeds, or another makes no sense or is not allowed. Dropping

@@ -62,7 +62,13 @@ impl Names {
             },
         };
         let (ledger, lookup) = (Ledger::new(), self.lookup());
-        Registry::outside(config, &Outside { ledger, lookup }).unwrap()
+        let retried = Arc::default();
+        let outside = Outside {
+            ledger,
+            lookup,
+            retried,
+        };
+        Registry::outside(config, &outside).unwrap()
     }
 }
 

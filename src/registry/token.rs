@@ -24,6 +24,8 @@ use super::wire::Outgoing;
 use super::wire::Subject;
 use super::wire::Wire;
 use super::wire::host_of;
+use crate::ledger::Fate;
+use crate::ledger::Reason;
 
 /// A token, ready to send.
 #[derive(Debug)]
@@ -110,7 +112,9 @@ async fn exchange(wire: &Wire, outgoing: Outgoing, subject: &Subject) -> Result<
     if landed.response.status() != http::StatusCode::OK {
         return Err(landed.fault().await);
     }
-    landed.response.into_body().whole(LONGEST).await
+    let mut gathered = landed.response.into_body().whole(LONGEST).await?;
+    gathered.unspent.spend_all(Fate::Discarded(Reason::Control));
+    Ok(gathered.bytes)
 }
 
 /// With a refresh token a `POST` (distribution spec, "OAuth2 Token Authentication"), else a `GET`.

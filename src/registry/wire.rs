@@ -1,6 +1,7 @@
 //! One exchange on the wire: a request, its answer's header in time, a metered body.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -57,6 +58,8 @@ pub(super) struct Outside {
     pub(super) ledger: Ledger,
     /// How names are resolved.
     pub(super) lookup: Lookup,
+    /// Where attempts that are made again are counted.
+    pub(super) retried: Arc<AtomicU64>,
 }
 
 /// What an exchange is about, for its receipt.
@@ -104,7 +107,7 @@ impl Wire {
             idle: config.timeouts.idle_body,
             ledger: outside.ledger.clone(),
             registry: config.name.as_str().into(),
-            policy: Arc::new(Policy::new(config.retries.clone())),
+            policy: Arc::new(Policy::new(config.retries.clone(), outside.retried.clone())),
             windows: Arc::new(Windows::new(&host_of(base), config.retries.base)),
         })
     }

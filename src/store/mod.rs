@@ -48,6 +48,7 @@ mod walk;
 mod writer;
 
 pub use error::Error;
+pub use index::Evictions;
 pub use index::Usage;
 pub use writer::Relief;
 pub use writer::Writer;
@@ -144,6 +145,11 @@ impl Store {
     /// How much is stored now.
     pub fn usage(&self) -> Usage {
         self.shelf.index.usage()
+    }
+
+    /// How much was evicted, since the start.
+    pub fn evictions(&self) -> Evictions {
+        self.shelf.index.evictions()
     }
 
     /// Waits until all that was stored before the start is counted.

@@ -22,6 +22,8 @@ use super::seal;
 use super::seal::Stamp;
 use super::shelf::Look;
 use super::shelf::Shelf;
+use crate::ledger::Deposit;
+use crate::ledger::Reason;
 use crate::oci::Digest;
 use crate::oci::Repository;
 
@@ -40,9 +42,16 @@ pub struct Writer {
     // Before the room is given back, the file is gone.
     temp: TempPath,
     room: Reservation,
+    deposit: Option<Deposit>,
 }
 
 impl Writer {
+    /// What is written was kept of bodies that have accounts: the commit says in `deposit` what
+    /// becomes of it. So does a drop, as abandoned, unless somebody has said why.
+    pub fn account_for(&mut self, deposit: Deposit) {
+        self.deposit = Some(deposit);
+    }
+
     /// The growing file, for positioned writes and reads.
     pub fn file(&self) -> &Arc<File> {
         &self.file
@@ -94,7 +103,9 @@ impl Writer {
             shelf,
             file,
             temp,
+            deposit,
         } = self;
+        let discard = |reason| deposit.iter().for_each(|it| it.discard(reason));
         shelf.stay()?;
         shelf.make_room(0)?;
         let digests = std::slice::from_ref(digest);
@@ -105,6 +116,7 @@ impl Writer {
         let size = file.metadata().at(&temp)?.len();
         if !shelf.index.can_hold(size) {
             tracing::warn!(%digest, size, "a blob larger than [store] max_size is not kept");
+            discard(Reason::Oversized);
             let stamp = Stamp::of(&file.metadata().at(&temp)?);
             let stored = SystemTime::now();
             return Ok(Blob {
@@ -115,6 +127,7 @@ impl Writer {
             });
         }
         if let Look::Right(blob) = shelf.look(digest)? {
+            discard(Reason::Duplicate);
             return Ok(blob);
         }
         // Before the sync, which makes it durable with the content.
@@ -124,6 +137,7 @@ impl Writer {
             source: Arc::new(source),
         })?;
         let blob = shelf.publish(&file, temp, digest, room)?;
+        deposit.iter().for_each(|it| it.commit(blob.size));
         shelf.shrink();
         Ok(blob)
     }
@@ -168,6 +182,7 @@ impl Store {
                 file: Arc::new(file),
                 temp,
                 room,
+                deposit: None,
             })
         })
         .await

@@ -55,6 +55,7 @@ async fn all_clients_at_once_cause_one_fetch_of_each_part() {
     let scene = Scene::start().await;
     tokio::join!(docker(&scene), ctr(&scene), podman(&scene), copy(&scene));
     assert_one_fetch_each(&scene, Platforms::All).await;
+    assert_books(&scene, Platforms::All).await;
 }
 
 /// What every client goes through. `pull` starts one that has nothing, pulls `platforms` of the
@@ -64,6 +65,7 @@ async fn journey(platforms: Platforms, pull: impl AsyncFn(&Scene)) {
 
     pull(&scene).await;
     assert_one_fetch_each(&scene, platforms).await;
+    assert_books(&scene, platforms).await;
     let cold = scene.upstream.requests().len();
 
     pull(&scene).await;
@@ -93,6 +95,17 @@ async fn assert_one_fetch_each(scene: &Scene, platforms: Platforms) {
         scene.direct().part(platforms).len(),
         "{gets:#?}"
     );
+}
+
+/// The proxy has stored the image, each byte once, and has got what the registry and the token server
+/// say that they sent it: no byte more was needed than to sign in.
+async fn assert_books(scene: &Scene, platforms: Platforms) {
+    let books = scene.books().await;
+    let image: usize = scene.direct().part(platforms).values().map(Vec::len).sum();
+    assert_eq!(books["committed"], image, "{books:#}");
+    assert_eq!(books["passed"], 0, "{books:#}");
+    let received = books["upstream_received"].as_u64().unwrap();
+    scene.upstream.has_sent(received).await;
 }
 
 /// A `docker-registry` on the store's folder serves what was pulled.

@@ -6,8 +6,11 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+use fake_registry::Client;
 use fake_registry::DockerRegistry;
+use fake_registry::PATIENCE;
 use fake_registry::Tidegate;
+use serde_json::Value;
 
 use crate::layout::Layout;
 use crate::sandbox;
@@ -67,6 +70,25 @@ impl Scene {
     /// Where dockerd verifies the proxy's certificate, which it does not do in 127.0.0.0/8.
     pub(crate) fn verified_url(&self) -> &str {
         self.proxy.urls().last().unwrap()
+    }
+
+    /// What the proxy says became of all bytes, once it has nothing to do.
+    pub(crate) async fn books(&self) -> Value {
+        let (client, url) = (
+            Client::new(),
+            format!("{}/api/v1/status", self.proxy.admin()),
+        );
+        let quiet = async {
+            loop {
+                let status = client.get(&url).send().await.unwrap().json().await.unwrap();
+                if status["books"]["open"] == 0 {
+                    return status["books"].clone();
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let books = tokio::time::timeout(PATIENCE, quiet).await;
+        books.expect("something is still under way")
     }
 
     /// What a client gets that asks the upstream itself.

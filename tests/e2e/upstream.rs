@@ -9,6 +9,7 @@ use fake_registry::DockerRegistry;
 use fake_registry::ImageBuilder;
 use fake_registry::Pki;
 use fake_registry::Push;
+use fake_registry::Recorded;
 use fake_registry::TokenServer;
 use tempfile::TempDir;
 
@@ -127,6 +128,27 @@ impl Upstream {
         log
     }
 
+    /// Waits until it has logged that it sent the proxy so many bytes of bodies, with those of the
+    /// token server. (Of an answer to a `HEAD`, it logs the body that it did not send.)
+    pub(crate) async fn has_sent(&self, bytes: u64) {
+        let by_proxy = |asked: &Recorded| {
+            let agent = asked.header("user-agent").unwrap_or_default();
+            agent.starts_with(AGENT)
+        };
+        let tokens = || -> u64 {
+            let log = self.tokens.log();
+            let own = log.iter().filter(|asked| by_proxy(asked));
+            own.map(|asked| asked.body_bytes_sent).sum()
+        };
+        let sent = |log: &[Access]| -> u64 {
+            let bodies = log.iter().filter(|it| is_proxy(it) && it.method != "HEAD");
+            bodies.map(|asked| asked.bytes).sum()
+        };
+        self.registry
+            .wait_for(|log| tokens() + sent(log) == bytes)
+            .await;
+    }
+
     /// Stops it. Its port refuses connections from then on.
     pub(crate) fn stop(&mut self) {
         self.registry.stop();
@@ -139,8 +161,11 @@ pub(crate) fn is_get(asked: &Access) -> bool {
 }
 
 fn is_proxy(asked: &Access) -> bool {
-    asked.user_agent.starts_with("tidegate/")
+    asked.user_agent.starts_with(AGENT)
 }
+
+/// How the proxy's `User-Agent` begins.
+const AGENT: &str = "tidegate/";
 
 /// A copy without the proxy; and nobody gets one without signing in.
 async fn direct(registry: &DockerRegistry, ca: &Path) -> Layout {

@@ -1,6 +1,8 @@
 //! Answers that are not what they promise to be: never completed at a client, never kept, counted,
 //! logged with upstream and digest, and healed by the next honest answer.
 
+use std::sync::Arc;
+
 use fake_registry::Client;
 use fake_registry::Content;
 use fake_registry::Fault;
@@ -227,13 +229,15 @@ async fn manifests_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_status_counts_them() {
     let rig = Rig::start().await;
-    let readiness = Readiness::new(rig.shelf.clone(), rig.flow.clone());
+    let readiness = Readiness::new(rig.shelf.clone(), rig.flow.clone(), rig.ledger());
     let listen = Some(([127, 0, 0, 1], 0).into());
     let config = admin::Config {
         listen,
         login: None,
     };
-    let admin = Admin::bind(config, readiness).await.unwrap();
+    let admin = Admin::bind(config, readiness, Arc::default())
+        .await
+        .unwrap();
     let status = format!("http://{}/api/v1/status", admin.local_addr().unwrap());
     tokio::spawn(admin.run(std::future::pending()));
     let up = async || {

@@ -2,6 +2,7 @@
 //! over a real store, from a scripted registry.
 
 mod blobs;
+mod books;
 mod cuts;
 mod faults;
 mod freshness;
@@ -10,6 +11,8 @@ mod lies;
 mod log;
 mod memory;
 mod passthrough;
+#[path = "../premises/mod.rs"]
+mod premises;
 mod ranges;
 mod rig;
 mod stalls;

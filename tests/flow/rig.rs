@@ -13,6 +13,7 @@ use tidegate::flow::PullThrough;
 use tidegate::flow::UpstreamState;
 use tidegate::front;
 use tidegate::front::Front;
+use tidegate::ledger::Books;
 use tidegate::ledger::Ledger;
 use tidegate::oci::media;
 use tidegate::registry;
@@ -29,6 +30,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::log;
+use crate::premises::Premises;
 
 /// A MiB, in bytes.
 pub(crate) const MIB: u64 = 1 << 20;
@@ -112,6 +114,7 @@ pub(crate) struct Rig {
     setup: Setup,
     stop: Option<oneshot::Sender<()>>,
     running: JoinHandle<usize>,
+    premises: Premises,
 }
 
 impl Rig {
@@ -132,33 +135,37 @@ impl Rig {
 
     /// Takes over another configuration, as a reload does.
     pub(crate) fn reconfigure(&self, setup: &Setup) {
-        let upstreams = upstreams(&self.up, setup);
+        let upstreams = upstreams(&self.up, setup, &self.premises.ledger());
         self.flow.reconfigure(setup.flow(), upstreams);
     }
 
     async fn over(up: Upstream, folder: TempDir, setup: Setup) -> Self {
         log::capture();
-        let path = folder.path().join("store");
-        let store = Store::open(store::Config {
-            path,
+        let premises = Premises::new();
+        let ledger = premises.ledger();
+        let config = store::Config {
+            path: folder.path().join("store"),
             max_size: setup.max_size,
-        })
-        .await
-        .expect("a store");
-        let upstreams = upstreams(&up, &setup);
-        let flow = Arc::new(PullThrough::new(setup.flow(), store.clone(), upstreams));
-        let config = front::Config {
-            listen: vec![([127, 0, 0, 1], 0).into()],
-            default_upstream: "up.test".parse().ok(),
-            ..front::Config::default()
         };
-        let front = Front::bind(config, flow.clone(), Ledger::new())
-            .await
-            .expect("a port");
+        let upstreams = upstreams(&up, &setup, &ledger);
+        let flow = setup.flow();
+        let building = async move {
+            let store = Store::open(config).await.expect("a store");
+            let flow = Arc::new(PullThrough::new(flow, store.clone(), upstreams));
+            let config = front::Config {
+                listen: vec![([127, 0, 0, 1], 0).into()],
+                default_upstream: "up.test".parse().ok(),
+                ..front::Config::default()
+            };
+            let front = Front::bind(config, flow.clone(), ledger).await;
+            (store, flow, front.expect("a port"))
+        };
+        let (store, flow, front) = premises.run(building).await;
         let url = format!("http://{}", front.local_addrs()[0]);
         let (stop, stopped) = oneshot::channel::<()>();
         let stopped = async move { drop(stopped.await) };
-        let running = tokio::spawn(front.run(stopped, Duration::from_secs(5)));
+        let running = front.run(stopped, Duration::from_secs(5));
+        let running = premises.runtime().spawn(running);
         let client = Client::new();
         Self {
             up,
@@ -170,6 +177,7 @@ impl Rig {
             setup,
             stop: Some(stop),
             running,
+            premises,
         }
     }
 
@@ -180,7 +188,18 @@ impl Rig {
         self.flow.settled().await;
         drop(self.flow);
         drop(self.shelf);
+        drop(self.premises);
         Self::over(self.up, self.folder, self.setup).await
+    }
+
+    /// The books, once nothing is under way.
+    pub(crate) async fn books(&self) -> Books {
+        self.premises.books().await
+    }
+
+    /// The books as they are.
+    pub(crate) fn ledger(&self) -> Ledger {
+        self.premises.ledger()
     }
 
     /// The store's folder.
@@ -283,15 +302,26 @@ impl Rig {
     }
 }
 
-fn upstreams(up: &Upstream, setup: &Setup) -> Vec<flow::Upstream> {
+fn upstreams(up: &Upstream, setup: &Setup, ledger: &Ledger) -> Vec<flow::Upstream> {
     let url = setup.url.clone().unwrap_or_else(|| up.url());
-    let mut upstreams = vec![upstream("up.test", (&url, &setup.fallback), setup)];
+    let upstream = |name: &str, url: &str, fallback: &[String]| flow::Upstream {
+        registry: Arc::new(registry(name, (url, fallback), setup, ledger)),
+        tag_ttl: setup.tag_ttl,
+        auth_ttl: setup.auth_ttl,
+        names: NameFilter::new(&setup.allow, &setup.deny).expect("globs"),
+    };
+    let mut upstreams = vec![upstream("up.test", &url, &setup.fallback)];
     let others = setup.others.iter();
-    upstreams.extend(others.map(|(name, url)| upstream(name, (url, &[]), setup)));
+    upstreams.extend(others.map(|(name, url)| upstream(name, url, &[])));
     upstreams
 }
 
-fn upstream(name: &str, (url, fallback): (&str, &[String]), setup: &Setup) -> flow::Upstream {
+fn registry(
+    name: &str,
+    (url, fallback): (&str, &[String]),
+    setup: &Setup,
+    ledger: &Ledger,
+) -> Registry {
     let config = registry::Config {
         name: name.parse().expect("a name"),
         url: url.parse().expect("a URL"),
@@ -311,12 +341,7 @@ fn upstream(name: &str, (url, fallback): (&str, &[String]), setup: &Setup) -> fl
             cap: Duration::from_secs(1),
         },
     };
-    flow::Upstream {
-        registry: Arc::new(Registry::new(config, Ledger::new()).expect("a registry client")),
-        tag_ttl: setup.tag_ttl,
-        auth_ttl: setup.auth_ttl,
-        names: NameFilter::new(&setup.allow, &setup.deny).expect("globs"),
-    }
+    Registry::new(config, ledger.clone()).expect("a registry client")
 }
 
 /// A reply's `X-Cache`.

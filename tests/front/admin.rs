@@ -1,6 +1,7 @@
 //! The admin listener.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fake_registry::Fault;
@@ -24,12 +25,18 @@ async fn listen(house: &House) -> (SocketAddr, Readiness) {
 }
 
 async fn listen_with(house: &House, login: Option<login::Config>) -> (SocketAddr, Readiness) {
-    let readiness = Readiness::new(house.store.clone(), house.flow.clone());
+    let readiness = Readiness::new(
+        house.store.clone(),
+        house.flow.clone(),
+        house.premises.ledger(),
+    );
     let config = admin::Config {
         listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
         login,
     };
-    let admin = Admin::bind(config, readiness.clone()).await.unwrap();
+    let admin = Admin::bind(config, readiness.clone(), Arc::default())
+        .await
+        .unwrap();
     let address = admin.local_addr().unwrap();
     tokio::spawn(admin.run(std::future::pending()));
     (address, readiness)
@@ -64,6 +71,8 @@ async fn the_status_says_what_is_stored() {
     let json: serde_json::Value = serde_json::from_slice(&status.body).unwrap();
     assert_eq!(json["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(json["store"]["bytes"], 10);
+    assert_eq!(json["books"]["committed"], 0, "no upstream gave it");
+    assert_eq!(json["books"]["imbalance"], 0);
     assert_eq!(json["upstreams"][1]["name"], "quay.io");
 }
 
@@ -73,17 +82,23 @@ async fn it_shows_what_there_is_and_takes_no_writes() {
     let (address, _) = listen(&house).await;
     assert!(get(address, "/").await.text().contains("/readyz"));
     assert_eq!(get(address, "/elsewhere").await.status, 404);
-    for path in ["/healthz", "/readyz", "/api/v1/status"] {
+    for path in ["/healthz", "/readyz", "/metrics", "/api/v1/status"] {
         let refused = ask(address, "POST", path, &[]).await;
         assert_eq!(refused.status, 405);
         assert_eq!(refused.header("allow"), "GET, HEAD");
     }
-    let readiness = Readiness::new(house.store.clone(), house.flow.clone());
+    let readiness = Readiness::new(
+        house.store.clone(),
+        house.flow.clone(),
+        house.premises.ledger(),
+    );
     let config = admin::Config {
         listen: Some(address),
         login: None,
     };
-    let error = Admin::bind(config, readiness).await.unwrap_err();
+    let error = Admin::bind(config, readiness, Arc::default())
+        .await
+        .unwrap_err();
     assert!(error.to_string().contains(&address.to_string()), "{error}");
 }
 
@@ -126,7 +141,7 @@ async fn with_a_login_only_health_is_for_everybody() {
     let (house, people) = (House::build().await, People::new());
     let (address, _) = listen_with(&house, Some(people.config())).await;
     assert_eq!(get(address, "/healthz").await.status, 200);
-    for path in ["/", "/readyz", "/api/v1/status", "/elsewhere"] {
+    for path in ["/", "/readyz", "/metrics", "/api/v1/status", "/elsewhere"] {
         for headers in [&[][..], &[("Authorization", ALICE_WRONG)]] {
             let refused = ask(address, "GET", path, headers).await;
             assert_eq!(refused.status, 401, "{path}");

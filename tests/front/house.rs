@@ -28,6 +28,8 @@ use tidegate::store::Store;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::premises::Premises;
+
 /// An address that nobody listens on.
 pub(crate) const NOWHERE: &str = "http://127.0.0.1:1";
 
@@ -37,6 +39,7 @@ pub(crate) struct House {
     pub(crate) store: Arc<Store>,
     pub(crate) flow: Arc<PullThrough>,
     pub(crate) handle: front::Handle,
+    pub(crate) premises: Premises,
     shutdown: oneshot::Sender<()>,
     run: JoinHandle<usize>,
     _folder: TempDir,
@@ -79,14 +82,24 @@ impl Plan {
             path: folder.path().join("store"),
             max_size: None,
         };
-        let store = Store::open(config).await.unwrap();
-        let config = flow::Config {
-            negative_ttl: Duration::ZERO,
-            on_disconnect: OnDisconnect::Finish,
+        let premises = Premises::new();
+        let ledger = premises.ledger();
+        let mut upstreams = self.upstreams;
+        for upstream in &mut upstreams {
+            let config = upstream.registry.config().clone();
+            upstream.registry = Arc::new(Registry::new(config, ledger.clone()).unwrap());
+        }
+        let building = async move {
+            let store = Store::open(config).await.unwrap();
+            let config = flow::Config {
+                negative_ttl: Duration::ZERO,
+                on_disconnect: OnDisconnect::Finish,
+            };
+            let flow = Arc::new(PullThrough::new(config, store.clone(), upstreams));
+            let front = Front::bind(self.front, flow.clone(), ledger).await;
+            (store, flow, front.unwrap())
         };
-        let flow = Arc::new(PullThrough::new(config, store.clone(), self.upstreams));
-        let front = Front::bind(self.front, flow.clone(), Ledger::new()).await;
-        let front = front.unwrap();
+        let (store, flow, front) = premises.run(building).await;
         let (shutdown, ended) = oneshot::channel();
         let (address, handle) = (front.local_addrs()[0], front.handle());
         let ended = async { drop(ended.await) };
@@ -96,7 +109,8 @@ impl Plan {
             flow,
             handle,
             shutdown,
-            run: tokio::spawn(front.run(ended, self.drain)),
+            run: premises.runtime().spawn(front.run(ended, self.drain)),
+            premises,
             _folder: folder,
         }
     }
@@ -107,10 +121,11 @@ impl House {
         Plan::default().build().await
     }
 
-    /// Begins the shutdown; what is returned says how many connections were cut.
-    pub(crate) fn shut_down(self) -> (JoinHandle<usize>, TempDir) {
+    /// Begins the shutdown; what is returned says how many connections were cut, and is to be held
+    /// until then.
+    pub(crate) fn shut_down(self) -> (JoinHandle<usize>, (Premises, TempDir)) {
         drop(self.shutdown);
-        (self.run, self._folder)
+        (self.run, (self.premises, self._folder))
     }
 
     pub(crate) async fn put_manifest(&self, repository: &str, tag: &str, text: &str) -> Digest {

@@ -16,6 +16,8 @@ mod login;
 mod nuisance;
 mod patience;
 mod people;
+#[path = "../premises/mod.rs"]
+mod premises;
 mod receipts;
 mod routing;
 mod tls;

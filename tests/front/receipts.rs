@@ -6,6 +6,11 @@ use std::sync::Mutex;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use tidegate::ledger::Source;
+use tokio::io::AsyncReadExt as _;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+
 use crate::client::ask;
 use crate::client::begin;
 use crate::client::get;
@@ -113,6 +118,33 @@ async fn a_client_that_leaves_is_written_down() {
     for part in ["status=200", r#"origin="hit""#, r#"end="cancelled""#] {
         assert!(lines[0].contains(part), "{lines:?}");
     }
+}
+
+/// The system takes far less for a client that reads nothing than it was handed over.
+#[tokio::test]
+async fn what_was_handed_over_and_not_sent_is_not_counted() {
+    let plan = Plan {
+        drain: Duration::from_millis(200),
+        ..Plan::default()
+    };
+    let house = plan.build().await;
+    let size = 32 << 20;
+    let digest = house.put_blob("docker.io/a/b", &vec![7; size]).await;
+    let mut stream = TcpStream::connect(house.address).await.unwrap();
+    let request = format!("GET /v2/a/b/blobs/{digest} HTTP/1.1\r\nHost: x\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut read = vec![0; 1 << 10];
+    stream.read_exact(&mut read).await.unwrap();
+    let (run, (premises, folder)) = house.shut_down();
+    assert_eq!(run.await.unwrap(), 1, "it was cut");
+    let books = premises.books().await;
+    stream.read_to_end(&mut read).await.unwrap();
+    let header = read.windows(4).position(|four| four == b"\r\n\r\n");
+    let body = read.len() - header.unwrap() - 4;
+    assert!(body > 0 && body < size);
+    assert_eq!(books.client_sent, body as u64);
+    assert_eq!(books.client_given[&Source::Store], body as u64);
+    drop(folder);
 }
 
 #[tokio::test]

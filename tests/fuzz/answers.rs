@@ -36,6 +36,8 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 use tokio::net::TcpStream;
 
+use crate::premises::Premises;
+
 /// What each path is answered with, byte for byte.
 type Answers = Arc<Mutex<HashMap<String, Vec<u8>>>>;
 
@@ -73,7 +75,7 @@ async fn answer(mut stream: TcpStream, answers: Answers) -> std::io::Result<()> 
 }
 
 /// A proxy in this process: it asks once, so that a broken answer costs no pauses.
-async fn proxy(upstream: SocketAddr, folder: &Path) -> String {
+async fn proxy(upstream: SocketAddr, folder: &Path, ledger: Ledger) -> String {
     let second = Duration::from_secs(1);
     let config = registry::Config {
         name: "docker.io".parse().unwrap(),
@@ -96,7 +98,7 @@ async fn proxy(upstream: SocketAddr, folder: &Path) -> String {
         },
     };
     let upstream = Upstream {
-        registry: Arc::new(Registry::new(config, Ledger::new()).unwrap()),
+        registry: Arc::new(Registry::new(config, ledger.clone()).unwrap()),
         tag_ttl: Duration::ZERO,
         auth_ttl: Duration::ZERO,
         names: NameFilter::default(),
@@ -116,7 +118,7 @@ async fn proxy(upstream: SocketAddr, folder: &Path) -> String {
         default_upstream: Some("docker.io".parse().unwrap()),
         ..front::Config::default()
     };
-    let front = Front::bind(config, flow, Ledger::new()).await.unwrap();
+    let front = Front::bind(config, flow, ledger).await.unwrap();
     let url = format!("http://{}", front.local_addrs()[0]);
     tokio::spawn(front.run(std::future::pending(), Duration::ZERO));
     url
@@ -317,13 +319,13 @@ const AT_ONCE: usize = 40;
 #[test]
 fn whatever_an_upstream_answers() {
     let panics = count_panics();
-    let runtime = tokio::runtime::Builder::new_multi_thread();
-    let runtime = { runtime }.worker_threads(2).enable_all().build().unwrap();
+    let premises = Premises::new();
+    let runtime = premises.runtime();
     let folder = tempfile::tempdir().unwrap();
     let answers = Answers::default();
     let url = runtime.block_on(async {
         let upstream = upstream(answers.clone()).await;
-        proxy(upstream, folder.path()).await
+        proxy(upstream, folder.path(), premises.ledger()).await
     });
     let client = Client::builder().h1().build();
     let number = AtomicUsize::new(0);

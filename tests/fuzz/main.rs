@@ -6,5 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 mod answers;
+#[path = "../premises/mod.rs"]
+mod premises;
 mod raw;
 mod requests;

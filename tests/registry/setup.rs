@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use fake_registry::Upstream;
+use tidegate::ledger::Fate;
 use tidegate::ledger::FlowId;
 use tidegate::ledger::Ledger;
 use tidegate::oci::Name;
@@ -116,7 +117,10 @@ pub(crate) async fn blob(registry: &Registry, digest: &str) -> Result<FetchedBlo
 pub(crate) async fn read(mut blob: FetchedBlob) -> Result<Vec<u8>, Error> {
     let mut all = Vec::new();
     while let Some(bytes) = blob.body.chunk().await {
-        all.extend_from_slice(&bytes?);
+        let bytes = bytes?;
+        let account = blob.body.account();
+        account.enter(Fate::Passed, bytes.len() as u64);
+        all.extend_from_slice(&bytes);
     }
     Ok(all)
 }

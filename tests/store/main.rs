@@ -18,6 +18,7 @@ use tidegate::store::Store;
 use tidegate::store::Writer;
 
 mod altered;
+mod books;
 mod crash;
 mod eviction;
 mod garbage;

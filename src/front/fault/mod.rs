@@ -148,7 +148,7 @@ impl Fault {
         }]});
         let body = Bytes::from(body.to_string());
         let length = HeaderValue::from(body.len());
-        let mut response = Response::new(Payload::of(body));
+        let mut response = Response::new(Payload::own(body));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(

@@ -34,6 +34,7 @@ const PERSIST: Duration = Duration::from_secs(3600);
 pub(super) struct Index {
     state: Mutex<State>,
     max_size: Option<u64>,
+    evictions: Mutex<Evictions>,
     /// Told when room is given back and when the index is complete.
     pub(super) changed: Notify,
 }
@@ -88,11 +89,21 @@ pub struct Usage {
     pub indexed: bool,
 }
 
+/// What was evicted, since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Evictions {
+    /// Blobs and manifests.
+    pub blobs: u64,
+    /// Their length, in bytes.
+    pub bytes: u64,
+}
+
 impl Index {
     pub(super) fn new(max_size: Option<u64>) -> Self {
         Self {
             state: Mutex::default(),
             max_size,
+            evictions: Mutex::default(),
             changed: Notify::new(),
         }
     }
@@ -235,6 +246,19 @@ impl Index {
         let mut state = self.state();
         let size = state.remove(digest).map_or(0, |entry| entry.size);
         state.over = state.over.saturating_sub(size);
+        drop(state);
+        let mut evictions = self.evictions_now();
+        evictions.blobs += 1;
+        evictions.bytes += size;
+    }
+
+    pub(super) fn evictions(&self) -> Evictions {
+        *self.evictions_now()
+    }
+
+    fn evictions_now(&self) -> MutexGuard<'_, Evictions> {
+        let evictions = self.evictions.lock();
+        evictions.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

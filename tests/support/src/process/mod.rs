@@ -1,5 +1,6 @@
 //! Real programs that end with the test, however the test ends.
 
+mod books;
 pub(crate) mod docker_registry;
 mod proc_files;
 pub(crate) mod tidegate;

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 
 use crate::client::Client;
 use crate::process::Process;
+use crate::process::books;
 
 /// A running `tidegate serve`, in a temporary folder that is also its working folder; it ends when
-/// this is dropped.
+/// this is dropped. It must have kept its books right until then.
 #[derive(Debug)]
 pub struct Tidegate {
     process: Process,
@@ -194,6 +195,7 @@ impl Tidegate {
     /// Where it isn't ready in time, with its log.
     pub async fn restart(&mut self) {
         self.process.kill();
+        books::check(&self.log(), None);
         self.process = self.settings.spawn(self.folder.path());
         self.becomes_ready().await;
     }
@@ -227,6 +229,18 @@ impl Tidegate {
         let log = self.log();
         self.urls = urls_after(&log, "listening on ");
         self.admin = urls_after(&log, "admin on ").into_iter().next();
+    }
+}
+
+impl Drop for Tidegate {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let admin = self.admin.as_deref();
+            books::check(
+                &self.log(),
+                admin.filter(|_| self.process.exit_status().is_none()),
+            );
+        }
     }
 }
 
