@@ -150,6 +150,16 @@ async fn skopeo_copies_and_every_byte_is_counted() {
     };
     assert_eq!(row("requests"), receipts.len().to_string());
     assert_eq!(row("source blob GETs"), "8");
+
+    // And so does a report of the journal.
+    let report = scene.rig.report().await;
+    assert_eq!(report["requests"], receipts.len());
+    assert_eq!(report["blob_gets"], 8);
+    assert_eq!(report["blob_get_bytes"], bytes(Action::BlobGet));
+    let all: u64 = receipts.iter().map(|one| one.response_bytes).sum();
+    assert_eq!(report["response_bytes"], all);
+    assert_eq!(report["runs"], 1);
+    assert_eq!(report["warnings"], serde_json::json!([]));
 }
 
 #[tokio::test]

@@ -95,8 +95,19 @@ impl Rig {
     pub(crate) fn take_books(&self) -> Books {
         let path = self.path("journal.jsonl");
         let books = Books::read(&path);
-        std::fs::remove_file(path).unwrap();
+        std::fs::rename(path, self.path("taken.jsonl")).unwrap();
         books
+    }
+
+    /// What `tidegate report` says of the journal that was taken last.
+    pub(crate) async fn report(&self) -> serde_json::Value {
+        let arguments = ["report", "--format", "json", "taken.jsonl"];
+        let report = Process::command(TIDEGATE).args(arguments);
+        let mut report = report.folder(self.folder.path()).spawn();
+        let status = report.wait(PATIENCE).await;
+        assert!(status.success(), "{}", report.stderr());
+        let report: serde_json::Value = serde_json::from_str(&report.stdout()).unwrap();
+        report["journals"][0].clone()
     }
 }
 
