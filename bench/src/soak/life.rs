@@ -250,6 +250,11 @@ impl Run {
             "the store holds {stored} bytes, its limit is {MAX_SIZE}"
         );
         self.report.most_stored = self.report.most_stored.max(stored);
+        let imbalance = &status["books"]["imbalance"];
+        anyhow::ensure!(
+            *imbalance == 0,
+            "the books do not balance by {imbalance} bytes"
+        );
         Ok(())
     }
 

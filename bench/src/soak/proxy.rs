@@ -24,6 +24,9 @@ pub(crate) struct Proxy {
     tidegate: Tidegate,
 }
 
+/// What its log says where it is wrong itself.
+const BUGS: [&str; 2] = ["panicked", "the books do not balance"];
+
 impl Proxy {
     /// Starts it in `folder`.
     pub(crate) async fn start(binary: &Path, folder: &Path, world: &World) -> Self {
@@ -45,9 +48,9 @@ impl Proxy {
     /// Kills it and starts it again.
     ///
     /// # Errors
-    /// When its log tells of a panic.
+    /// When its log tells of a bug.
     pub(crate) async fn kill(&mut self) -> anyhow::Result<()> {
-        self.look_for_panics()?;
+        self.look_for_bugs()?;
         self.tidegate.restart().await;
         Ok(())
     }
@@ -55,7 +58,7 @@ impl Proxy {
     /// Ends it, in its own time, and starts it again.
     ///
     /// # Errors
-    /// When its log tells of a panic, or it doesn't end well.
+    /// When its log tells of a bug, or it doesn't end well.
     pub(crate) async fn end_and_start(&mut self) -> anyhow::Result<()> {
         self.end().await?;
         self.tidegate.restart().await;
@@ -65,7 +68,7 @@ impl Proxy {
     /// Ends it in its own time.
     ///
     /// # Errors
-    /// When its log tells of a panic, or it doesn't end well.
+    /// When its log tells of a bug, or it doesn't end well.
     pub(crate) async fn end(&mut self) -> anyhow::Result<()> {
         self.tidegate.process_mut().terminate();
         let status = self
@@ -73,7 +76,7 @@ impl Proxy {
             .process_mut()
             .wait(Duration::from_secs(60))
             .await;
-        self.look_for_panics()?;
+        self.look_for_bugs()?;
         anyhow::ensure!(
             status.code().is_some_and(|code| code <= 1),
             "it ended with {status}"
@@ -88,12 +91,14 @@ impl Proxy {
     }
 
     /// # Errors
-    /// When its log tells of a panic, or the process is gone.
-    pub(crate) fn look_for_panics(&mut self) -> anyhow::Result<()> {
+    /// When its log tells of a bug, or the process is gone.
+    pub(crate) fn look_for_bugs(&mut self) -> anyhow::Result<()> {
         let log = self.tidegate.log();
-        if let Some(at) = log.find("panicked") {
-            let told: String = log[at.saturating_sub(200)..].chars().take(600).collect();
-            anyhow::bail!("it panicked: {told}");
+        for phrase in BUGS {
+            if let Some(at) = log.find(phrase) {
+                let told: String = log[at.saturating_sub(200)..].chars().take(600).collect();
+                anyhow::bail!("its log tells of a bug: {told}");
+            }
         }
         Ok(())
     }
