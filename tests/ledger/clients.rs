@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use fake_registry::Pki;
 use fake_registry::Upstream;
+use fake_registry::need;
 use http::Request;
 use http_body_util::BodyExt as _;
 use http_body_util::Empty;
@@ -22,7 +23,6 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::kernel;
 use crate::peer::Counted;
 use crate::peer::Peer;
 use crate::scene::NAME;
@@ -113,7 +113,7 @@ async fn compare(mut scene: Scene, counted: Counted, tls: bool) {
 
 #[tokio::test]
 async fn http1_in_clear_text_with_sendfile() {
-    if !kernel::is_known() {
+    if !need(&["ss"]) {
         return;
     }
     let upstream = Upstream::start().await;
@@ -131,7 +131,7 @@ async fn http1_in_clear_text_with_sendfile() {
 
 #[tokio::test]
 async fn tls() {
-    if !kernel::is_known() {
+    if !need(&["ss"]) {
         return;
     }
     let (upstream, pki) = (Upstream::start().await, Pki::new());
@@ -154,7 +154,7 @@ async fn tls() {
 
 #[tokio::test]
 async fn http2() {
-    if !kernel::is_known() {
+    if !need(&["ss"]) {
         return;
     }
     let (upstream, pki) = (Upstream::start().await, Pki::new());
@@ -177,7 +177,7 @@ async fn http2() {
 
 #[tokio::test]
 async fn a_connection_that_the_front_closes_counts_its_farewell() {
-    if !kernel::is_known() {
+    if !need(&["ss"]) {
         return;
     }
     let (upstream, pki) = (Upstream::start().await, Pki::new());
@@ -205,7 +205,7 @@ async fn a_connection_that_the_front_closes_counts_its_farewell() {
 
 #[tokio::test]
 async fn a_client_that_leaves_in_mid_body() {
-    if !kernel::is_known() {
+    if !need(&["ss"]) {
         return;
     }
     for pki in [None, Some(Pki::new())] {

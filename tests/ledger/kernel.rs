@@ -17,20 +17,6 @@ pub(crate) struct End {
     pub(crate) queued: u64,
 }
 
-/// Whether `ss` is there. Where it is not, the test is skipped, by name; with `CI=true` it fails.
-pub(crate) fn is_known() -> bool {
-    use std::io::Write as _;
-    if fake_registry::is_installed("ss") {
-        return true;
-    }
-    let ci = std::env::var_os("CI").is_some_and(|value| value == "true");
-    assert!(!ci, "this is a CI run, and there is no ss");
-    let thread = std::thread::current();
-    let test = thread.name().unwrap_or("a test");
-    let _ = writeln!(std::io::stderr(), "\nskipped: {test}: no ss");
-    false
-}
-
 /// The end at `local` of the connection with `remote`; `None` where there is none.
 pub(crate) fn end(local: SocketAddr, remote: SocketAddr) -> Option<End> {
     let filter = format!("src = {local} and dst = {remote}");

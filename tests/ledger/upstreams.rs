@@ -8,6 +8,7 @@ use fake_registry::Client;
 use fake_registry::Pki;
 use fake_registry::Upstream;
 use fake_registry::digest_of;
+use fake_registry::need;
 use http::Response;
 use http_body_util::Full;
 use hyper::service::service_fn;
@@ -25,7 +26,6 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use crate::kernel;
 use crate::peer::Counted;
 use crate::peer::Peer;
 use crate::scene::NAME;
@@ -54,7 +54,7 @@ where
 
 /// Pulls a blob through tidegate, from an upstream that has one socket.
 async fn pulled(pki: Option<&Pki>, alpn: &str, protocol: Protocol) {
-    if !kernel::is_known() {
+    if !need(&["ss"]) {
         return;
     }
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -119,7 +119,7 @@ async fn http2() {
 
 #[tokio::test]
 async fn what_came_and_nobody_read_counts() {
-    if !kernel::is_known() {
+    if !need(&["ss"]) {
         return;
     }
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

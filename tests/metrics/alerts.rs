@@ -2,8 +2,8 @@
 
 use crate::documentation::documented;
 use crate::documentation::metrics_in;
-use crate::need::need;
 use crate::prometheus::promtool;
+use fake_registry::need;
 
 const RULES: &str = include_str!("../../deploy/alerts.yml");
 const TESTS: &str = include_str!("alerts.test.yml");

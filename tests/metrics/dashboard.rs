@@ -1,5 +1,6 @@
 //! `deploy/grafana.json`.
 
+use fake_registry::need;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
@@ -8,7 +9,6 @@ use serde_json::Value;
 use crate::documentation::documented;
 use crate::documentation::metrics_in;
 use crate::figures::all_entered;
-use crate::need::need;
 use crate::prometheus::Prometheus;
 use crate::scene::Scene;
 

@@ -7,7 +7,6 @@ mod alerts;
 mod dashboard;
 mod documentation;
 mod figures;
-mod need;
 mod page;
 mod prometheus;
 mod reload;

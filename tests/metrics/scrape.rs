@@ -1,9 +1,9 @@
 //! What a real Prometheus, and its linter, make of it.
 
 use fake_registry::Client;
+use fake_registry::need;
 
 use crate::figures::all_entered;
-use crate::need::need;
 use crate::page::Page;
 use crate::prometheus::Prometheus;
 use crate::prometheus::promtool;

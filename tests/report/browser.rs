@@ -32,22 +32,6 @@ pub(crate) struct Browser {
     profile: Option<TempDir>,
 }
 
-/// Whether there is a browser. Where there is none, the test is skipped, by name; with `CI=true` it
-/// fails, so that no skip goes unseen.
-pub(crate) fn need_chromium() -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    if std::env::split_paths(&path).any(|folder| folder.join("chromium").is_file()) {
-        return true;
-    }
-    let ci = std::env::var_os("CI").is_some_and(|value| value == "true");
-    assert!(!ci, "this is a CI run, and there is no chromium");
-    let thread = std::thread::current();
-    let test = thread.name().unwrap_or("a test");
-    // Not by eprintln!, which a test that passes does not show.
-    let _ = writeln!(std::io::stderr(), "\nskipped: {test}: no chromium");
-    false
-}
-
 impl Browser {
     pub(crate) fn start() -> Self {
         let profile = TempDir::new().unwrap();

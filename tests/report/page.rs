@@ -1,6 +1,7 @@
 //! The page in a real browser: it renders, says nothing to the console, loads nothing, and has
 //! plots with shapes in them. `TIDEGATE_PICTURES=folder` keeps the pages, and the pictures that are taken.
 
+use fake_registry::need;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -8,7 +9,6 @@ use tempfile::TempDir;
 use tidegate::ledger::Record;
 
 use crate::browser::Browser;
-use crate::browser::need_chromium;
 use crate::command::folder;
 use crate::command::report;
 use crate::craft::write;
@@ -160,7 +160,7 @@ fn look(browser: &mut Browser, page: &Path, name: &str) -> Vec<(String, usize)> 
 
 #[test]
 fn one_run_three_runs_and_a_mirror_are_drawn() {
-    if !need_chromium() {
+    if !need(&["chromium"]) {
         return;
     }
     let mut browser = Browser::start();
@@ -210,7 +210,7 @@ fn one_run_three_runs_and_a_mirror_are_drawn() {
 
 #[test]
 fn a_page_says_it_all_without_javascript() {
-    if !need_chromium() {
+    if !need(&["chromium"]) {
         return;
     }
     let mut browser = Browser::start();
@@ -242,7 +242,7 @@ fn a_page_says_it_all_without_javascript() {
 
 #[test]
 fn hostile_names_do_nothing_in_a_browser() {
-    if !need_chromium() {
+    if !need(&["chromium"]) {
         return;
     }
     let mut browser = Browser::start();

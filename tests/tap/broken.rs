@@ -9,11 +9,11 @@ use fake_registry::Pki;
 use fake_registry::Process;
 use fake_registry::Upstream;
 use fake_registry::When;
+use fake_registry::need;
 use tidegate::ledger::End;
 use tidegate::ledger::Leg;
 use tidegate::ledger::Protocol;
 
-use crate::need::need;
 use crate::rig::Tap;
 
 const SIZE: u64 = 32 << 20;

@@ -8,7 +8,6 @@ mod certificates;
 mod command;
 #[path = "../ledger/kernel.rs"]
 mod kernel;
-mod need;
 mod nginx;
 #[allow(
     dead_code,

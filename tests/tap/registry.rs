@@ -5,11 +5,11 @@ use fake_registry::Image;
 use fake_registry::ImageBuilder;
 use fake_registry::Pki;
 use fake_registry::Push;
+use fake_registry::need;
 use tidegate::ledger::Action;
 use tidegate::ledger::End;
 use tidegate::ledger::Leg;
 
-use crate::need::need;
 use crate::rig::Books;
 use crate::rig::Ran;
 use crate::rig::Rig;

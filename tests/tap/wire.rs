@@ -1,5 +1,6 @@
 //! What each side sees of the other: byte for byte, where that is possible.
 
+use fake_registry::need;
 use tidegate::ledger::Action;
 use tidegate::ledger::End;
 use tidegate::ledger::Leg;
@@ -8,7 +9,6 @@ use tokio::io::AsyncReadExt as _;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-use crate::kernel;
 use crate::peer::Counted;
 use crate::peer::Peer;
 use crate::raw;
@@ -332,7 +332,7 @@ async fn an_origin_that_is_not_there_is_a_bad_gateway() {
 /// The records of both connections say what the kernel says.
 #[tokio::test]
 async fn the_bytes_of_connections_are_the_kernels() {
-    if !kernel::is_known() {
+    if !need(&["ss"]) {
         return;
     }
     let (tap, origin) = (Tap::start(&[]).await, Origin::listen().await);

@@ -285,10 +285,12 @@ fn pid(child: &Child) -> Pid {
     Pid::from_child(child)
 }
 
-/// Whether `program` is in `PATH`.
+/// Whether `program` is in `PATH`, or where servers are.
 pub fn is_installed(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+    let mut files = folders.map(|folder| folder.join(program));
+    files.any(|file| file.is_file())
 }
 
 fn read(file: &Path) -> String {

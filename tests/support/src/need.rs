@@ -1,14 +1,17 @@
-//! What a test needs and the machine may lack.
-
 use std::io::Write as _;
 
-use fake_registry::is_installed;
+use crate::is_installed;
 
-/// Whether `commands` are there. Where they are not, the test is skipped, by name; with `CI=true`
-/// it fails, so that no skip goes unseen.
-pub(crate) fn need(commands: &[&str]) -> bool {
+/// Whether `commands` are there. Where they are not, the test that asks is to be skipped, and its
+/// name is told; with `CI=true` it fails, so that no skip goes unseen.
+pub fn need(commands: &[&str]) -> bool {
     let mut lacking = commands.to_vec();
     lacking.retain(|command| !is_installed(command));
+    has_all(&lacking)
+}
+
+/// As [`need`], where it is known what is `lacking`.
+pub fn has_all(lacking: &[&str]) -> bool {
     if lacking.is_empty() {
         return true;
     }
