@@ -143,7 +143,12 @@ impl App {
             (cut, fills) = futures_util::future::join(&mut front, fills) => {
                 say_what_was_cut(cut, fills.is_ok());
             }
-            () = self.signals.end() => tracing::warn!("ended at once, on a second signal"),
+            () = self.signals.end() => {
+                tracing::warn!("ended at once, on a second signal");
+                // Cuts its connections, before what they wait for ends and gives them an answer.
+                front.abort();
+                let _ = front.await;
+            }
         }
         drop(stop_admin);
         let _ = admin.await;
