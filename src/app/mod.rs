@@ -146,7 +146,7 @@ impl App {
             () = self.signals.end() => {
                 tracing::warn!("ended at once, on a second signal");
                 // Cuts its connections, before what they wait for ends and gives them an answer.
-                front.abort();
+                self.reload.front.hurry();
                 let _ = front.await;
             }
         }
