@@ -16,6 +16,8 @@ pub mod tap;
 pub mod flow;
 pub mod login;
 
+pub mod target;
+
 pub mod registry;
 pub mod store;
 

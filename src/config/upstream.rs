@@ -12,8 +12,9 @@ use super::place::Flaw;
 use super::value::Location;
 use super::value::Pattern;
 use super::value::Wait;
-use crate::flow::NameFilter;
 use crate::front::Hosts;
+use crate::ledger::Leg;
+use crate::oci::NameFilter;
 use crate::oci::UpstreamName;
 use crate::registry;
 use crate::registry::Retries;
@@ -108,6 +109,7 @@ fn built_in(defaults: &Defaults) -> (Vec<Upstream>, Option<UpstreamName>) {
                 registry: registry::Config {
                     name,
                     url,
+                    leg: Leg::Upstream,
                     fallback: Vec::new(),
                     credentials: registry::Credentials::DockerConfig,
                     ca: None,
@@ -186,6 +188,7 @@ fn one(upstream: file::Upstream, defaults: &Defaults, folder: &Path) -> Result<U
         registry: registry::Config {
             name: upstream.name.into_inner().0,
             url: place,
+            leg: Leg::Upstream,
             fallback: upstream.fallback.into_iter().map(url).collect(),
             credentials: upstream
                 .credentials

@@ -49,7 +49,7 @@ pub use error::Error;
 pub use passed::Passed;
 pub use served::{Body, Listing, Served};
 pub use tail::{Piece, Span, Tail};
-pub use upstream::{NameFilter, Upstream, UpstreamState};
+pub use upstream::{Upstream, UpstreamState};
 
 use access::Who;
 use blob::BlobAsk;
@@ -262,7 +262,7 @@ impl PullThrough {
         let upstream = &ask.repository.upstream;
         let route = settings.routes.get(upstream);
         let route = route.ok_or_else(|| Error::UnknownUpstream(upstream.to_string()))?;
-        if !route.upstream.names.passes(&ask.repository.name) {
+        if !route.upstream.names.passes(ask.repository.name.as_str()) {
             return Err(Error::Denied(ask.repository.clone()));
         }
         let (registry, who) = match route.access {

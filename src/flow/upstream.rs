@@ -2,13 +2,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use globset::Glob;
-use globset::GlobSet;
-use globset::GlobSetBuilder;
-
 use super::access::Access;
 use super::breaker::Breaker;
-use crate::oci::Name;
+use crate::oci::NameFilter;
 use crate::registry::Credentials;
 use crate::registry::Limit;
 use crate::registry::Registry;
@@ -25,50 +21,6 @@ pub struct Upstream {
     pub auth_ttl: Duration,
     /// Which repositories may be asked for.
     pub names: NameFilter,
-}
-
-/// Which repository names pass: one of `allow`, where there is any, and none of `deny`.
-///
-/// In a glob, `*` stands for any characters, `/` too: a denied `internal/*` leaves no way around.
-#[derive(Clone, Debug, Default)]
-pub struct NameFilter {
-    allow: Option<GlobSet>,
-    deny: GlobSet,
-}
-
-impl NameFilter {
-    /// A filter from globs over repository names.
-    ///
-    /// # Errors
-    /// When one is no glob; the error says which, and why.
-    pub fn new(allow: &[String], deny: &[String]) -> Result<Self, globset::Error> {
-        let allow = if allow.is_empty() {
-            None
-        } else {
-            Some(globs(allow)?)
-        };
-        Ok(Self {
-            allow,
-            deny: globs(deny)?,
-        })
-    }
-
-    /// Whether `name` passes.
-    pub fn passes(&self, name: &Name) -> bool {
-        let allowed = self
-            .allow
-            .as_ref()
-            .is_none_or(|allow| allow.is_match(name.as_str()));
-        allowed && !self.deny.is_match(name.as_str())
-    }
-}
-
-fn globs(patterns: &[String]) -> Result<GlobSet, globset::Error> {
-    let mut set = GlobSetBuilder::new();
-    for pattern in patterns {
-        set.add(Glob::new(pattern)?);
-    }
-    set.build()
 }
 
 /// An upstream at work.
@@ -148,25 +100,4 @@ pub struct UpstreamState {
     pub resumes: u64,
     /// How many requests were made again.
     pub retries: u64,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_must_be_allowed_and_not_denied() {
-        let filter = |allow: &[&str], deny: &[&str]| {
-            let strings =
-                |globs: &[&str]| globs.iter().map(ToString::to_string).collect::<Vec<_>>();
-            NameFilter::new(&strings(allow), &strings(deny)).unwrap()
-        };
-        let passes = |filter: &NameFilter, name: &str| filter.passes(&name.parse().unwrap());
-        assert!(passes(&filter(&[], &[]), "any/thing"));
-        let library = filter(&["library/*"], &["library/secret*"]);
-        assert!(passes(&library, "library/nginx"));
-        assert!(!passes(&library, "other/nginx"));
-        assert!(!passes(&library, "library/secret/deep"));
-        assert!(NameFilter::new(&["[".into()], &[]).is_err());
-    }
 }

@@ -6,6 +6,7 @@
 mod descriptor;
 mod digest;
 mod endpoint;
+mod filter;
 mod manifest;
 pub mod media;
 mod name;
@@ -14,6 +15,7 @@ mod reference;
 pub use descriptor::Descriptor;
 pub use digest::{Algorithm, Digest, DigestError, Hasher};
 pub use endpoint::{Endpoint, Part, below_v2};
+pub use filter::NameFilter;
 pub use manifest::Manifest;
 pub use name::{Name, NameError, Repository, UpstreamName};
 pub use reference::{Reference, ReferenceError, Tag};

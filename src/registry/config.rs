@@ -4,6 +4,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::Secret;
+use crate::ledger::Leg;
 use crate::oci::UpstreamName;
 
 /// How to talk to one registry.
@@ -11,6 +12,9 @@ use crate::oci::UpstreamName;
 pub struct Config {
     /// What clients call it.
     pub name: UpstreamName,
+    /// What it is to us: `Upstream`, or `Target` where we mirror into it. Its exchanges are of this
+    /// leg.
+    pub leg: Leg,
     /// Where it is: scheme, host, port, and a path prefix where it has one.
     pub url: Url,
     /// Where else the same content is: asked in turn when `url` can't be reached, fails (5xx) or

@@ -134,6 +134,7 @@ mod tests {
     use super::super::Retries;
     use super::super::Timeouts;
     use super::*;
+    use crate::ledger::Leg;
     use std::time::Duration;
 
     fn guard(allow_private: bool) -> Guard {
@@ -141,6 +142,7 @@ mod tests {
         let config = Config {
             name: "registry.test".parse().unwrap(),
             url: "https://Registry.test/prefix".parse().unwrap(),
+            leg: Leg::Upstream,
             fallback: vec!["http://[::1]:5000".parse().unwrap()],
             credentials: Credentials::Anonymous,
             ca: None,

@@ -15,6 +15,7 @@ use http::Method;
 use tower_service::Service as _;
 
 use super::*;
+use crate::ledger::Leg;
 
 const MANIFEST: &[u8] = b"{}";
 
@@ -44,6 +45,7 @@ impl Names {
         let config = Config {
             name: "registry.test".parse().unwrap(),
             url: url.parse().unwrap(),
+            leg: Leg::Upstream,
             fallback: Vec::new(),
             credentials: Credentials::Anonymous,
             ca: None,

@@ -72,6 +72,7 @@ pub(super) fn client(
     let limit = config.timeouts.connect;
     let books = Books {
         ledger: outside.ledger.clone(),
+        leg: config.leg,
         registry: config.name.as_str().into(),
     };
     let connect = |guard: Option<Arc<Guard>>| {
@@ -161,6 +162,7 @@ struct CountedTcp {
 #[derive(Clone)]
 struct Books {
     ledger: Ledger,
+    leg: Leg,
     registry: Arc<str>,
 }
 
@@ -172,7 +174,7 @@ impl Books {
             Some(port) => format!("{host}:{port}"),
             None => host.to_owned(),
         };
-        let mut open = OpenConnection::begin(&self.ledger, Leg::Upstream, host.into());
+        let mut open = OpenConnection::begin(&self.ledger, self.leg, host.into());
         open.connection.registry = self.registry.clone();
         open.connection.tls = uri.scheme() == Some(&Scheme::HTTPS);
         open

@@ -44,6 +44,7 @@ pub(super) struct Wire {
     header: Duration,
     idle: Duration,
     ledger: Ledger,
+    leg: Leg,
     registry: Arc<str>,
     /// How often to try.
     pub(super) policy: Arc<Policy>,
@@ -106,6 +107,7 @@ impl Wire {
             header: config.timeouts.header,
             idle: config.timeouts.idle_body,
             ledger: outside.ledger.clone(),
+            leg: config.leg,
             registry: config.name.as_str().into(),
             policy: Arc::new(Policy::new(config.retries.clone(), outside.retried.clone())),
             windows: Arc::new(Windows::new(&host_of(base), config.retries.base)),
@@ -127,7 +129,7 @@ impl Wire {
         subject: &Subject,
     ) -> Result<Response<Body>, Fault> {
         let method = outgoing.method.clone();
-        let mut draft = Draft::begin(&self.ledger, Leg::Upstream, subject.flow, method);
+        let mut draft = Draft::begin(&self.ledger, self.leg, subject.flow, method);
         let host = host_of(&outgoing.url);
         draft.receipt.registry = self.registry.clone();
         draft.receipt.host = host.as_str().into();

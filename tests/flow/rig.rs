@@ -7,7 +7,6 @@ use fake_registry::RequestBuilder;
 use fake_registry::Upstream;
 use tempfile::TempDir;
 use tidegate::flow;
-use tidegate::flow::NameFilter;
 use tidegate::flow::OnDisconnect;
 use tidegate::flow::PullThrough;
 use tidegate::flow::UpstreamState;
@@ -15,6 +14,8 @@ use tidegate::front;
 use tidegate::front::Front;
 use tidegate::ledger::Books;
 use tidegate::ledger::Ledger;
+use tidegate::ledger::Leg;
+use tidegate::oci::NameFilter;
 use tidegate::oci::media;
 use tidegate::registry;
 use tidegate::registry::Credentials;
@@ -325,6 +326,7 @@ fn registry(
     let config = registry::Config {
         name: name.parse().expect("a name"),
         url: url.parse().expect("a URL"),
+        leg: Leg::Upstream,
         fallback: fallback
             .iter()
             .map(|url| url.parse().expect("a URL"))

@@ -8,14 +8,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use tempfile::TempDir;
 use tidegate::flow;
-use tidegate::flow::NameFilter;
 use tidegate::flow::OnDisconnect;
 use tidegate::flow::PullThrough;
 use tidegate::flow::Upstream;
 use tidegate::front;
 use tidegate::front::Front;
 use tidegate::ledger::Ledger;
+use tidegate::ledger::Leg;
 use tidegate::oci::Digest;
+use tidegate::oci::NameFilter;
 use tidegate::oci::Repository;
 use tidegate::oci::media;
 use tidegate::registry;
@@ -164,6 +165,7 @@ pub(crate) fn upstream(name: &str, url: &str) -> Upstream {
     let config = registry::Config {
         name: name.parse().unwrap(),
         url: url.parse().unwrap(),
+        leg: Leg::Upstream,
         fallback: Vec::new(),
         credentials: Credentials::Anonymous,
         ca: None,

@@ -17,13 +17,14 @@ use fake_registry::digest_of;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use tidegate::flow;
-use tidegate::flow::NameFilter;
 use tidegate::flow::OnDisconnect;
 use tidegate::flow::PullThrough;
 use tidegate::flow::Upstream;
 use tidegate::front;
 use tidegate::front::Front;
 use tidegate::ledger::Ledger;
+use tidegate::ledger::Leg;
+use tidegate::oci::NameFilter;
 use tidegate::registry;
 use tidegate::registry::Credentials;
 use tidegate::registry::Registry;
@@ -80,6 +81,7 @@ async fn proxy(upstream: SocketAddr, folder: &Path, ledger: Ledger) -> String {
     let config = registry::Config {
         name: "docker.io".parse().unwrap(),
         url: format!("http://{upstream}").parse().unwrap(),
+        leg: Leg::Upstream,
         fallback: Vec::new(),
         credentials: Credentials::Anonymous,
         ca: None,

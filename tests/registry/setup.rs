@@ -6,6 +6,7 @@ use fake_registry::Upstream;
 use tidegate::ledger::Fate;
 use tidegate::ledger::FlowId;
 use tidegate::ledger::Ledger;
+use tidegate::ledger::Leg;
 use tidegate::oci::Name;
 use tidegate::oci::Reference;
 use tidegate::oci::media::OCI_MANIFEST;
@@ -30,6 +31,7 @@ pub(crate) fn config(url: &str) -> Config {
     Config {
         name: "registry.test".parse().unwrap(),
         url: url.parse().unwrap(),
+        leg: Leg::Upstream,
         fallback: Vec::new(),
         credentials: Credentials::Anonymous,
         ca: None,

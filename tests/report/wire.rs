@@ -9,6 +9,7 @@ use fake_registry::Upstream;
 use fake_registry::When;
 use tidegate::ledger::FlowId;
 use tidegate::ledger::Ledger;
+use tidegate::ledger::Leg;
 use tidegate::oci::Name;
 use tidegate::registry::Config;
 use tidegate::registry::Credentials;
@@ -25,6 +26,7 @@ fn config(url: &str) -> Config {
     Config {
         name: "registry.test".parse().unwrap(),
         url: url.parse().unwrap(),
+        leg: Leg::Upstream,
         fallback: Vec::new(),
         credentials: Credentials::Anonymous,
         ca: None,

@@ -1,0 +1,95 @@
+//! Targets: remote registries that what is pulled is mirrored into, each blob uploaded once and
+//! mounted everywhere else.
+//!
+//! An [`Errand`] says which manifest is to be where. Whoever has the content is asked for it through
+//! [`Supply`]: the engine of the pulls, so that what is mirrored is a follower of the same fills that
+//! clients follow; or a file, for a copy.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+
+use crate::ledger::FlowId;
+use crate::oci::Digest;
+use crate::oci::Repository;
+use crate::oci::Tag;
+use crate::registry::Content;
+
+/// A manifest that is to be at a target, with all that it names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Errand {
+    /// Where it comes from.
+    pub repository: Repository,
+    /// The manifest: an image, an index, or an artifact.
+    pub digest: Digest,
+    /// The tag that is to point to it; `None` where it is wanted by its digest alone.
+    pub tag: Option<Tag>,
+    /// Its cause, for the ledger.
+    pub flow: FlowId,
+}
+
+/// A manifest, byte for byte.
+#[derive(Clone, Debug)]
+pub struct Manifest {
+    /// As its registry called it.
+    pub media_type: Arc<str>,
+    /// Its bytes; they have the digest that was asked for.
+    pub bytes: Bytes,
+}
+
+/// How much something is in a hurry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// A client has asked for the same, now.
+    Client,
+    /// Nobody waits: what has to be fetched for it waits until clients are served.
+    Background,
+}
+
+/// Who has the content of errands. Dropping any of its futures takes nothing away from anybody.
+pub trait Supply: fmt::Debug + Send + Sync {
+    /// A manifest of `repository`, from wherever it is.
+    ///
+    /// # Errors
+    /// When it can't be had: [`Missing`].
+    fn manifest<'a>(
+        &'a self,
+        repository: &'a Repository,
+        digest: &'a Digest,
+        cause: Cause,
+    ) -> BoxFuture<'a, Result<Manifest, Missing>>;
+
+    /// A whole blob of `repository`, which may still be on its way: its bytes come as they arrive.
+    /// The body fails rather than falls short, or ends with bytes that have another digest.
+    ///
+    /// # Errors
+    /// When it can't be had: [`Missing`].
+    fn blob<'a>(
+        &'a self,
+        repository: &'a Repository,
+        digest: &'a Digest,
+        cause: Cause,
+    ) -> BoxFuture<'a, Result<Content, Missing>>;
+}
+
+/// Why a [`Supply`] is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cause {
+    /// The cause, for the ledger.
+    pub flow: FlowId,
+    /// How much of a hurry it is.
+    pub pace: Pace,
+}
+
+/// Content that can't be had.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Missing {
+    /// It is not there, and won't be: there is no use in asking again.
+    #[error("{0}")]
+    Gone(String),
+    /// Not now: ask again later.
+    #[error("{0}")]
+    Later(String),
+}
