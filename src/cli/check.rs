@@ -210,7 +210,11 @@ fn advice(error: &registry::Error) -> &'static str {
         | registry::Error::Unsatisfiable => "is there a registry at this url?",
         registry::Error::Refused { .. } => "check `credentials` of this upstream",
         registry::Error::Throttled { .. } => "try again later, or sign in with `credentials`",
-        registry::Error::Status { .. } => "try again later, or ask whoever runs this registry",
+        registry::Error::Status { .. }
+        | registry::Error::Content(_)
+        | registry::Error::Restart(_)
+        | registry::Error::BlobUnknown(_)
+        | registry::Error::Invalid { .. } => "try again later, or ask whoever runs this registry",
         registry::Error::Unreachable(_) | registry::Error::TimedOut(_) => {
             "check `url`, the name's resolution and the way there; \
              for a private certificate authority set `ca`"

@@ -1,5 +1,8 @@
 //! Registry families: which actions share a limit, by who runs the registry. All of it is data.
 
+use super::Creation;
+use super::Habits;
+use super::Mounts;
 use crate::ledger::Action;
 use crate::ledger::Action::{
     BlobGet, BlobHead, BlobMount, Catalog, ManifestGet, ManifestHead, Ping, Referrers, TagList,
@@ -99,6 +102,15 @@ impl Family {
     pub(super) fn of(host: &str) -> &'static Self {
         let fits = |family: &&Self| family.hosts.iter().any(|pattern| matches(pattern, host));
         FAMILIES.iter().find(fits).unwrap_or(&UNKNOWN)
+    }
+
+    /// What they do that others don't.
+    pub(super) fn habits(&self) -> Habits {
+        Habits {
+            mounts: Mounts::Any,
+            sparse: None,
+            creation: Creation::Unknown,
+        }
     }
 
     /// The window that `action` belongs to.

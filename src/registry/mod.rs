@@ -39,6 +39,7 @@ mod error;
 mod family;
 mod fault;
 mod guard;
+mod habits;
 mod quota;
 mod redirect;
 mod refusal;
@@ -51,6 +52,7 @@ mod sent;
 mod tests;
 mod token;
 mod transport;
+mod upload;
 mod window;
 mod wire;
 
@@ -60,8 +62,10 @@ pub use body::Body;
 pub use config::{Config, Credentials, Retries, Timeouts};
 pub use content::Content;
 pub use error::Error;
+pub use habits::{Creation, Habits, Mounts};
 pub use quota::Quota;
 pub use secret::Secret;
+pub use upload::{MountFrom, NewManifest, PutManifest, Session, Started};
 pub use window::Limit;
 
 use action::Call;
@@ -153,6 +157,11 @@ impl Registry {
             permits: self.permits.clone(),
             retried: self.retried.clone(),
         })
+    }
+
+    /// What registries of its family do that others don't.
+    pub fn habits(&self) -> Habits {
+        family::Family::of(self.config.url.host_str().unwrap_or_default()).habits()
     }
 
     /// What is known of its limits: those of the main endpoint, then of each fallback, by name.

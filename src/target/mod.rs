@@ -17,6 +17,15 @@ use crate::oci::Repository;
 use crate::oci::Tag;
 use crate::registry::Content;
 
+mod place;
+pub mod state;
+
+pub use place::Place;
+pub use place::PlaceError;
+pub use state::Catalog;
+pub use state::Queue;
+pub use state::State;
+
 /// A manifest that is to be at a target, with all that it names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Errand {
