@@ -198,7 +198,12 @@ async fn uploads_come_in_one_request_or_in_chunks() {
     assert_eq!(reply.header("docker-content-digest"), Some(digest.as_str()));
     assert!(scene.target.blob("many", &digest).unwrap() == "hello world");
     assert_eq!(scene.target.uploaded_twice(), 1);
+}
 
+#[tokio::test]
+async fn an_upload_that_lies_or_is_cancelled_is_none() {
+    let scene = Scene::new().await;
+    let digest = digest_of(b"hello world");
     let place = scene.begin("lie").await;
     let reply = scene
         .send(
