@@ -119,7 +119,7 @@ const WRONG: &[(&str, usize, &str)] = &[
     (
         "[store]\nenabled = \"no\"",
         2,
-        "store.enabled: invalid type: string \"no\", expected a boolean",
+        "store.enabled: this is a string, but it must be a boolean",
     ),
     (
         "[store]\npath = \"${NOWHERE}\"",
