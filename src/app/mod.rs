@@ -24,6 +24,7 @@ use crate::registry;
 use crate::store;
 use crate::store::Store;
 
+pub mod copy;
 mod exposure;
 mod files;
 mod registries;
