@@ -28,6 +28,7 @@ use crate::store::Store;
 use crate::target;
 use crate::target::Targets;
 
+pub mod copy;
 mod exposure;
 mod files;
 mod registries;
