@@ -87,9 +87,7 @@ impl App {
         let mut registries = Registries::default();
         let upstreams = registries.follow(&config.upstreams, &ledger)?;
         metrics.know(registries.names());
-        let store = Store::open(config.store.clone())
-            .await
-            .map_err(Error::Store)?;
+        let store = open_store(&config).await.map_err(Error::Store)?;
         let flow = PullThrough::new(config.flow.clone(), store.clone(), upstreams);
         let flow = Arc::new(flow);
         let front = Front::bind(config.front.clone(), flow.clone(), ledger.clone());
@@ -187,6 +185,13 @@ fn ledger(metrics: Arc<Metrics>, journal: Option<Arc<Journal>>) -> Ledger {
             .chain(journal)
             .collect(),
     )
+}
+
+async fn open_store(config: &Config) -> Result<Arc<Store>, store::Error> {
+    if config.store_enabled {
+        return Store::open(config.store.clone()).await;
+    }
+    Store::spool(config.store.clone()).await
 }
 
 fn open_journal(config: &Config) -> io::Result<Option<Arc<Journal>>> {

@@ -96,6 +96,7 @@ fn waiting(old: &Config, new: &Config) -> Vec<&'static str> {
             "server.drain_timeout",
             old.drain_timeout != new.drain_timeout,
         ),
+        ("store.enabled", old.store_enabled != new.store_enabled),
         ("store.path", store.path != new.store.path),
         ("store.max_size", store.max_size != new.store.max_size),
         ("ledger.journal", ledger.journal != new.ledger.journal),

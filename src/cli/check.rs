@@ -157,8 +157,15 @@ fn store(config: &Config) -> Finding {
         Some(bytes) => format!("{} at most", bytesize::ByteSize(bytes)),
         None => "no limit".to_owned(),
     };
+    let kept = match config.store_enabled {
+        true => "",
+        false => "; enabled = false: it holds what is being fetched, and nothing is kept",
+    };
     let (ok, detail) = match tempfile::tempfile_in(folder) {
-        Ok(_) => (true, format!("{} can be written, {limit}", there.display())),
+        Ok(_) => {
+            let there = there.display();
+            (true, format!("{there} can be written, {limit}{kept}"))
+        }
         Err(error) => (false, format!("{}: {error}", folder.display())),
     };
     Finding {

@@ -2,6 +2,7 @@
 //!
 //! - [`Upstream`]: a registry that serves pulls, records each request and commits faults
 //!   ([`When`], [`Fault`], [`Gate`]) on demand; [`TokenServer`]: who may pull.
+//! - [`Target`]: a registry that takes pushes, with the same means.
 //! - [`Client`]: a small HTTP client.  [`Pki`]: certificates.  [`ImageBuilder`]: images.
 //! - [`DockerRegistry`], [`Tidegate`], [`Process`]: real programs, ended with the test.
 //! - [`Fuzz`]: many random inputs for one check.
@@ -24,6 +25,7 @@ mod process;
 mod random;
 mod record;
 mod server;
+mod target;
 mod token;
 mod upstream;
 
@@ -43,11 +45,14 @@ pub use fault::FaultHandle;
 pub use fault::When;
 pub use fuzz::Fuzz;
 pub use gate::Gate;
+pub use image::Corpus;
+pub use image::Extent;
 pub use image::Image;
 pub use image::ImageBuilder;
 pub use image::Part;
 pub use image::Push;
 pub use image::PushError;
+pub use image::Shelf;
 pub use need::has_all;
 pub use need::need;
 pub use pki::Leaf;
@@ -68,6 +73,12 @@ pub use record::PATIENCE;
 pub use record::Recorded;
 pub use record::lines;
 pub use server::Server;
+pub use target::Mount;
+pub use target::Mounts;
+pub use target::Tally;
+pub use target::Target;
+pub use target::TargetBuilder;
+pub use target::Upload;
 pub use token::TokenServer;
 pub use token::TokenServerBuilder;
 pub use upstream::Upstream;

@@ -7,6 +7,9 @@ use std::net::SocketAddr;
 use tokio::net::TcpListener;
 use tokio::net::TcpSocket;
 
+/// The receive buffer of a connection that is to hold little, in bytes.
+const NARROW: u32 = 8 * 1024;
+
 /// A loopback port, bound but not listened on: connections to it are refused, no other program is
 /// given it, and whoever sets `SO_REUSEADDR` (as servers do) can listen on it. So a server can go
 /// and come back on its port, and a child process can be told its port without a race.
@@ -14,6 +17,7 @@ use tokio::net::TcpSocket;
 pub struct ReservedPort {
     address: SocketAddr,
     _holder: TcpSocket,
+    narrow: bool,
 }
 
 impl ReservedPort {
@@ -27,6 +31,7 @@ impl ReservedPort {
         Self {
             address,
             _holder: holder,
+            narrow: false,
         }
     }
 
@@ -40,6 +45,11 @@ impl ReservedPort {
         self.address.port()
     }
 
+    /// Connections that are accepted later have small receive buffers.
+    pub(crate) fn narrow(&mut self) {
+        self.narrow = true;
+    }
+
     /// Listens on the port.
     pub(crate) fn listen(&self) -> io::Result<TcpListener> {
         self.listen_with(1024)
@@ -47,7 +57,11 @@ impl ReservedPort {
 
     /// As [`Self::listen`], with room for so many connections that nobody has accepted.
     pub(crate) fn listen_with(&self, backlog: u32) -> io::Result<TcpListener> {
-        bind(self.address)?.listen(backlog)
+        let socket = bind(self.address)?;
+        if self.narrow {
+            socket.set_recv_buffer_size(NARROW)?;
+        }
+        socket.listen(backlog)
     }
 }
 

@@ -22,6 +22,12 @@ pub struct Fault(pub(crate) Vec<Action>);
 #[derive(Clone, Debug)]
 pub(crate) enum Action {
     Status(StatusCode),
+    Code(String),
+    Early(u64),
+    TakeSlowly(u64),
+    HoldTakingAfter(u64, Gate),
+    CutTakingAfter(u64, Cut),
+    LoseAnswer(Cut),
     Header(HeaderName, HeaderValue),
     WithoutHeader(HeaderName),
     CutAfter(u64, Cut),
@@ -59,6 +65,51 @@ impl Fault {
         Self(vec![Action::Status(
             StatusCode::from_u16(status).expect("an HTTP status"),
         )])
+    }
+
+    /// As [`Fault::status`], with this OCI error code.
+    ///
+    /// # Panics
+    /// Where `status` is no HTTP status.
+    pub fn error(status: u16, code: &str) -> Self {
+        let mut fault = Self::status(status);
+        fault.0.push(Action::Code(code.to_owned()));
+        fault
+    }
+
+    /// An answer that a fault gives ([`Fault::status`], [`Fault::error`]) comes once `bytes` bytes
+    /// of the request's body have come, not at its end. What the client goes on to send is thrown
+    /// away.
+    pub fn early(mut self, bytes: u64) -> Self {
+        self.0.push(Action::Early(bytes));
+        self
+    }
+
+    /// The request's body is read at this speed. (The sockets' buffers take some more: see
+    /// [`crate::TargetBuilder::narrow`].)
+    pub fn take_slowly(bytes_per_second: u64) -> Self {
+        Self(vec![Action::TakeSlowly(bytes_per_second.max(1))])
+    }
+
+    /// After `bytes` bytes of the request's body nothing more is read until the gate is opened.
+    pub fn hold_taking_after(bytes: u64, gate: &Gate) -> Self {
+        Self(vec![Action::HoldTakingAfter(bytes, gate.clone())])
+    }
+
+    /// The connection is closed once `bytes` bytes of the request's body have come; nothing is done
+    /// with them.
+    pub fn cut_taking_after(bytes: u64) -> Self {
+        Self(vec![Action::CutTakingAfter(bytes, Cut::Close)])
+    }
+
+    /// As [`Fault::cut_taking_after`], by a TCP reset.
+    pub fn reset_taking_after(bytes: u64) -> Self {
+        Self(vec![Action::CutTakingAfter(bytes, Cut::Reset)])
+    }
+
+    /// What was asked is done, but the connection is closed before its answer.
+    pub fn lose_answer() -> Self {
+        Self(vec![Action::LoseAnswer(Cut::Close)])
     }
 
     /// Answers with `status` and `Location: url`, and no body.

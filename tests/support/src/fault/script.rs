@@ -97,6 +97,12 @@ impl Rule {
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     pub(crate) status: Option<StatusCode>,
+    pub(crate) code: Option<String>,
+    pub(crate) early: Option<u64>,
+    pub(crate) take_slowly: Option<u64>,
+    pub(crate) hold_taking_after: Option<(u64, Gate)>,
+    pub(crate) cut_taking_after: Option<(u64, Cut)>,
+    pub(crate) lose_answer: Option<Cut>,
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     pub(crate) without: Vec<HeaderName>,
     pub(crate) redirect_base: Option<String>,
@@ -119,6 +125,12 @@ impl Plan {
     fn add(&mut self, action: &Action) {
         match action.clone() {
             Action::Status(status) => self.status = Some(status),
+            Action::Code(code) => self.code = Some(code),
+            Action::Early(bytes) => self.early = Some(bytes),
+            Action::TakeSlowly(speed) => self.take_slowly = Some(speed),
+            Action::HoldTakingAfter(bytes, gate) => self.hold_taking_after = Some((bytes, gate)),
+            Action::CutTakingAfter(bytes, cut) => self.cut_taking_after = Some((bytes, cut)),
+            Action::LoseAnswer(cut) => self.lose_answer = Some(cut),
             Action::Header(name, value) => self.headers.push((name, value)),
             Action::WithoutHeader(name) => self.without.push(name),
             Action::CutAfter(bytes, cut) => self.cut_after = Some((bytes, cut)),

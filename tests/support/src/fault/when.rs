@@ -48,6 +48,22 @@ impl When {
         Self::path(part).method(Method::HEAD)
     }
 
+    /// POSTs whose path contains `part`: `/blobs/uploads/` for the begin of an upload, or a mount.
+    pub fn post(part: &str) -> Self {
+        Self::path(part).method(Method::POST)
+    }
+
+    /// PUTs whose path contains `part`: `/blobs/uploads/` for the end of an upload, `/manifests/`
+    /// for a manifest.
+    pub fn put(part: &str) -> Self {
+        Self::path(part).method(Method::PUT)
+    }
+
+    /// PATCHes whose path contains `part`.
+    pub fn patch(part: &str) -> Self {
+        Self::path(part).method(Method::PATCH)
+    }
+
     /// Only this method.
     pub fn method(self, method: Method) -> Self {
         Self {

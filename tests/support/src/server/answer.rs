@@ -11,10 +11,17 @@ use serde_json::json;
 
 use crate::content::Content;
 use crate::record::Recorded;
+use crate::server::intake::Intake;
 
 /// Decides what a server says. Pure: no clock, no wire.
 pub(crate) trait Handler: Send + Sync + 'static {
     fn answer(&self, ask: &Ask) -> Answer;
+
+    /// What the body of `ask`, of which only the header has come, is added to.
+    fn intake(&self, ask: &Ask) -> Intake {
+        let _ = ask;
+        Intake::default()
+    }
 }
 
 /// One request.
@@ -23,18 +30,23 @@ pub(crate) struct Ask {
     pub(crate) method: Method,
     pub(crate) path: String,
     pub(crate) query: String,
+    /// `http://<host>` or `https://<host>`, as the client addressed us.
+    pub(crate) base: String,
     pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
+    /// The body; empty as long as it has not come.
+    pub(crate) body: Intake,
 }
 
 impl Ask {
-    pub(crate) fn new(recorded: &Recorded, body: Bytes) -> Self {
+    /// The request as its header tells it.
+    pub(crate) fn new(recorded: &Recorded, scheme: &str) -> Self {
         Self {
+            base: format!("{scheme}://{}", recorded.host),
             method: recorded.method.clone(),
             path: recorded.path.clone(),
             query: recorded.query.clone(),
             headers: recorded.headers.clone(),
-            body,
+            body: Intake::default(),
         }
     }
 

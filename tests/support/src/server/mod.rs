@@ -4,7 +4,9 @@
 
 pub(crate) mod answer;
 pub(crate) mod body;
+pub(crate) mod intake;
 mod respond;
+mod taking;
 mod wire;
 
 use std::net::SocketAddr;
@@ -73,6 +75,8 @@ pub(crate) struct Shared {
     pub(crate) handler: Arc<dyn Handler>,
     pub(crate) log: Log,
     pub(crate) script: Script,
+    /// `http` or `https`.
+    pub(crate) scheme: &'static str,
     connections: AtomicUsize,
 }
 
@@ -87,6 +91,7 @@ impl Server {
             handler,
             log: Log::new(),
             script: Script::default(),
+            scheme: if tls.is_some() { "https" } else { "http" },
             connections: AtomicUsize::new(0),
         });
         let server = Self {
@@ -111,8 +116,7 @@ impl Server {
 
     /// `http://127.0.0.1:<port>` or `https://...`, without a slash at the end.
     pub fn url(&self) -> String {
-        let scheme = if self.tls.is_some() { "https" } else { "http" };
-        format!("{scheme}://{}", self.address())
+        format!("{}://{}", self.shared.scheme, self.address())
     }
 
     /// The requests until now, in the order in which they came.

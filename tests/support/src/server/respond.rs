@@ -15,7 +15,6 @@ use http::header::CONTENT_RANGE;
 use http::header::HOST;
 use http::header::LOCATION;
 use http::header::RANGE;
-use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
 use crate::fault::Plan;
@@ -26,6 +25,7 @@ use crate::server::answer::Answer;
 use crate::server::answer::Ask;
 use crate::server::body::Exchange;
 use crate::server::body::Scripted;
+use crate::server::taking::Taking;
 use crate::server::wire::Kill;
 
 /// What belongs to one connection.
@@ -43,32 +43,39 @@ pub(crate) async fn respond(
 ) -> Result<Response<Scripted>, Infallible> {
     let shared = connection.shared.clone();
     let recorded = record(&request, connection.peer);
-    let body = request
-        .into_body()
-        .collect()
-        .await
-        .map(|body| body.to_bytes());
-    let body = body.unwrap_or_default();
-    let recorded = Recorded {
-        request_bytes: body.len() as u64,
-        ..recorded
-    };
-    let mut ask = Ask::new(&recorded, body);
     let plan = shared.script.strike(&recorded);
+    let mut ask = Ask::new(&recorded, shared.scheme);
     let exchange = Exchange {
         log: shared.log.clone(),
         entry: shared.log.add(recorded),
     };
+    let taking = Taking {
+        exchange: &exchange,
+        plan: &plan,
+        kill: &connection.kill,
+    };
+    let taken = taking
+        .take(request.into_body(), shared.handler.intake(&ask))
+        .await;
     if let Some(gate) = &plan.stall_header {
         gate.opened().await;
     }
     if plan.ignore_range {
         ask.headers.remove(RANGE);
     }
-    let mut answer = match plan.status {
-        Some(status) => spoilt(status),
-        None => shared.handler.answer(&ask),
+    let mut answer = match (plan.status, taken) {
+        (Some(status), _) => spoilt(status, plan.code.as_deref()),
+        (None, Some(body)) => {
+            ask.body = body;
+            shared.handler.answer(&ask)
+        }
+        // Nobody is there to read it.
+        (None, None) => Answer::empty(StatusCode::BAD_REQUEST),
     };
+    if let Some(cut) = plan.lose_answer {
+        connection.kill.arm(cut);
+        return std::future::pending().await;
+    }
     spoil_part(&mut answer, &plan);
     spoil_headers(&mut answer, &plan, &ask);
     Ok(send(
@@ -99,15 +106,15 @@ fn record(request: &Request<Incoming>, peer: SocketAddr) -> Recorded {
 }
 
 /// The answer to a request that a fault gives another status.
-fn spoilt(status: StatusCode) -> Answer {
-    let code = match status {
+fn spoilt(status: StatusCode, code: Option<&str>) -> Answer {
+    let code = code.unwrap_or(match status {
         StatusCode::UNAUTHORIZED => "UNAUTHORIZED",
         StatusCode::FORBIDDEN => "DENIED",
         StatusCode::NOT_FOUND => "NAME_UNKNOWN",
         StatusCode::TOO_MANY_REQUESTS => "TOOMANYREQUESTS",
         _ if status.is_success() || status.is_redirection() => return Answer::empty(status),
         _ => "UNKNOWN",
-    };
+    });
     Answer::error(status, code, "a fault of the script")
 }
 

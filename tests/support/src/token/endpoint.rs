@@ -68,7 +68,8 @@ impl Endpoint {
 
     /// Grant types `password` and `refresh_token`.
     fn post(&self, ask: &Ask) -> Answer {
-        let field = |key: &str| form(&ask.body, key).into_iter().next().unwrap_or_default();
+        let body = ask.body.bytes();
+        let field = |key: &str| form(&body, key).into_iter().next().unwrap_or_default();
         let user = match field("grant_type").as_str() {
             "password" if self.issuer.knows(&field("username"), &field("password")) => {
                 field("username")
@@ -86,7 +87,7 @@ impl Endpoint {
         if let Some(mistake) = self.wrong_service(Some(field("service"))) {
             return mistake;
         }
-        let mut reply = self.issue(Some(&user), &form(&ask.body, "scope"));
+        let mut reply = self.issue(Some(&user), &form(&body, "scope"));
         if field("access_type") == "offline" {
             reply["refresh_token"] = self.issuer.refresh_token(&user).into();
         } else if field("grant_type") == "refresh_token" {

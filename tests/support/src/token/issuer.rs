@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::record::lock;
 use crate::token::jwt::Signer;
+use crate::upstream::auth::Scope;
 
 /// Issues tokens and checks them.
 pub(crate) struct Issuer {
@@ -116,25 +117,18 @@ impl Issuer {
         change(&mut lock(&self.state))
     }
 
-    /// Whether `token` is good, and may read `repository` (none: nothing in particular).
-    pub(crate) fn check(&self, token: &str, repository: Option<&str>) -> Result<(), Refusal> {
+    /// Whether `token` is good, and good for all of `wanted`.
+    pub(crate) fn check(&self, token: &str, wanted: &[Scope<'_>]) -> Result<(), Refusal> {
         self.state(|state| {
             let token = state.tokens.get(token).ok_or(Refusal::Invalid)?;
             if token.expires <= Instant::now() {
                 return Err(Refusal::Invalid);
             }
-            let Some(repository) = repository else {
-                return Ok(());
+            let opens = |scope: &Scope<'_>| {
+                let mut access = token.access.iter();
+                access.any(|access| access.covers(scope))
             };
-            let reads = |access: &Access| {
-                access.name == repository && access.actions.iter().any(|it| it == "pull")
-            };
-            token
-                .access
-                .iter()
-                .any(reads)
-                .then_some(())
-                .ok_or(Refusal::Scope)
+            wanted.iter().all(opens).then_some(()).ok_or(Refusal::Scope)
         })
     }
 
@@ -262,6 +256,11 @@ impl State {
 }
 
 impl Access {
+    fn covers(&self, scope: &Scope<'_>) -> bool {
+        let granted = |action: &&str| self.actions.iter().any(|it| it == action || it == "*");
+        self.name == scope.repository && scope.actions.iter().all(granted)
+    }
+
     fn claim(&self) -> Value {
         json!({"type": self.kind, "name": self.name, "actions": self.actions})
     }

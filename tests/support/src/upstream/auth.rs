@@ -1,6 +1,7 @@
-//! Who may pull: nobody is asked, Basic, or Bearer with a token server.
+//! Who may pull and push: nobody is asked, Basic, or Bearer with a token server.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -24,9 +25,44 @@ pub(crate) enum Auth {
     Bearer(Arc<Issuer>, String),
 }
 
+/// What a request does with a repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Scope<'a> {
+    pub(crate) repository: &'a str,
+    pub(crate) actions: &'static [&'static str],
+}
+
+impl<'a> Scope<'a> {
+    pub(crate) fn pull(repository: &'a str) -> Self {
+        Self {
+            repository,
+            actions: &["pull"],
+        }
+    }
+
+    pub(crate) fn push(repository: &'a str) -> Self {
+        Self {
+            repository,
+            actions: &["pull", "push"],
+        }
+    }
+}
+
+impl fmt::Display for Scope<'_> {
+    /// As challenges and token requests have it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "repository:{}:{}",
+            self.repository,
+            self.actions.join(",")
+        )
+    }
+}
+
 impl Auth {
-    /// The 401 that a request gets, unless it may read `repository` (none: only `/v2/`).
-    pub(crate) fn refuse(&self, headers: &HeaderMap, repository: Option<&str>) -> Option<Answer> {
+    /// The 401 that a request gets, unless it may do all of `wanted` (nothing: only `/v2/`).
+    pub(crate) fn refuse(&self, headers: &HeaderMap, wanted: &[Scope<'_>]) -> Option<Answer> {
         match self {
             Self::Open => None,
             Self::Basic(users) => {
@@ -36,22 +72,22 @@ impl Auth {
                 (!known).then(|| unauthorized("Basic realm=\"fake-registry\""))
             }
             Self::Bearer(issuer, realm) => {
-                let scope = repository.map(|name| format!("repository:{name}:pull"));
                 let given = headers
                     .get(AUTHORIZATION)
                     .and_then(|value| value.to_str().ok());
                 let token = given.and_then(|value| value.strip_prefix("Bearer "));
                 let refusal = match token {
                     None => None,
-                    Some(token) => match issuer.check(token, repository) {
+                    Some(token) => match issuer.check(token, wanted) {
                         Ok(()) => return None,
                         Err(refusal) => Some(refusal),
                     },
                 };
                 let service = issuer.service();
                 let mut challenge = format!("Bearer realm=\"{realm}\",service=\"{service}\"");
-                if let Some(scope) = scope {
-                    challenge += &format!(",scope=\"{scope}\"");
+                if !wanted.is_empty() {
+                    let scopes: Vec<String> = wanted.iter().map(Scope::to_string).collect();
+                    challenge += &format!(",scope=\"{}\"", scopes.join(" "));
                 }
                 match refusal {
                     None => {}

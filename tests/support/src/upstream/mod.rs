@@ -3,11 +3,11 @@
 
 pub(crate) mod auth;
 mod builder;
-mod lists;
-mod pull;
+pub(crate) mod lists;
+pub(crate) mod pull;
 mod range;
-mod repositories;
-mod route;
+pub(crate) mod repositories;
+pub(crate) mod route;
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -25,13 +25,15 @@ use crate::server::answer::Answer;
 use crate::server::answer::Ask;
 use crate::server::answer::Handler;
 use crate::upstream::auth::Auth;
+use crate::upstream::auth::Scope;
 use crate::upstream::repositories::Repositories;
 use crate::upstream::route::Route;
 
 pub use builder::UpstreamBuilder;
 
 const OCI_FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied");
-const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
+pub(crate) const API_VERSION: HeaderName =
+    HeaderName::from_static("docker-distribution-api-version");
 
 /// A scripted registry. It answers pulls as CNCF Distribution does; it takes no pushes: content is
 /// put by the methods here. It stops when it is dropped.
@@ -164,7 +166,8 @@ impl Handler for Registry {
                 None => Answer::error(StatusCode::NOT_FOUND, "NAME_UNKNOWN", "no such page"),
             };
         }
-        if let Some(refusal) = lock(&self.auth).refuse(&ask.headers, route.repository()) {
+        let wanted: Vec<Scope<'_>> = route.repository().map(Scope::pull).into_iter().collect();
+        if let Some(refusal) = lock(&self.auth).refuse(&ask.headers, &wanted) {
             return refusal.with(API_VERSION, "registry/2.0");
         }
         if ask.method != Method::GET && ask.method != Method::HEAD {
