@@ -14,8 +14,10 @@ mod passthrough;
 #[path = "../premises/mod.rs"]
 mod premises;
 mod ranges;
+mod reading;
 mod rig;
 mod stalls;
 mod stateless;
 mod supply;
+mod targets;
 mod throttled;
