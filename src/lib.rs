@@ -18,6 +18,7 @@ pub mod login;
 
 pub mod target;
 
+pub mod layout;
 pub mod registry;
 pub mod store;
 

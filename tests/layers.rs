@@ -11,7 +11,7 @@ const FLOORS: [&[&str]; 9] = [
     &["front", "admin", "prefetch", "tap", "report"],
     &["flow", "login"],
     &["target"],
-    &["store", "registry"],
+    &["store", "registry", "layout"],
     &["ledger"],
     &["oci", "files", "authority"],
 ];

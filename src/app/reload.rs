@@ -96,6 +96,7 @@ fn waiting(old: &Config, new: &Config) -> Vec<&'static str> {
             "server.drain_timeout",
             old.drain_timeout != new.drain_timeout,
         ),
+        ("store.enabled", old.store_enabled != new.store_enabled),
         ("store.path", store.path != new.store.path),
         ("store.max_size", store.max_size != new.store.max_size),
         ("ledger.journal", ledger.journal != new.ledger.journal),
@@ -104,6 +105,7 @@ fn waiting(old: &Config, new: &Config) -> Vec<&'static str> {
             rotation.max_size != new_rotation.max_size,
         ),
         ("ledger.journal_files", rotation.files != new_rotation.files),
+        ("target", old.targets != new.targets),
     ]
     .into_iter()
     .filter_map(|(key, is_new)| is_new.then_some(key))

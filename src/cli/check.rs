@@ -157,8 +157,15 @@ fn store(config: &Config) -> Finding {
         Some(bytes) => format!("{} at most", bytesize::ByteSize(bytes)),
         None => "no limit".to_owned(),
     };
+    let kept = match config.store_enabled {
+        true => "",
+        false => "; enabled = false: it holds what is being fetched, and nothing is kept",
+    };
     let (ok, detail) = match tempfile::tempfile_in(folder) {
-        Ok(_) => (true, format!("{} can be written, {limit}", there.display())),
+        Ok(_) => {
+            let there = there.display();
+            (true, format!("{there} can be written, {limit}{kept}"))
+        }
         Err(error) => (false, format!("{}: {error}", folder.display())),
     };
     Finding {
@@ -210,7 +217,11 @@ fn advice(error: &registry::Error) -> &'static str {
         | registry::Error::Unsatisfiable => "is there a registry at this url?",
         registry::Error::Refused { .. } => "check `credentials` of this upstream",
         registry::Error::Throttled { .. } => "try again later, or sign in with `credentials`",
-        registry::Error::Status { .. } => "try again later, or ask whoever runs this registry",
+        registry::Error::Status { .. }
+        | registry::Error::Content(_)
+        | registry::Error::Restart(_)
+        | registry::Error::BlobUnknown(_)
+        | registry::Error::Invalid { .. } => "try again later, or ask whoever runs this registry",
         registry::Error::Unreachable(_) | registry::Error::TimedOut(_) => {
             "check `url`, the name's resolution and the way there; \
              for a private certificate authority set `ca`"

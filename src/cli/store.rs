@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::time::Duration;
 use std::time::Instant;
 
+use anyhow::anyhow;
 use clap::Args;
 use clap::Subcommand;
 use serde::Serialize;
@@ -63,7 +64,13 @@ pub(super) struct Output {
 
 /// Runs `tidegate store`.
 pub(super) async fn run(command: &StoreCommand, source: &Source) -> Result<Exit, Failure> {
-    let config = source.load()?.store;
+    let config = source.load()?;
+    if !config.store_enabled {
+        return Err(Failure::misused(anyhow!(
+            "{source}: [store] enabled = false: nothing is kept, so there is nothing to look at"
+        )));
+    }
+    let config = config.store;
     let command = command.clone();
     tokio::task::spawn_blocking(move || command.run(&config))
         .await

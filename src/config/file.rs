@@ -96,7 +96,7 @@ pub(super) struct Access {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Store {
-    pub(super) enabled: Option<Spanned<bool>>,
+    pub(super) enabled: Option<bool>,
     pub(super) path: Option<PathBuf>,
     pub(super) max_size: Option<Limit>,
 }

@@ -20,6 +20,7 @@ use crate::ledger;
 use crate::ledger::Rotation;
 use crate::login::Access;
 use crate::store;
+use crate::target;
 
 mod credentials;
 mod error;
@@ -57,12 +58,16 @@ pub struct Config {
     pub admin: admin::Config,
     /// The embedded store.
     pub store: store::Config,
+    /// Whether it keeps what is pulled. Where not, it is the place of what is being fetched.
+    pub store_enabled: bool,
     /// Where the books are kept.
     pub ledger: ledger::Config,
     /// What holds for all upstreams.
     pub flow: flow::Config,
     /// The registries that are mirrored, in the file's order.
     pub upstreams: Vec<Upstream>,
+    /// The registries that are mirrored into, in the file's order.
+    pub targets: Vec<target::Config>,
     /// How long exchanges that are under way may take to end after the first signal.
     pub drain_timeout: Duration,
 }
@@ -155,7 +160,8 @@ fn build(file: File, folder: &Path) -> Result<Config, Flaw> {
         admin: admin(&file.server, folder)?,
         drain_timeout: file.server.drain_timeout.map_or(DRAIN_TIMEOUT, |ttl| ttl.0),
         front,
-        store: store(file.store, folder)?,
+        store_enabled: file.store.enabled.unwrap_or(true),
+        store: store(file.store, folder),
         ledger: ledger(file.ledger, folder),
         flow: flow::Config {
             negative_ttl: defaults.negative_ttl.map_or(NEGATIVE_TTL, |ttl| ttl.0),
@@ -164,6 +170,7 @@ fn build(file: File, folder: &Path) -> Result<Config, Flaw> {
                 .map_or(OnDisconnect::Finish, |word| word.0),
         },
         upstreams,
+        targets: Vec::new(),
     })
 }
 
@@ -232,18 +239,12 @@ fn client_ca(server: &file::Server) -> Option<&PathBuf> {
     server.tls.as_ref()?.client_ca.as_ref()
 }
 
-fn store(store: file::Store, folder: &Path) -> Result<store::Config, Flaw> {
-    if let Some(enabled) = store.enabled.filter(|enabled| !enabled.get_ref()) {
-        return Err(Flaw::at(
-            &enabled,
-            "a proxy without the embedded store is not supported in this version yet",
-        ));
-    }
+fn store(store: file::Store, folder: &Path) -> store::Config {
     let path = store.path.unwrap_or_else(|| STORE_PATH.into());
-    Ok(store::Config {
+    store::Config {
         path: folder.join(path),
         max_size: store.max_size.map_or(Some(STORE_SIZE), |limit| limit.0),
-    })
+    }
 }
 
 fn ledger(ledger: file::Ledger, folder: &Path) -> ledger::Config {

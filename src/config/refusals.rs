@@ -117,9 +117,9 @@ const WRONG: &[(&str, usize, &str)] = &[
         "store.max_size: it must be more than 0",
     ),
     (
-        "[store]\nenabled = false",
+        "[store]\nenabled = \"no\"",
         2,
-        "store.enabled: a proxy without the embedded store is not supported in this version yet",
+        "store.enabled: invalid type: string \"no\", expected a boolean",
     ),
     (
         "[store]\npath = \"${NOWHERE}\"",

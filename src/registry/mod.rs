@@ -23,6 +23,7 @@ use crate::oci::Digest;
 use crate::oci::Name;
 use crate::oci::Reference;
 
+mod access;
 mod action;
 mod address;
 mod answer;
@@ -39,6 +40,7 @@ mod error;
 mod family;
 mod fault;
 mod guard;
+mod habits;
 mod quota;
 mod redirect;
 mod refusal;
@@ -47,10 +49,13 @@ mod retry;
 mod secret;
 mod sending;
 mod sent;
+mod switch;
 #[cfg(test)]
 mod tests;
 mod token;
 mod transport;
+mod upload;
+mod way;
 mod window;
 mod wire;
 
@@ -60,8 +65,10 @@ pub use body::Body;
 pub use config::{Config, Credentials, Retries, Timeouts};
 pub use content::Content;
 pub use error::Error;
+pub use habits::{Creation, Habits, Mounts};
 pub use quota::Quota;
 pub use secret::Secret;
+pub use upload::{MountFrom, NewManifest, PutManifest, Session, Started};
 pub use window::Limit;
 
 use action::Call;
@@ -153,6 +160,11 @@ impl Registry {
             permits: self.permits.clone(),
             retried: self.retried.clone(),
         })
+    }
+
+    /// What registries of its family do that others don't.
+    pub fn habits(&self) -> Habits {
+        family::Family::of(self.config.url.host_str().unwrap_or_default()).habits()
     }
 
     /// What is known of its limits: those of the main endpoint, then of each fallback, by name.

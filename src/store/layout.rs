@@ -57,6 +57,11 @@ impl Layout {
         self.root.join("tidegate/tmp")
     }
 
+    /// Where a store that keeps nothing has its files.
+    pub(super) fn spool(&self) -> PathBuf {
+        self.root.join("tidegate/spool")
+    }
+
     pub(super) fn blobs(&self) -> PathBuf {
         self.v2.join("blobs")
     }

@@ -13,9 +13,7 @@
 //! they have open.
 
 use std::fs::File;
-use std::io::Write as _;
 use std::path::PathBuf;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -35,6 +33,7 @@ pub mod gc;
 mod home;
 mod index;
 pub mod inspect;
+mod kept;
 mod layout;
 mod links;
 mod lock;
@@ -43,6 +42,7 @@ pub mod remove;
 mod scan;
 mod seal;
 mod shelf;
+mod spool;
 pub mod verify;
 mod walk;
 mod writer;
@@ -53,11 +53,9 @@ pub use index::Usage;
 pub use writer::Relief;
 pub use writer::Writer;
 
-use error::At as _;
-use manifests::Sent;
+use kept::Kept;
 use seal::Stamp;
-use shelf::Look;
-use shelf::Shelf;
+use spool::Spool;
 
 /// Where and how much to store.
 #[derive(Clone, Debug)]
@@ -70,11 +68,12 @@ pub struct Config {
 
 /// The embedded store. Share it as an `Arc`.
 #[derive(Debug)]
-pub struct Store {
-    shelf: Arc<Shelf>,
-    /// Held by who hashes a blob, one for each leading hex digit: whoever else wants that blob
-    /// waits, and finds it hashed.
-    checks: [tokio::sync::Mutex<()>; 16],
+pub struct Store(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Kept(Box<Kept>),
+    Spool(Arc<Spool>),
 }
 
 /// A committed blob, open for reading: it stays readable, whatever happens to its name, until
@@ -129,38 +128,49 @@ impl Store {
     /// # Errors
     /// When the folder can't be made, read or written, or when another process serves from it.
     pub async fn open(config: Config) -> Result<Arc<Self>, Error> {
-        blocking(move || {
-            let shelf = Shelf::open(&config)?;
-            let checks = Default::default();
-            Ok(Arc::new(Self { shelf, checks }))
-        })
-        .await
+        let kept = Kept::open(config).await?;
+        Ok(Arc::new(Self(Kind::Kept(Box::new(kept)))))
+    }
+
+    /// A store that keeps nothing: what is being fetched is in files without a name, in a folder of
+    /// its own below [`Config::path`], and goes when its last reader ends. Manifests, tags and
+    /// permissions are in memory. `max_size` bounds what is being written and read.
+    ///
+    /// # Errors
+    /// When the folder can't be made or emptied.
+    pub async fn spool(config: Config) -> Result<Arc<Self>, Error> {
+        let spool = blocking(move || Spool::open(&config)).await?;
+        Ok(Arc::new(Self(Kind::Spool(Arc::new(spool)))))
     }
 
     /// The most that blobs may take together, in bytes; `None` for no limit.
     pub fn max_size(&self) -> Option<u64> {
-        self.shelf.index.max_size()
+        match &self.0 {
+            Kind::Kept(kept) => kept.max_size(),
+            Kind::Spool(spool) => spool.max_size(),
+        }
     }
 
     /// How much is stored now.
     pub fn usage(&self) -> Usage {
-        self.shelf.index.usage()
+        match &self.0 {
+            Kind::Kept(kept) => kept.usage(),
+            Kind::Spool(spool) => spool.usage(),
+        }
     }
 
     /// How much was evicted, since the start.
     pub fn evictions(&self) -> Evictions {
-        self.shelf.index.evictions()
+        match &self.0 {
+            Kind::Kept(kept) => kept.evictions(),
+            Kind::Spool(_) => Evictions::default(),
+        }
     }
 
     /// Waits until all that was stored before the start is counted.
     pub async fn indexed(&self) {
-        loop {
-            let mut changed = pin!(self.shelf.index.changed.notified());
-            changed.as_mut().enable();
-            if self.usage().indexed {
-                return;
-            }
-            changed.await;
+        if let Kind::Kept(kept) = &self.0 {
+            kept.indexed().await;
         }
     }
 
@@ -172,54 +182,49 @@ impl Store {
         repository: &Repository,
         digest: &Digest,
     ) -> Result<Option<Blob>, Error> {
-        let folder = self.shelf.layout.repository(repository).layer(digest);
-        let wanted = digest.clone();
-        let looked = self.with(move |shelf| match links::opens(&folder, &wanted)? {
-            true => shelf.look(&wanted),
-            false => Ok(Look::Absent),
-        });
-        self.settle(digest, looked.await?).await
+        match &self.0 {
+            Kind::Kept(kept) => kept.blob(repository, digest).await,
+            Kind::Spool(spool) => Ok(spool
+                .blob(digest)
+                .filter(|_| spool.is_opened(repository, digest))),
+        }
     }
 
     /// The blob, if it is stored, whoever may open it; as [`Store::blob`] in all else. For callers
     /// that have just heard from the upstream that the repository has it.
     pub async fn blob_of_any(&self, digest: &Digest) -> Result<Option<Blob>, Error> {
-        let looked = self.look(digest).await?;
-        self.settle(digest, looked).await
+        match &self.0 {
+            Kind::Kept(kept) => kept.blob_of_any(digest).await,
+            Kind::Spool(spool) => Ok(spool.blob(digest)),
+        }
     }
 
-    /// What a look found, once it is known whether that is right.
-    async fn settle(&self, digest: &Digest, looked: Look) -> Result<Option<Blob>, Error> {
-        match looked {
-            Look::Absent => return Ok(None),
-            Look::Right(blob) => return Ok(Some(blob)),
-            Look::Doubtful(_) => {}
+    /// Where nothing is kept: the blob stays without a reader, until [`Store::let_go`] or its room
+    /// is wanted. `was_read` says whether a client has had it.
+    pub fn linger(&self, blob: &Blob, was_read: bool) {
+        if let Kind::Spool(spool) = &self.0 {
+            spool.linger(&blob.file, was_read);
         }
-        let number = usize::from_str_radix(&digest.hex()[..1], 16).unwrap_or_default();
-        let _check = self.checks[number].lock().await;
-        for _ in 0..CHECKS {
-            match self.look(digest).await? {
-                Look::Absent => break,
-                Look::Right(blob) => return Ok(Some(blob)),
-                Look::Doubtful(doubt) => {
-                    let digest = digest.clone();
-                    self.with(move |shelf| shelf.check(&digest, &doubt)).await?;
-                }
-            }
-        }
-        Ok(None)
     }
 
-    async fn look(&self, digest: &Digest) -> Result<Look, Error> {
-        let digest = digest.clone();
-        self.with(move |shelf| shelf.look(&digest)).await
+    /// Lets go of what lingers: of all, or only of what clients have read.
+    pub fn let_go(&self, unread_too: bool) {
+        if let Kind::Spool(spool) = &self.0 {
+            spool.let_go(unread_too);
+        }
+    }
+
+    /// Whether it keeps what it is given.
+    pub fn keeps(&self) -> bool {
+        matches!(self.0, Kind::Kept(_))
     }
 
     /// Whether `repository` may open the blob, stored or not.
     pub async fn is_linked(&self, repository: &Repository, digest: &Digest) -> Result<bool, Error> {
-        let folder = self.shelf.layout.repository(repository).layer(digest);
-        let digest = digest.clone();
-        blocking(move || links::opens(&folder, &digest)).await
+        match &self.0 {
+            Kind::Kept(kept) => kept.is_linked(repository, digest).await,
+            Kind::Spool(spool) => Ok(spool.is_opened(repository, digest)),
+        }
     }
 
     /// Lets `repository` open the blobs from now on, whether they are stored yet or not. For callers
@@ -229,13 +234,13 @@ impl Store {
         repository: &Repository,
         digests: &[Digest],
     ) -> Result<(), Error> {
-        let folder = self.shelf.layout.repository(repository);
-        let digests = digests.to_vec();
-        self.with(move |shelf| {
-            shelf.stay()?;
-            links::open_blobs(&shelf.layout, &folder, &digests)
-        })
-        .await
+        match &self.0 {
+            Kind::Kept(kept) => kept.link_blobs(repository, digests).await,
+            Kind::Spool(spool) => {
+                spool.let_open(repository, digests);
+                Ok(())
+            }
+        }
     }
 
     /// The manifest, if it is stored and linked to `repository`. Counts as a use. One whose bytes
@@ -245,9 +250,10 @@ impl Store {
         repository: &Repository,
         digest: &Digest,
     ) -> Result<Option<StoredManifest>, Error> {
-        let (repository, digest) = (repository.clone(), digest.clone());
-        self.with(move |shelf| manifests::get(shelf, &repository, &digest))
-            .await
+        match &self.0 {
+            Kind::Kept(kept) => kept.manifest(repository, digest).await,
+            Kind::Spool(spool) => Ok(spool.manifest(repository, digest)),
+        }
     }
 
     /// Stores a manifest whose digest the caller has verified, and links it to `repository`. The
@@ -262,18 +268,21 @@ impl Store {
         media_type: &str,
         bytes: Bytes,
     ) -> Result<(), Error> {
-        let repository = repository.clone();
-        let sent = Sent {
-            digest: digest.clone(),
-            media_type: media_type.to_owned(),
-            bytes,
-        };
-        self.with(move |shelf| {
-            shelf.stay()?;
-            shelf.make_room(sent.bytes.len() as u64)?;
-            manifests::put(shelf, &repository, &sent)
-        })
-        .await
+        match &self.0 {
+            Kind::Kept(kept) => {
+                kept.put_manifest(repository, digest, media_type, bytes)
+                    .await
+            }
+            Kind::Spool(spool) => {
+                let manifest = StoredManifest {
+                    bytes,
+                    media_type: media_type.into(),
+                    stored: SystemTime::now(),
+                };
+                spool.put_manifest(repository, digest, manifest);
+                Ok(())
+            }
+        }
     }
 
     /// Forgets that `repository` has the manifest. What the manifest names stays linked until
@@ -283,12 +292,13 @@ impl Store {
         repository: &Repository,
         digest: &Digest,
     ) -> Result<(), Error> {
-        let folder = self.shelf.layout.repository(repository).revision(digest);
-        self.with(move |shelf| {
-            durable::detach(&shelf.layout.tmp(), &folder).at(&folder)?;
-            Ok(())
-        })
-        .await
+        match &self.0 {
+            Kind::Kept(kept) => kept.unlink_manifest(repository, digest).await,
+            Kind::Spool(spool) => {
+                spool.unlink_manifest(repository, digest);
+                Ok(())
+            }
+        }
     }
 
     /// What the tag pointed to when last heard.
@@ -297,8 +307,10 @@ impl Store {
         repository: &Repository,
         tag: &Tag,
     ) -> Result<Option<TagRecord>, Error> {
-        let folder = self.shelf.layout.repository(repository).tag(tag);
-        blocking(move || links::tag(&folder)).await
+        match &self.0 {
+            Kind::Kept(kept) => kept.tag(repository, tag).await,
+            Kind::Spool(spool) => Ok(spool.tag(repository, tag)),
+        }
     }
 
     /// The tag points to `digest`, confirmed now. Durable when this returns, but for the time of a
@@ -309,33 +321,40 @@ impl Store {
         tag: &Tag,
         digest: &Digest,
     ) -> Result<(), Error> {
-        let (repository, tag, digest) = (repository.clone(), tag.clone(), digest.clone());
-        self.with(move |shelf| {
-            shelf.stay()?;
-            shelf.make_room(0)?;
-            links::put_tag(&shelf.layout, &repository, &tag, &digest)
-        })
-        .await
+        match &self.0 {
+            Kind::Kept(kept) => kept.put_tag(repository, tag, digest).await,
+            Kind::Spool(spool) => {
+                spool.put_tag(repository, tag, digest);
+                Ok(())
+            }
+        }
     }
 
     /// The tag is gone.
     pub async fn remove_tag(&self, repository: &Repository, tag: &Tag) -> Result<(), Error> {
-        let folder = self.shelf.layout.repository(repository).tag(tag);
-        self.with(move |shelf| links::remove_tag(&shelf.layout, &folder).map(drop))
-            .await
+        match &self.0 {
+            Kind::Kept(kept) => kept.remove_tag(repository, tag).await,
+            Kind::Spool(spool) => {
+                spool.remove_tag(repository, tag);
+                Ok(())
+            }
+        }
     }
 
     /// The tags of `repository` that are stored, sorted as bytes.
     pub async fn tags(&self, repository: &Repository) -> Result<Vec<Tag>, Error> {
-        let folder = self.shelf.layout.repository(repository);
-        blocking(move || links::tags(&folder)).await
+        match &self.0 {
+            Kind::Kept(kept) => kept.tags(repository).await,
+            Kind::Spool(spool) => Ok(spool.tags(repository)),
+        }
     }
 
     /// All repositories of an upstream that have a manifest, sorted as bytes.
     pub async fn repositories(&self, upstream: &UpstreamName) -> Result<Vec<Name>, Error> {
-        let component = upstream.path_component();
-        self.with(move |shelf| manifests::repositories(&shelf.layout, &component))
-            .await
+        match &self.0 {
+            Kind::Kept(kept) => kept.repositories(upstream).await,
+            Kind::Spool(spool) => Ok(spool.repositories(upstream)),
+        }
     }
 
     /// Whether the store can take writes now: a file is written, synced and removed. Where the disk
@@ -345,24 +364,13 @@ impl Store {
     /// # Errors
     /// When it can't; the error says why, and what to do.
     pub async fn probe(&self) -> Result<(), Error> {
-        self.with(move |shelf| {
-            shelf.stay()?;
-            shelf.make_room(0)?;
-            let tmp = shelf.layout.tmp();
-            let mut probe = durable::temp(&tmp).at(&tmp)?;
-            probe.write_all(&[0; 4096]).at(&tmp)?;
-            probe.as_file().sync_all().at(&tmp)?;
-            probe.close().at(&tmp)
-        })
-        .await
-    }
-
-    async fn with<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Shelf) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Error> {
-        let shelf = Arc::clone(&self.shelf);
-        blocking(move || work(&shelf)).await
+        match &self.0 {
+            Kind::Kept(kept) => kept.probe().await,
+            Kind::Spool(spool) => {
+                let spool = Arc::clone(spool);
+                blocking(move || spool.probe()).await
+            }
+        }
     }
 }
 
@@ -381,9 +389,6 @@ impl Blob {
         let _ = seal::remove(&self.file);
     }
 }
-
-/// How often a blob is looked at again that is altered whenever it has been hashed.
-const CHECKS: usize = 5;
 
 /// Runs `work` on the blocking pool, to its end even where the future is dropped.
 async fn blocking<T: Send + 'static>(

@@ -37,6 +37,11 @@ impl Stamp {
         }
     }
 
+    /// The file's length, in bytes.
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
     /// Whether it is the same file with the same content as far as its mtime tells: its name, its
     /// atime or its owner may have changed.
     pub(super) fn has_content_of(&self, other: &Self) -> bool {

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use super::Blob;
 use super::Error;
+use super::Kind;
 use super::Store;
 use super::disk::Disk;
 use super::durable;
@@ -22,6 +23,7 @@ use super::seal;
 use super::seal::Stamp;
 use super::shelf::Look;
 use super::shelf::Shelf;
+use super::spool::Spool;
 use crate::ledger::Deposit;
 use crate::ledger::Reason;
 use crate::oci::Digest;
@@ -37,12 +39,25 @@ const LOOK: Duration = Duration::from_millis(100);
 /// A blob that is being written: `commit` publishes it, a drop leaves nothing.
 #[derive(Debug)]
 pub struct Writer {
-    shelf: Arc<Shelf>,
+    place: Place,
     file: Arc<File>,
+    deposit: Option<Deposit>,
+}
+
+/// Where a file is written.
+#[derive(Debug)]
+enum Place {
+    Shelf(Named),
+    Spool(Arc<Spool>),
+}
+
+/// A file that gets its name once it is whole.
+#[derive(Debug)]
+struct Named {
+    shelf: Arc<Shelf>,
     // Before the room is given back, the file is gone.
     temp: TempPath,
     room: Reservation,
-    deposit: Option<Deposit>,
 }
 
 impl Writer {
@@ -59,7 +74,10 @@ impl Writer {
 
     /// What can make room on the disk while this is written.
     pub fn relief(&self) -> Relief {
-        Relief(Arc::clone(&self.shelf))
+        match &self.place {
+            Place::Shelf(named) => Relief(Some(Arc::clone(&named.shelf))),
+            Place::Spool(_) => Relief(None),
+        }
     }
 
     /// Sees to it that there is room for `bytes` altogether, of a blob whose length was not known.
@@ -69,12 +87,16 @@ impl Writer {
     /// # Errors
     /// As [`Store::writer`].
     pub async fn expect(&mut self, bytes: u64) -> Result<(), Error> {
-        let more = bytes.saturating_sub(self.room.bytes());
-        if more == 0 || self.room.stretch(more) {
+        let named = match &mut self.place {
+            Place::Shelf(named) => named,
+            Place::Spool(spool) => return take(spool, &self.file, bytes).await,
+        };
+        let more = bytes.saturating_sub(named.room.bytes());
+        if more == 0 || named.room.stretch(more) {
             return Ok(());
         }
-        self.room.absorb(promise(&self.shelf, more).await?);
-        let shelf = Arc::clone(&self.shelf);
+        named.room.absorb(promise(&named.shelf, more).await?);
+        let shelf = Arc::clone(&named.shelf);
         super::blocking(move || {
             shelf.shrink();
             shelf.make_room(more)
@@ -97,14 +119,27 @@ impl Writer {
     }
 
     fn publish(self, digest: &Digest, repositories: &[Repository]) -> Result<Blob, Error> {
+        let (file, deposit) = (self.file, self.deposit);
+        match self.place {
+            Place::Shelf(named) => named.publish(file, deposit, (digest, repositories)),
+            Place::Spool(spool) => {
+                let blob = spool.publish(file, digest, repositories)?;
+                deposit.iter().for_each(|it| it.commit(blob.size));
+                Ok(blob)
+            }
+        }
+    }
+}
+
+impl Named {
+    fn publish(
+        self,
+        file: Arc<File>,
+        deposit: Option<Deposit>,
+        (digest, repositories): (&Digest, &[Repository]),
+    ) -> Result<Blob, Error> {
         // What is named first is dropped last: the room is given back when the file is gone.
-        let Self {
-            room,
-            shelf,
-            file,
-            temp,
-            deposit,
-        } = self;
+        let Self { room, shelf, temp } = self;
         let discard = |reason| deposit.iter().for_each(|it| it.discard(reason));
         shelf.stay()?;
         shelf.make_room(0)?;
@@ -145,13 +180,14 @@ impl Writer {
 
 /// Makes room on a full disk, for somebody who writes.
 #[derive(Clone, Debug)]
-pub struct Relief(Arc<Shelf>);
+pub struct Relief(Option<Arc<Shelf>>);
 
 impl Relief {
     /// Whether a write of `bytes` that failed is worth another try: the disk is full, and the least
     /// recently used was evicted for it. Blocks.
     pub fn helps(&self, failure: &io::Error, bytes: u64) -> bool {
-        is_full(failure) && self.0.evict(bytes.max(LEAST_RELIEF)) > 0
+        let shelf = self.0.as_ref().filter(|_| is_full(failure));
+        shelf.is_some_and(|shelf| shelf.evict(bytes.max(LEAST_RELIEF)) > 0)
     }
 }
 
@@ -169,24 +205,58 @@ impl Store {
     /// has none; [`Error::Io`] when it refuses; [`Error::Gone`] when it is not there.
     pub async fn writer(&self, expected: Option<u64>) -> Result<Writer, Error> {
         let expected = expected.unwrap_or(0);
-        let room = promise(&self.shelf, expected).await?;
-        let shelf = Arc::clone(&self.shelf);
-        super::blocking(move || {
-            shelf.stay()?;
-            shelf.shrink();
-            shelf.make_room(expected)?;
-            let tmp = shelf.layout.tmp();
-            let (file, temp) = durable::temp(&tmp).at(&tmp)?.into_parts();
-            Ok(Writer {
-                shelf,
-                file: Arc::new(file),
-                temp,
-                room,
-                deposit: None,
-            })
-        })
-        .await
+        match &self.0 {
+            Kind::Kept(kept) => on_shelf(&kept.shelf, expected).await,
+            Kind::Spool(spool) => in_spool(spool, expected).await,
+        }
     }
+}
+
+async fn on_shelf(shelf: &Arc<Shelf>, expected: u64) -> Result<Writer, Error> {
+    let room = promise(shelf, expected).await?;
+    let shelf = Arc::clone(shelf);
+    super::blocking(move || {
+        shelf.stay()?;
+        shelf.shrink();
+        shelf.make_room(expected)?;
+        let tmp = shelf.layout.tmp();
+        let (file, temp) = durable::temp(&tmp).at(&tmp)?.into_parts();
+        Ok(Writer {
+            place: Place::Shelf(Named { shelf, temp, room }),
+            file: Arc::new(file),
+            deposit: None,
+        })
+    })
+    .await
+}
+
+async fn in_spool(spool: &Arc<Spool>, expected: u64) -> Result<Writer, Error> {
+    let maker = Arc::clone(spool);
+    let file = super::blocking(move || maker.file().map(Arc::new)).await?;
+    take(spool, &file, expected).await?;
+    Ok(Writer {
+        place: Place::Spool(Arc::clone(spool)),
+        file,
+        deposit: None,
+    })
+}
+
+/// Room for `bytes` altogether for a file of the spool, as soon as there is.
+async fn take(spool: &Arc<Spool>, file: &Arc<File>, bytes: u64) -> Result<(), Error> {
+    let max_size = spool.max_size().unwrap_or(u64::MAX);
+    let deadline = Instant::now() + PATIENCE;
+    while !spool.take(file, bytes) {
+        if bytes > max_size || Instant::now() >= deadline {
+            return Err(Error::Full {
+                path: spool.folder().to_path_buf(),
+                wanted: bytes,
+                max_size,
+            });
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    let spool = Arc::clone(spool);
+    super::blocking(move || spool.check_disk(bytes)).await
 }
 
 /// Room for `bytes` within `max_size`, as soon as there is.

@@ -17,6 +17,31 @@ use crate::oci::Repository;
 use crate::oci::Tag;
 use crate::registry::Content;
 
+mod config;
+mod error;
+mod place;
+mod reader;
+mod report;
+pub mod state;
+mod targets;
+
+pub use config::Complete;
+pub use config::Config;
+pub use error::Error;
+pub use place::Place;
+pub use place::PlaceError;
+pub use reader::Reader;
+pub use report::CatalogState;
+pub use report::ErrandState;
+pub use report::Figures;
+pub use report::OutageState;
+pub use report::TargetState;
+pub use state::Catalog;
+pub use state::Queue;
+pub use state::State;
+pub use targets::Pulled;
+pub use targets::Targets;
+
 /// A manifest that is to be at a target, with all that it names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Errand {
@@ -37,6 +62,21 @@ pub struct Manifest {
     pub media_type: Arc<str>,
     /// Its bytes; they have the digest that was asked for.
     pub bytes: Bytes,
+}
+
+/// What it took to have a manifest at a target, with all that it names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mirrored {
+    /// Blobs that were uploaded.
+    pub uploads: u64,
+    /// Their bytes.
+    pub upload_bytes: u64,
+    /// Blobs that were mounted.
+    pub mounts: u64,
+    /// Blobs that were there already.
+    pub known: u64,
+    /// Manifests that were put.
+    pub manifests: u64,
 }
 
 /// How much something is in a hurry.

@@ -35,13 +35,13 @@ fn a_file_that_is_named_must_be_there() {
 #[test]
 fn a_json_log_has_json_errors() {
     let place = Place::new();
-    place.write("proxy.toml", "[store]\nenabled = false\n");
+    place.write("proxy.toml", "[store]\nmax_size = \"0\"\n");
     let said = place.run("--log-format json serve").failed(2);
     let line: serde_json::Value = serde_json::from_str(&said).unwrap();
     assert_eq!(line["level"], "ERROR");
     let message = line["message"].as_str().unwrap();
     assert!(
-        message.starts_with("proxy.toml:2: store.enabled: "),
+        message.starts_with("proxy.toml:2: store.max_size: "),
         "{message}"
     );
 }

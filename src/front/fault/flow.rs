@@ -86,7 +86,12 @@ fn upstream(error: &registry::Error, text: String) -> Fault {
             }
         }
         E::Unsatisfiable => Fault::new(StatusCode::RANGE_NOT_SATISFIABLE, "RANGE_INVALID", text),
-        E::Status { .. } => bad_gateway("ask again later"),
+        // Uploads are no matter of clients.
+        E::Status { .. }
+        | E::Content(_)
+        | E::Restart(_)
+        | E::BlobUnknown(_)
+        | E::Invalid { .. } => bad_gateway("ask again later"),
         E::Unreachable(_) => bad_gateway("check its url and the network, 'tidegate check' helps"),
         E::Wrong(_) => bad_gateway("check that its url is a registry's"),
         E::TimedOut(_) => Fault::new(

@@ -1,0 +1,47 @@
+use super::Missing;
+use super::state;
+use crate::oci::NameError;
+use crate::registry;
+
+/// Why a manifest is not at a target, by what can be done about it.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// No such target is configured.
+    #[error("there is no target '{0}'; `[[target]]` names them")]
+    NoTarget(String),
+    /// The target's configuration leaves this repository out.
+    #[error("{0} is not mirrored there: the target's `only` leaves it out")]
+    NotTaken(String),
+    /// It has no place there.
+    #[error("the target's `repository` makes no name of it: {0}")]
+    Place(NameError),
+    /// The content can't be had.
+    #[error(transparent)]
+    Missing(#[from] Missing),
+    /// The target did not take it.
+    #[error("{what}: {error}{}", tail(.advice))]
+    Registry {
+        /// What was not taken.
+        what: String,
+        /// What the target said.
+        error: registry::Error,
+        /// What to do about it; empty where nothing can be.
+        advice: String,
+    },
+    /// It waits for something that nobody is to bring: see the text.
+    #[error("{0}")]
+    Waits(String),
+    /// What is known of targets can't be kept.
+    #[error(transparent)]
+    State(#[from] state::Error),
+    /// The process is ending.
+    #[error("given up: {0}")]
+    GivenUp(&'static str),
+}
+
+fn tail(advice: &str) -> String {
+    match advice {
+        "" => String::new(),
+        advice => format!("; {advice}"),
+    }
+}
