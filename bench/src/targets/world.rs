@@ -1,7 +1,6 @@
 //! The registry that everything comes from, and the empty one that it goes to.
 
 use std::path::Path;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use fake_registry::Access;
@@ -111,16 +110,14 @@ impl World {
 
     /// How many images are not wholly in the target, where each has the name that `place` says.
     pub(super) fn lacking(&self, stage: &Stage, place: impl Fn(&str) -> String) -> usize {
-        let root = stage.target.storage();
-        let there = |wanted: &&Wanted| !wanted.is_in(&root, &place(&wanted.name));
-        self.images.iter().filter(there).count()
+        let lacks = |wanted: &&Wanted| !wanted.is_in(&stage.target, &place(&wanted.name));
+        self.images.iter().filter(lacks).count()
     }
 
     /// Whether all tags are in the target.
     pub(super) fn all_tagged(&self, stage: &Stage, place: impl Fn(&str) -> String) -> bool {
-        let root = stage.target.storage();
         let mut images = self.images.iter();
-        images.all(|wanted| wanted.is_tagged(&root, &place(&wanted.name)))
+        images.all(|wanted| wanted.is_tagged(&stage.target, &place(&wanted.name)))
     }
 }
 
@@ -138,28 +135,12 @@ impl Wanted {
         }
     }
 
-    /// Whether the registry that keeps its content below `root` has the tag.
-    fn is_tagged(&self, root: &Path, name: &str) -> bool {
-        let link = repository(root, name)
-            .join("_manifests/tags")
-            .join(&self.tag)
-            .join("current/link");
-        std::fs::read_to_string(link).is_ok_and(|digest| digest.trim() == self.digest)
+    fn is_tagged(&self, target: &DockerRegistry, name: &str) -> bool {
+        target.tag(name, &self.tag).as_deref() == Some(&self.digest)
     }
 
-    fn is_in(&self, root: &Path, name: &str) -> bool {
-        let folder = repository(root, name);
-        let there = |kind: &str, digest: &str| {
-            let link = folder.join(kind).join(digest.replace(':', "/"));
-            link.join("link").is_file()
-        };
-        let manifests = self.manifests.iter();
-        let mut manifests = manifests.map(|digest| there("_manifests/revisions", digest));
-        let mut blobs = self.blobs.iter().map(|digest| there("_layers", digest));
-        self.is_tagged(root, name) && manifests.all(|it| it) && blobs.all(|it| it)
+    fn is_in(&self, target: &DockerRegistry, name: &str) -> bool {
+        let mut parts = self.manifests.iter().chain(&self.blobs);
+        self.is_tagged(target, name) && parts.all(|digest| target.holds(name, digest))
     }
-}
-
-fn repository(root: &Path, name: &str) -> PathBuf {
-    root.join("docker/registry/v2/repositories").join(name)
 }

@@ -36,7 +36,14 @@ async fn it_takes_and_serves_images_across_a_restart() {
             get().send().await.unwrap().digest().await.unwrap(),
             image.digest()
         );
+        registry
+            .wait_for_tag(("a/b", tag), image.digest(), PATIENCE)
+            .await;
+        let parts = image.manifests.iter().chain(&image.blobs);
+        assert!({ parts }.all(|part| registry.holds("a/b", &part.digest)));
+        assert!(!registry.holds("a", image.digest()));
     }
+    assert_eq!(registry.tag("a/b", "v3"), None);
     let puts = |log: &[fake_registry::Access]| log.iter().filter(|it| it.method == "PUT").count();
     registry
         .wait_for(|log| puts(log) == 2 * (2 * 3 + 2 + 1))
