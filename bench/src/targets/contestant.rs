@@ -97,8 +97,8 @@ impl Contestant {
             Self::Restarted(_) => "the same, ended by SIGTERM after the first half of the tags, \
                                    and started again at once"
                 .to_owned(),
-            Self::Copy(_) => "one process for each tag, one after the other: nothing is \
-                              remembered in between"
+            Self::Copy(_) => "one process for each tag, one after the other, which knows nothing \
+                              of those before; `--no-referrers`"
                 .to_owned(),
             Self::Skopeo(program) => {
                 let version = tools::version(program, &["--version"]);

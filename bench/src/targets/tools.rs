@@ -158,7 +158,7 @@ pub(super) fn tidegate_copies(
     )?;
     let copy = |(name, tag): (&str, &str)| {
         let command = Process::command(program)
-            .args(["copy", "--config"])
+            .args(["copy", "--no-referrers", "--config"])
             .arg(&file)
             .arg(format!("{source}/{name}:{tag}"))
             .arg(format!("{target}/{}:{tag}", place(name)))
