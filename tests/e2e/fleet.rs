@@ -187,9 +187,13 @@ async fn one(
     Ok(())
 }
 
-/// What `/api/v1/targets` says.
-pub(crate) async fn said_of_targets(proxy: &Tidegate) -> Value {
+/// What `/api/v1/targets` says of one of them.
+pub(crate) async fn said_of_target(proxy: &Tidegate, name: &str) -> Value {
     let url = format!("{}/api/v1/targets", proxy.admin());
     let reply = Client::new().get(url).send().await.unwrap();
-    reply.json().await.unwrap()
+    let said = reply.json().await.unwrap();
+    let targets = said.as_array().or(said["targets"].as_array());
+    let mut targets = targets.into_iter().flatten();
+    let found = targets.find(|it| it["name"] == name);
+    found.unwrap_or_else(|| panic!("{said:#}")).clone()
 }

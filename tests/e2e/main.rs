@@ -7,6 +7,7 @@ mod clients;
 mod container;
 mod containerd;
 mod dockerd;
+mod faulty_targets;
 mod fleet;
 mod intercept;
 mod layout;

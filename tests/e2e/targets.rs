@@ -13,7 +13,7 @@ use crate::dockerd::Dockerd;
 use crate::fleet::Fleet;
 use crate::fleet::Settings;
 use crate::fleet::UPSTREAM;
-use crate::fleet::said_of_targets;
+use crate::fleet::said_of_target;
 use crate::layout::Platforms;
 use crate::layout::architecture;
 use crate::layout::assert_blobs;
@@ -204,16 +204,8 @@ async fn a_target_that_is_down_gets_it_later() {
 async fn owed(fleet: &Fleet, target: &str, enough: impl Fn(u64) -> bool) -> String {
     let deadline = Instant::now() + ARRIVAL;
     loop {
-        let said = said_of_targets(&fleet.proxy).await;
-        let targets = said.as_array().or(said["targets"].as_array());
-        let targets = targets.cloned().unwrap_or_default();
-        let found = targets.iter().find(|it| it["name"] == target);
-        let owed = found.map(|it| {
-            it["owed"]
-                .as_array()
-                .map_or(it["owed"].as_u64(), |all| Some(all.len() as u64))
-        });
-        if owed.flatten().is_some_and(&enough) {
+        let said = said_of_target(&fleet.proxy, target).await;
+        if said["owed"].as_u64().is_some_and(&enough) {
             break;
         }
         assert!(Instant::now() < deadline, "{said:#}");
