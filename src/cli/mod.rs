@@ -15,6 +15,7 @@ use crate::ledger::Journal;
 mod check;
 mod client;
 mod completions;
+mod copy;
 mod exit;
 mod log;
 mod print;
@@ -49,6 +50,8 @@ enum Command {
     Serve,
     /// Check the configuration, the store, and each upstream: whether it answers, and to whom
     Check(check::CheckArgs),
+    /// Copy one image, with all that refers to it, between registries and files
+    Copy(copy::CopyArgs),
     /// Print, or write, the configuration that makes a client pull through this proxy
     Client(client::ClientArgs),
     /// Look into the store, check it, and free room
@@ -78,6 +81,7 @@ impl Cli {
         let outcome = match &self.command {
             Command::Serve => serve::run(&source, journal).await,
             Command::Check(args) => check::run(args, &source).await,
+            Command::Copy(args) => copy::run(args, &source).await,
             Command::Client(args) => client::run(args, &source),
             Command::Store(command) => store::run(command, &source).await,
             Command::Tap(args) => tap::run(args).await,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use toml::Spanned;
 use url::Url;
 
+use super::Config;
 use super::credentials::Form;
 use super::file;
 use super::file::Defaults;
@@ -58,6 +59,57 @@ pub struct Upstream {
     pub names: NameFilter,
 }
 
+impl Config {
+    /// How to talk to the registry that people call `host`: as the upstream of that name, or at that
+    /// place, is talked to; else as docker would. One that is not configured is spoken to without TLS
+    /// where `plain_http` says so.
+    pub fn registry(&self, host: &UpstreamName, leg: Leg, plain_http: bool) -> registry::Config {
+        let is_at = |one: &&Upstream| place_of(&one.registry.url).as_deref() == Some(host.as_str());
+        let named = self.upstreams.iter().find(|one| one.registry.name == *host);
+        let known = named.or_else(|| self.upstreams.iter().find(is_at));
+        let mut config = match known {
+            Some(known) => known.registry.clone(),
+            None => unknown(host, plain_http),
+        };
+        if config.credentials == registry::Credentials::Passthrough {
+            // There is no client whose they could be.
+            config.credentials = registry::Credentials::DockerConfig;
+        }
+        if leg == Leg::Target {
+            // What is pushed goes to one place.
+            config.fallback.clear();
+        }
+        registry::Config {
+            name: host.clone(),
+            leg,
+            ..config
+        }
+    }
+}
+
+/// Host and port, as people write them in a reference.
+fn place_of(url: &Url) -> Option<String> {
+    let host = url.host_str()?;
+    Some(match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    })
+}
+
+fn unknown(name: &UpstreamName, plain_http: bool) -> registry::Config {
+    let url = usual_url(name);
+    let mut url = url.unwrap_or_else(|_| unreachable!("a registry's name is a host"));
+    if plain_http {
+        let _ = url.set_scheme("http");
+    }
+    usual(
+        name.clone(),
+        url,
+        timeouts(&Defaults::default(), [None; 3]),
+        plain_http,
+    )
+}
+
 /// The configured upstreams, else the built-in ones, and which one is the default.
 pub(super) fn all(
     upstreams: Vec<file::Upstream>,
@@ -106,19 +158,7 @@ fn built_in(defaults: &Defaults) -> (Vec<Upstream>, Option<UpstreamName>) {
         .filter_map(|name: UpstreamName| {
             let url = usual_url(&name).ok()?;
             Some(Upstream {
-                registry: registry::Config {
-                    name,
-                    url,
-                    leg: Leg::Upstream,
-                    fallback: Vec::new(),
-                    credentials: registry::Credentials::DockerConfig,
-                    ca: None,
-                    plain_http: false,
-                    allow_private: false,
-                    max_concurrent: None,
-                    timeouts: timeouts(defaults, [None, None, None]),
-                    retries: RETRIES,
-                },
+                registry: usual(name, url, timeouts(defaults, [None; 3]), false),
                 tag_ttl: tag_ttl(defaults),
                 auth_ttl: auth_ttl(defaults),
                 names: NameFilter::default(),
@@ -127,6 +167,23 @@ fn built_in(defaults: &Defaults) -> (Vec<Upstream>, Option<UpstreamName>) {
         .collect();
     let default = upstreams.first().map(|first| first.registry.name.clone());
     (upstreams, default)
+}
+
+/// A registry that nothing is said of.
+fn usual(name: UpstreamName, url: Url, timeouts: Timeouts, plain_http: bool) -> registry::Config {
+    registry::Config {
+        name,
+        url,
+        leg: Leg::Upstream,
+        fallback: Vec::new(),
+        credentials: registry::Credentials::DockerConfig,
+        ca: None,
+        plain_http,
+        allow_private: false,
+        max_concurrent: None,
+        timeouts,
+        retries: RETRIES,
+    }
 }
 
 fn default(upstreams: &[file::Upstream]) -> Result<Option<UpstreamName>, Flaw> {

@@ -1,0 +1,322 @@
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::End;
+use super::Error;
+use super::Reference;
+use super::disk::Disk;
+use super::pulls::Pulls;
+use crate::config::Config;
+use crate::flow;
+use crate::flow::Accept;
+use crate::flow::Ask;
+use crate::flow::Body;
+use crate::flow::Caller;
+use crate::flow::PullThrough;
+use crate::flow::Want;
+use crate::layout;
+use crate::layout::Location;
+use crate::ledger::FlowId;
+use crate::ledger::Ledger;
+use crate::ledger::Leg;
+use crate::oci;
+use crate::oci::Descriptor;
+use crate::oci::Digest;
+use crate::oci::Repository;
+use crate::oci::Tag;
+use crate::registry;
+use crate::registry::Registry;
+use crate::store::Store;
+use crate::target::Supply;
+
+/// Where a copy comes from.
+#[derive(Debug)]
+pub(super) struct Origin {
+    place: Place,
+    /// As whom its content is asked for.
+    pub(super) repository: Repository,
+    flow: FlowId,
+}
+
+#[derive(Debug)]
+enum Place {
+    Registry(Arc<PullThrough>),
+    Disk(Arc<layout::Source>),
+}
+
+/// What is to be copied: a manifest or an index.
+#[derive(Clone, Debug)]
+pub(super) struct Root {
+    pub(super) descriptor: Descriptor,
+    /// What it is called at its source: a tag, or a docker-archive's full name.
+    pub(super) name: Option<String>,
+}
+
+/// How many pages of tags are read, at most.
+const MOST_PAGES: usize = 100;
+
+impl Origin {
+    /// Opens it. A registry is asked nothing yet.
+    pub(super) async fn open(
+        end: &End,
+        config: &Config,
+        how: &super::Connection<'_>,
+    ) -> Result<Self, Error> {
+        let flow = how.flow;
+        match end {
+            End::Registry(reference) => {
+                let repository = reference.repository.clone();
+                let settings = config.registry(&repository.upstream, Leg::Upstream, how.plain_http);
+                let flow_config = flow::Config {
+                    ..config.flow.clone()
+                };
+                let upstream = upstream(settings, how.ledger)?;
+                let spool = crate::store::Config {
+                    path: how.folder.to_path_buf(),
+                    max_size: None,
+                };
+                let store = Store::spool(spool).await.map_err(Error::Spool)?;
+                let pulls = PullThrough::new(flow_config, store, vec![upstream]);
+                Ok(Self {
+                    place: Place::Registry(Arc::new(pulls)),
+                    repository,
+                    flow,
+                })
+            }
+            End::Disk(location) => Ok(Self {
+                place: Place::Disk(Arc::new(opened(location.clone()).await?)),
+                repository: super::on_disk(),
+                flow,
+            }),
+        }
+    }
+
+    /// Who gives its content.
+    pub(super) fn supply(&self) -> Arc<dyn Supply> {
+        match &self.place {
+            Place::Registry(pulls) => Arc::new(Pulls(pulls.clone())),
+            Place::Disk(source) => Arc::new(Disk(source.clone())),
+        }
+    }
+
+    /// What `end` names there.
+    pub(super) async fn root(&self, end: &End) -> Result<Root, Error> {
+        match (&self.place, end) {
+            (Place::Registry(_), End::Registry(reference)) => {
+                let descriptor = self.descriptor(reference).await?;
+                let descriptor = descriptor.ok_or_else(|| Error::Source {
+                    what: end.to_string(),
+                    why: "there is no such image".to_owned(),
+                })?;
+                let name = reference.tag.as_ref().map(ToString::to_string);
+                Ok(Root { descriptor, name })
+            }
+            (Place::Disk(source), End::Disk(location)) => {
+                let (source, location) = (source.clone(), location.clone());
+                let chosen = super::blocking(move || source.choose(location.name())).await?;
+                Ok(Root {
+                    descriptor: chosen.descriptor,
+                    name: chosen.names.into_iter().next(),
+                })
+            }
+            _ => Err(Error::Usage("the source was opened as another".to_owned())),
+        }
+    }
+
+    /// What a tag or a digest points to; `None` where there is none.
+    async fn descriptor(&self, reference: &Reference) -> Result<Option<Descriptor>, Error> {
+        let reference = match (&reference.digest, &reference.tag) {
+            (Some(digest), _) => oci::Reference::Digest(digest.clone()),
+            (None, Some(tag)) => oci::Reference::Tag(tag.clone()),
+            (None, None) => return Ok(None),
+        };
+        Ok(self.get(reference).await?.map(|(descriptor, _)| descriptor))
+    }
+
+    /// A manifest, by a registry's tag or digest.
+    async fn get(&self, reference: oci::Reference) -> Result<Option<(Descriptor, Vec<u8>)>, Error> {
+        let Place::Registry(pulls) = &self.place else {
+            return Ok(None);
+        };
+        let what = format!("{} {reference}", self.repository);
+        let want = Want::Manifest {
+            reference,
+            accept: Accept::Native,
+        };
+        match pulls.serve(self.ask(want)).await {
+            Ok(served) => match served.body {
+                Body::Bytes(bytes) => Ok(Some((served.descriptor, bytes.to_vec()))),
+                _ => Err(Error::Source {
+                    what,
+                    why: "its manifest came in parts".to_owned(),
+                }),
+            },
+            Err(flow::Error::NoManifest(..) | flow::Error::NoRepository(..)) => Ok(None),
+            Err(error) => Err(Error::Flow(error)),
+        }
+    }
+
+    /// What refers to `subject`: by the referrers API, else by its fallback tag, if it is one of
+    /// `tags` (distribution spec, "Listing Referrers").
+    pub(super) async fn referrers(
+        &self,
+        subject: &Digest,
+        tags: &DigestTags,
+    ) -> Result<Vec<Digest>, Error> {
+        let pulls = match &self.place {
+            Place::Registry(pulls) => pulls,
+            Place::Disk(source) => {
+                let (source, subject) = (source.clone(), subject.clone());
+                return super::blocking(move || source.referrers(&subject)).await;
+            }
+        };
+        let mut found = Vec::new();
+        let mut query = Some(String::new());
+        for _ in 0..MOST_PAGES {
+            let Some(page) = query.take() else { break };
+            let want = Want::Referrers {
+                digest: subject.clone(),
+                query: page,
+            };
+            match pulls.list(self.ask(want)).await {
+                Ok(list) => {
+                    found.extend(oci::Manifest::parse(&list.bytes).manifests);
+                    query = list.next;
+                }
+                Err(flow::Error::NoRepository(..)) => return self.by_fallback(subject, tags).await,
+                Err(flow::Error::Upstream {
+                    error: registry::Error::Status { status, .. },
+                    ..
+                }) if status < 500 => return self.by_fallback(subject, tags).await,
+                Err(error) => return Err(Error::Flow(error)),
+            }
+        }
+        Ok(found)
+    }
+
+    async fn by_fallback(&self, subject: &Digest, tags: &DigestTags) -> Result<Vec<Digest>, Error> {
+        let schema = format!("{}-{}", subject.algorithm().as_str(), subject.hex());
+        let Ok(tag) = schema.chars().take(128).collect::<String>().parse::<Tag>() else {
+            return Ok(Vec::new());
+        };
+        if !tags.may_have(&tag) {
+            return Ok(Vec::new());
+        }
+        let index = self.get(oci::Reference::Tag(tag)).await?;
+        Ok(index.map_or_else(Vec::new, |(_, bytes)| {
+            oci::Manifest::parse(&bytes).manifests
+        }))
+    }
+
+    /// The tags that are made of digests: fallback tags, and cosign's.
+    pub(super) async fn digest_tags(&self) -> Result<DigestTags, Error> {
+        let pulls = match &self.place {
+            Place::Registry(pulls) => pulls,
+            Place::Disk(source) => {
+                let names = source.images().iter().flat_map(|it| &it.names);
+                let tags = names.filter_map(|name| name.parse().ok()).collect();
+                return Ok(DigestTags::Known(tags));
+            }
+        };
+        let mut tags = BTreeSet::new();
+        let mut query = Some("n=1000".to_owned());
+        for _ in 0..MOST_PAGES {
+            let Some(page) = query.take() else {
+                return Ok(DigestTags::Known(tags));
+            };
+            // Whoever may pull may not always list.
+            let Ok(list) = pulls.list(self.ask(Want::Tags { query: page })).await else {
+                return Ok(DigestTags::Unknown);
+            };
+            tags.extend(digest_tags(&list.bytes));
+            query = list.next;
+        }
+        Ok(DigestTags::Unknown)
+    }
+
+    /// What a tag points to; `None` where there is no such tag.
+    pub(super) async fn tagged(&self, tag: &Tag) -> Result<Option<Digest>, Error> {
+        match &self.place {
+            Place::Registry(_) => {
+                let found = self.get(oci::Reference::Tag(tag.clone())).await?;
+                Ok(found.map(|(descriptor, _)| descriptor.digest))
+            }
+            Place::Disk(source) => {
+                let is_meant =
+                    |image: &&layout::Image| image.names.iter().any(|name| name == tag.as_str());
+                let found = source.images().iter().find(is_meant);
+                Ok(found.map(|image| image.descriptor.digest.clone()))
+            }
+        }
+    }
+
+    fn ask(&self, want: Want) -> Ask {
+        Ask {
+            repository: self.repository.clone(),
+            want,
+            head: false,
+            flow: self.flow,
+            caller: Caller::default(),
+        }
+    }
+}
+
+/// Which tags of a repository are made of a digest.
+#[derive(Clone, Debug)]
+pub(super) enum DigestTags {
+    Known(BTreeSet<Tag>),
+    /// The registry does not list them, or too many.
+    Unknown,
+}
+
+/// The ends of cosign's tags.
+const COSIGN: [&str; 3] = [".sig", ".att", ".sbom"];
+
+impl DigestTags {
+    fn may_have(&self, tag: &Tag) -> bool {
+        match self {
+            Self::Known(tags) => tags.contains(tag),
+            Self::Unknown => true,
+        }
+    }
+
+    /// Cosign's tags about `subject` that are there, or may be.
+    pub(super) fn cosign(&self, subject: &Digest) -> Vec<Tag> {
+        let tag = |end: &&str| {
+            let tag = format!("{}-{}{end}", subject.algorithm().as_str(), subject.hex());
+            tag.parse().ok()
+        };
+        let all = COSIGN.iter().filter_map(|end| tag(&end));
+        all.filter(|tag| self.may_have(tag)).collect()
+    }
+}
+
+fn digest_tags(bytes: &[u8]) -> Vec<Tag> {
+    #[derive(serde::Deserialize)]
+    struct List {
+        #[serde(default)]
+        tags: Option<Vec<String>>,
+    }
+    let list = serde_json::from_slice::<List>(bytes).ok();
+    let tags = list.and_then(|list| list.tags).unwrap_or_default();
+    let is_made = |tag: &&String| tag.starts_with("sha256-") || tag.starts_with("sha512-");
+    tags.iter()
+        .filter(is_made)
+        .filter_map(|tag| tag.parse().ok())
+        .collect()
+}
+
+fn upstream(config: registry::Config, ledger: &Ledger) -> Result<flow::Upstream, Error> {
+    let name = config.name.clone();
+    let registry = Registry::new(config, ledger.clone());
+    Ok(flow::Upstream {
+        registry: Arc::new(registry.map_err(|error| Error::Registry { name, error })?),
+        tag_ttl: std::time::Duration::from_secs(3600),
+        auth_ttl: std::time::Duration::from_secs(3600),
+        names: oci::NameFilter::default(),
+    })
+}
+
+async fn opened(location: Location) -> Result<layout::Source, Error> {
+    super::blocking(move || layout::Source::open(&location)).await
+}
