@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tokio::time::timeout_at;
 
 use crate::admin::Admin;
 use crate::admin::Doors;
@@ -23,6 +25,8 @@ use crate::oci::UpstreamName;
 use crate::registry;
 use crate::store;
 use crate::store::Store;
+use crate::target;
+use crate::target::Targets;
 
 pub mod copy;
 mod exposure;
@@ -30,6 +34,7 @@ mod files;
 mod registries;
 mod reload;
 mod shutdown;
+mod targets;
 
 use registries::Registries;
 use reload::Reload;
@@ -53,6 +58,12 @@ pub enum Error {
     /// The store can't be opened.
     #[error("the store can't be opened: {0}")]
     Store(store::Error),
+    /// What is known of targets, and owed to them, can't be kept.
+    #[error("what is known of targets can't be kept: {0}")]
+    State(target::state::Error),
+    /// There can be no client for a target.
+    #[error("a target: {0}")]
+    Target(target::Error),
     /// An address or a certificate can't be used, or signals can't be heard.
     #[error("{0}")]
     Listen(io::Error),
@@ -66,6 +77,7 @@ pub struct App {
     readiness: Readiness,
     signals: Signals,
     reload: Reload,
+    targets: Option<Arc<Targets>>,
     journal: Option<Arc<Journal>>,
     has_tls: bool,
     drain: Duration,
@@ -81,6 +93,9 @@ impl App {
         for warning in exposure::warnings(&config) {
             tracing::warn!("{warning}");
         }
+        if let Some(warning) = targets::warning(&config) {
+            tracing::warn!("{warning}");
+        }
         let signals = Signals::listen().map_err(Error::Listen)?;
         let metrics = Arc::new(Metrics::new());
         let journal = open_journal(&config).map_err(Error::Journal)?;
@@ -89,8 +104,12 @@ impl App {
         let upstreams = registries.follow(&config.upstreams, &ledger)?;
         metrics.know(registries.names());
         let store = open_store(&config).await.map_err(Error::Store)?;
-        let flow = PullThrough::new(config.flow.clone(), store.clone(), upstreams);
-        let flow = Arc::new(flow);
+        let targets = targets::open(&config, &ledger).await?;
+        let flow = config.flow.clone();
+        let flow = Arc::new(match targets.clone() {
+            Some(targets) => PullThrough::mirroring(flow, store.clone(), upstreams, targets),
+            None => PullThrough::new(flow, store.clone(), upstreams),
+        });
         let front = Front::bind(config.front.clone(), flow.clone(), ledger.clone());
         let front = front.await.map_err(Error::Listen)?;
         let occupancy = front.occupancy();
@@ -102,6 +121,7 @@ impl App {
             admin: admin.await.map_err(Error::Listen)?,
             readiness,
             signals,
+            targets,
             journal,
             has_tls: config.front.tls.is_some(),
             drain: config.drain_timeout,
@@ -126,6 +146,9 @@ impl App {
     /// it. SIGHUP reads `source` again.
     pub async fn run(mut self, source: &Source) {
         self.say_where();
+        if let Some(targets) = &self.targets {
+            targets.start(self.reload.flow.supply());
+        }
         let (stop_front, front_stops) = oneshot::channel();
         let (stop_admin, admin_stops) = oneshot::channel();
         let mut front = tokio::spawn(self.front.run(hearing(front_stops), self.drain));
@@ -136,12 +159,17 @@ impl App {
         tracing::info!("ending; what is under way may take {:?}", self.drain);
         self.readiness.drain();
         drop(stop_front);
+        self.reload.flow.drain();
+        let deadline = Instant::now() + self.drain;
         // A fill that nobody waits for any more is worth finishing: its bytes were paid for.
-        let fills = tokio::time::timeout(self.drain, self.reload.flow.settled());
+        let fills = timeout_at(deadline, self.reload.flow.settled());
+        let last = async {
+            let (cut, fills) = futures_util::future::join(&mut front, fills).await;
+            say_what_was_cut(cut, fills.is_ok());
+            targets::settle(self.targets.as_ref(), deadline).await;
+        };
         tokio::select! {
-            (cut, fills) = futures_util::future::join(&mut front, fills) => {
-                say_what_was_cut(cut, fills.is_ok());
-            }
+            () = last => {}
             () = self.signals.end() => {
                 tracing::warn!("ended at once, on a second signal");
                 // Cuts its connections, before what they wait for ends and gives them an answer.

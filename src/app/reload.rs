@@ -105,6 +105,7 @@ fn waiting(old: &Config, new: &Config) -> Vec<&'static str> {
             rotation.max_size != new_rotation.max_size,
         ),
         ("ledger.journal_files", rotation.files != new_rotation.files),
+        ("target", old.targets != new.targets),
     ]
     .into_iter()
     .filter_map(|(key, is_new)| is_new.then_some(key))

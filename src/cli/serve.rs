@@ -30,6 +30,8 @@ impl From<app::Error> for Failure {
                 error: registry::Error::Config(_),
                 ..
             } => Self::misused(error),
+            // A CA file that can't be read, or a URL that may not be.
+            app::Error::Target(_) => Self::misused(error),
             // A certificate or a key, which the configuration names wrongly.
             app::Error::Listen(why) if is_about_a_file(why.kind()) => Self::misused(error),
             // Another process has it.

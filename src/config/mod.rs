@@ -20,6 +20,7 @@ use crate::ledger;
 use crate::ledger::Rotation;
 use crate::login::Access;
 use crate::store;
+use crate::target;
 
 mod credentials;
 mod error;
@@ -65,6 +66,8 @@ pub struct Config {
     pub flow: flow::Config,
     /// The registries that are mirrored, in the file's order.
     pub upstreams: Vec<Upstream>,
+    /// The registries that are mirrored into, in the file's order.
+    pub targets: Vec<target::Config>,
     /// How long exchanges that are under way may take to end after the first signal.
     pub drain_timeout: Duration,
 }
@@ -167,6 +170,7 @@ fn build(file: File, folder: &Path) -> Result<Config, Flaw> {
                 .map_or(OnDisconnect::Finish, |word| word.0),
         },
         upstreams,
+        targets: Vec::new(),
     })
 }
 

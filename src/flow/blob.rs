@@ -11,6 +11,7 @@ use super::OnDisconnect;
 use super::Served;
 use super::Tail;
 use super::askers::Askers;
+use super::fan_out::FanOut;
 use super::fill::Fill;
 use super::fill::Leftover;
 use super::flight::Flights;
@@ -18,7 +19,10 @@ use super::flight::Follower;
 use super::flight::Landing;
 use super::flight::Opened;
 use super::growing::Growing;
+use super::mirrors::Mirrors;
 use super::supplier::Supplier;
+use tokio::sync::OwnedSemaphorePermit;
+
 use crate::ledger::Origin;
 use crate::oci::Descriptor;
 use crate::oci::Digest;
@@ -33,6 +37,8 @@ use crate::store::Store;
 pub(super) struct Blobs {
     pub(super) store: Arc<Store>,
     pub(super) flights: Arc<Flights>,
+    pub(super) mirrors: Arc<Mirrors>,
+    pub(super) fan_out: Arc<FanOut>,
 }
 
 /// A blob, or a part of it, as asked for.
@@ -45,7 +51,7 @@ pub(super) struct BlobAsk {
 }
 
 /// How often a flight of another repository or caller may fail under us before we ask alone.
-const BOARDINGS: usize = 3;
+pub(super) const BOARDINGS: usize = 3;
 
 impl Blobs {
     /// Serves the blob to a repository that may open it.
@@ -56,20 +62,23 @@ impl Blobs {
         if let Some(blob) = self.stored(call, &ask.digest).await {
             return from_store(blob, ask);
         }
+        let attending = self.flights.attend();
         let permitted = self.permit(call, ask).await?;
         if let Some(blob) = self.stored(call, &ask.digest).await {
             return from_store(blob, ask);
         }
-        if ask.head {
-            return self.head(call, ask, permitted).await;
+        let mut served = match ask.range {
+            _ if ask.head => self.head(call, ask, permitted).await,
+            Some(ByteRange::Within(..) | ByteRange::Suffix(_)) => self.part(call, ask).await,
+            _ => self.follow(call, ask).await,
+        }?;
+        if let Body::Passed(passed) = &mut served.body {
+            passed.attended(attending);
         }
-        if let Some(ByteRange::Within(..) | ByteRange::Suffix(_)) = ask.range {
-            return self.part(call, ask).await;
-        }
-        self.follow(call, ask).await
+        Ok(served)
     }
 
-    async fn stored(&self, call: &Call, digest: &Digest) -> Option<Blob> {
+    pub(super) async fn stored(&self, call: &Call, digest: &Digest) -> Option<Blob> {
         self.store.blob(&call.repository, digest).await.unwrap_or_else(|error| {
             tracing::error!(repository = %call.repository, %digest, "the blob can't be read: {error}");
             None
@@ -78,8 +87,8 @@ impl Blobs {
 
     /// What others hold or fetch opens only for a repository of which the upstream says that it
     /// has the blob, too. Returns its size, where the upstream was asked.
-    async fn permit(&self, call: &Call, ask: &BlobAsk) -> Result<Option<u64>, Error> {
-        let of_others = match self.flights.find(&ask.digest) {
+    pub(super) async fn permit(&self, call: &Call, ask: &BlobAsk) -> Result<Option<u64>, Error> {
+        let of_others = match self.flights.find(&ask.digest, call) {
             Some(flight) => *flight.repository() != call.repository,
             None => self
                 .store
@@ -96,14 +105,16 @@ impl Blobs {
         }
     }
 
-    /// Sees to it that the repository may open the blob: it is linked, or the upstream says so.
+    /// Sees to it that the repository may open the blob: it is linked, a target has it in the place
+    /// of this repository, or the upstream says so.
     async fn prove(&self, call: &Call, digest: &Digest) -> Result<Option<u64>, Error> {
         let repository = &call.repository;
         let linked = self.store.is_linked(repository, digest).await;
         if linked.unwrap_or_else(|error| {
             tracing::error!(%repository, %digest, "the link can't be read: {error}");
             false
-        }) {
+        }) || !self.mirrors.holding(call, digest).is_empty()
+        {
             return Ok(None);
         }
         self.vouch(call, digest).await
@@ -129,7 +140,7 @@ impl Blobs {
         call: &Call,
         ask: &BlobAsk,
     ) -> Result<Option<(Opened, Follower)>, Error> {
-        let Some(follower) = self.flights.find(&ask.digest) else {
+        let Some(follower) = self.flights.find(&ask.digest, call) else {
             return Ok(None);
         };
         let Ok(opened) = follower.opened().await else {
@@ -141,7 +152,7 @@ impl Blobs {
 
     /// That a fill was opened for this repository is the upstream's word; that the blob is there,
     /// or was opened for another one, is not.
-    async fn check(
+    pub(super) async fn check(
         &self,
         call: &Call,
         ask: &BlobAsk,
@@ -166,12 +177,22 @@ impl Blobs {
             .map_err(|error| no_blob(call, digest, error))
     }
 
+    /// The blob's size as a target or the upstream tells it.
+    async fn any_size(&self, call: &Call, digest: &Digest) -> Result<Option<u64>, Error> {
+        for mirror in &*self.mirrors.holding(call, digest) {
+            if let Ok(Some(size)) = mirror.size(call.flow, digest).await {
+                return Ok(Some(size));
+            }
+        }
+        self.ask_size(call, digest).await
+    }
+
     async fn head(&self, call: &Call, ask: &BlobAsk, known: Option<u64>) -> Result<Served, Error> {
         let (size, origin) = match (self.coming(call, ask).await?, known) {
             (Some((Opened::Growing(growing), _)), _) => (Some(growing.size()), Origin::Joined),
             (Some((Opened::Stored(blob), _)), _) => (Some(blob.size), Origin::Hit),
             (None, Some(size)) => (Some(size), Origin::Filled),
-            (None, None) => (self.ask_size(call, &ask.digest).await?, Origin::Filled),
+            (None, None) => (self.any_size(call, &ask.digest).await?, Origin::Filled),
         };
         let Some(size) = size else {
             let error = registry::Error::Wrong("a HEAD without Content-Length".into());
@@ -191,17 +212,12 @@ impl Blobs {
     /// repository is refused is no answer to this one, which boards anew, and at last asks alone.
     pub(super) async fn follow(&self, call: &Call, ask: &BlobAsk) -> Result<Served, Error> {
         for _ in 0..BOARDINGS {
-            let (follower, landing) = self.flights.board(&ask.digest, call);
-            let origin = if landing.is_some() {
-                Origin::Filled
-            } else {
-                Origin::Joined
-            };
+            let Boarded {
+                follower,
+                origin,
+                leftover,
+            } = self.board(call, ask, None);
             let is_own = follower.asks_for(call);
-            let leftover = Leftover::default();
-            if let Some(landing) = landing {
-                tokio::spawn(self.fill(call, ask, landing, leftover.clone()).run());
-            }
             match follower.opened().await {
                 Ok(opened) => {
                     self.check(call, ask, (&opened, &follower)).await?;
@@ -227,11 +243,41 @@ impl Blobs {
         self.pass(call, ask, None).await
     }
 
+    /// Takes a seat on the flight of the blob. Where there is none, one is begun; `place` is the
+    /// place in the background that it has until its end.
+    pub(super) fn board(
+        &self,
+        call: &Call,
+        ask: &BlobAsk,
+        place: Option<OwnedSemaphorePermit>,
+    ) -> Boarded {
+        let (follower, landing) = self.flights.board(&ask.digest, call);
+        let leftover = Leftover::default();
+        let origin = match landing {
+            Some(_) => Origin::Filled,
+            None => Origin::Joined,
+        };
+        if let Some(landing) = landing {
+            let fill = self.fill(call, ask, landing, leftover.clone());
+            tokio::spawn(async move {
+                fill.run().await;
+                drop(place);
+            });
+        }
+        Boarded {
+            follower,
+            origin,
+            leftover,
+        }
+    }
+
     fn fill(&self, call: &Call, ask: &BlobAsk, landing: Landing, leftover: Leftover) -> Fill {
         Fill {
             landing,
             registry: call.registry().clone(),
+            mirrors: self.mirrors.holding(call, &ask.digest),
             store: self.store.clone(),
+            fan_out: self.fan_out.clone(),
             on_disconnect: ask.on_disconnect,
             flow: call.flow,
             trouble: call.route.trouble.clone(),
@@ -240,9 +286,19 @@ impl Blobs {
     }
 }
 
+/// A seat on a flight.
+#[derive(Debug)]
+pub(super) struct Boarded {
+    pub(super) follower: Follower,
+    /// Whether the flight was begun for it.
+    origin: Origin,
+    leftover: Leftover,
+}
+
 pub(super) fn supplier(call: &Call, digest: &Digest) -> Supplier {
     Supplier {
         askers: Arc::new(Askers::new(call)),
+        mirrors: Arc::default(),
         repository: call.repository.clone(),
         digest: digest.clone(),
         flow: call.flow,
@@ -287,7 +343,7 @@ fn from_fill(
     let body = Body::Tail(Tail::growing(
         growing,
         follower,
-        supplier(call, &ask.digest),
+        Some(supplier(call, &ask.digest)),
         whole,
     ));
     Ok(Served {

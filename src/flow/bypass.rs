@@ -16,8 +16,10 @@ use super::blob::supplier;
 use super::flight::Opened;
 use super::passed::longest_unknown;
 use super::passed::measured;
+use super::supplier::Supplier;
 use crate::ledger::Origin;
 use crate::oci::Descriptor;
+use crate::oci::Digest;
 use crate::oci::Hasher;
 use crate::registry;
 use crate::registry::FetchedBlob;
@@ -32,7 +34,7 @@ impl Blobs {
             && growing.coverage(|coverage| coverage.is_near(part.start))
         {
             let supplier = supplier(call, &ask.digest);
-            let tail = Tail::growing(growing.clone(), follower, supplier, part.clone());
+            let tail = Tail::growing(growing.clone(), follower, Some(supplier), part.clone());
             let body = Body::Tail(tail);
             let descriptor = descriptor(ask, growing.size());
             let (origin, age, part) = (Origin::Joined, None, Some(part));
@@ -53,12 +55,9 @@ impl Blobs {
                 part_of(ask, size)?.unwrap_or(0..size)
             }
         };
-        let name = &call.repository.name;
-        let fetched = call
-            .registry()
-            .blob_get(call.flow, name, &ask.digest, Some(part.clone()))
-            .await;
-        let fetched = match call.noted(fetched) {
+        let supplier = self.supplier(call, &ask.digest);
+        let fetched = open(call, &supplier, Some(part.clone())).await;
+        let fetched = match fetched {
             Err(registry::Error::Unsatisfiable) => {
                 let size = self.ask_size(call, &ask.digest).await?.unwrap_or(0);
                 return Err(Error::Unsatisfiable { size });
@@ -68,12 +67,7 @@ impl Blobs {
         match fetched.total {
             Some(size) if fetched.partial => {
                 let part = part.start..part.end.min(size);
-                let body = Passed::new(
-                    supplier(call, &ask.digest),
-                    Some(fetched),
-                    part.clone(),
-                    size,
-                );
+                let body = Passed::new(supplier, Some(fetched), part.clone(), size);
                 Ok(bypassed(descriptor(ask, size), Some(part), body))
             }
             // It ignores ranges: the whole comes anyway, so it is kept.
@@ -81,6 +75,14 @@ impl Blobs {
                 drop(fetched);
                 self.follow(call, ask).await
             }
+        }
+    }
+
+    /// Whoever has the blob: targets, then the upstream.
+    fn supplier(&self, call: &Call, digest: &Digest) -> Supplier {
+        Supplier {
+            mirrors: self.mirrors.holding(call, digest),
+            ..supplier(call, digest)
         }
     }
 
@@ -96,17 +98,13 @@ impl Blobs {
             Some(ByteRange::From(start)) => start,
             _ => 0,
         };
-        let supplier = supplier(call, &ask.digest);
+        let supplier = self.supplier(call, &ask.digest);
         let fetched = match leftover.filter(|_| start == 0) {
             Some(fetched) => fetched,
             None => {
                 let range = (start > 0).then_some(start..u64::MAX);
-                let name = &call.repository.name;
-                let fetched = call
-                    .registry()
-                    .blob_get(call.flow, name, &ask.digest, range);
-                call.noted(fetched.await)
-                    .map_err(|error| supplier.error(error))?
+                let fetched = open(call, &supplier, range).await;
+                fetched.map_err(|error| supplier.error(error))?
             }
         };
         let (size, fetched) = match fetched.total {
@@ -129,6 +127,26 @@ impl Blobs {
         let body = Passed::new(supplier, fetched, part.clone().unwrap_or(0..size), size);
         Ok(bypassed(descriptor(ask, size), part, body))
     }
+}
+
+/// A blob's bytes from a target, else from the upstream.
+async fn open(
+    call: &Call,
+    supplier: &Supplier,
+    range: Option<Range<u64>>,
+) -> Result<FetchedBlob, registry::Error> {
+    for mirror in &*supplier.mirrors {
+        let fetched = mirror.blob(call.flow, &supplier.digest, range.clone());
+        if let Ok(fetched) = fetched.await
+            && fetched.total.is_some_and(|size| size > 0)
+            && fetched.partial == range.is_some()
+        {
+            return Ok(fetched);
+        }
+    }
+    let (registry, name) = (call.registry(), &call.repository.name);
+    let fetched = registry.blob_get(call.flow, name, &supplier.digest, range);
+    call.noted(fetched.await)
 }
 
 fn bypassed(descriptor: Descriptor, part: Option<Range<u64>>, body: Passed) -> Served {

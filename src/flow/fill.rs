@@ -1,3 +1,5 @@
+use std::fs::File;
+use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -10,9 +12,11 @@ use super::Error;
 use super::OnDisconnect;
 use super::coverage::Coverage;
 use super::coverage::Segment;
+use super::fan_out::FanOut;
 use super::flight::Landing;
 use super::flight::Opened;
 use super::growing::Growing;
+use super::mirrors::Mirror;
 use super::passed::ENDLESS;
 use super::passed::longest_unknown;
 use super::segment::Source;
@@ -39,7 +43,10 @@ use crate::store::Writer;
 pub(super) struct Fill {
     pub(super) landing: Landing,
     pub(super) registry: Arc<Registry>,
+    /// Targets that are asked before the upstream.
+    pub(super) mirrors: Arc<[Mirror]>,
     pub(super) store: Arc<Store>,
+    pub(super) fan_out: Arc<FanOut>,
     pub(super) on_disconnect: OnDisconnect,
     pub(super) flow: FlowId,
     pub(super) trouble: Arc<Trouble>,
@@ -68,10 +75,10 @@ impl Fill {
             self.landing.open(Ok(Opened::Stored(blob)));
             return Ok(());
         }
-        let supplier = self.supplier();
-        let name = &supplier.repository.name;
-        let fetched = self.registry.blob_get(self.flow, name, digest, None).await;
-        let fetched = fetched.map_err(|error| supplier.error(error))?;
+        let fetched = match self.mirrored().await {
+            Some(fetched) => fetched,
+            None => self.fresh().await?,
+        };
         let size = match fetched.total {
             None => self.ask_size().await,
             size => size,
@@ -94,6 +101,26 @@ impl Fill {
         filled.inspect_err(|error| deposit.discard(error.reason()))
     }
 
+    /// The blob as a target gives it, where one does.
+    async fn mirrored(&self) -> Option<FetchedBlob> {
+        for mirror in &*self.mirrors {
+            let fetched = mirror.blob(self.flow, self.landing.digest(), None).await;
+            if let Ok(fetched) = fetched
+                && fetched.total.is_some_and(|size| size > 0)
+            {
+                return Some(fetched);
+            }
+        }
+        None
+    }
+
+    /// The blob as the upstream gives it.
+    async fn fresh(&self) -> Result<FetchedBlob, Error> {
+        let (name, digest) = (&self.landing.repository().name, self.landing.digest());
+        let fetched = self.registry.blob_get(self.flow, name, digest, None).await;
+        fetched.map_err(|error| self.supplier().error(error))
+    }
+
     /// A registry that doesn't say how long a blob is while it sends it may say so when asked.
     async fn ask_size(&self) -> Option<u64> {
         let name = &self.landing.repository().name;
@@ -109,27 +136,27 @@ impl Fill {
         size: u64,
         (writer, deposit): (Writer, &Deposit),
     ) -> Result<(), Error> {
-        let (growing, splits) = Growing::new(&writer, self.landing.digest(), size);
-        let growing = Arc::new(growing);
-        let source = Arc::new(Source {
-            supplier: self.supplier(),
-            growing: growing.clone(),
-            share: self.landing.share(),
-            deposit: deposit.clone(),
-        });
+        let (source, splits) = self.source(self.supplier(), size, (&writer, deposit));
+        let growing = &source.growing;
         // Before anybody can read, so that no reader asks for a segment in its place.
         let first = growing.coverage(Coverage::fill_gap);
         self.landing.open(Ok(Opened::Growing(growing.clone())));
-        let mut segments = JoinSet::new();
-        if let Some(first) = first {
-            segments.spawn(source.clone().fetch(first.id, Some(fetched)));
-        }
         let verdict = tokio::select! {
-            verdict = self.deliver(&source, segments, splits) => verdict,
+            verdict = self.deliver(&source, (first, fetched), splits) => verdict,
             () = self.landing.deserted(), if self.on_disconnect == OnDisconnect::Abort => {
                 Err(Error::GivenUp("everybody left"))
             }
         };
+        if let Err(error) = &verdict
+            && error.is_mismatch()
+            && source.supplier.blame()
+        {
+            growing.freeze();
+            deposit.discard(error.reason());
+            let made_good = self.make_good(growing).await;
+            growing.conclude(verdict);
+            return made_good;
+        }
         growing.conclude(verdict.clone());
         verdict?;
         match self.commit(writer).await {
@@ -144,15 +171,59 @@ impl Fill {
         Ok(())
     }
 
-    /// Waits until all segments have come, those that readers split off and those that fill what
+    /// What a target gave is wrong: all of it comes from the upstream once more, into another file,
+    /// where the followers go on that have not been given wrong bytes yet.
+    async fn make_good(&self, wrong: &Growing) -> Result<(), Error> {
+        let mut supplier = self.supplier();
+        supplier.mirrors = Arc::default();
+        let size = wrong.size();
+        let fetched = supplier.open(0..size, size, 0).await?;
+        let mut writer = self.store.writer(Some(size)).await?;
+        let deposit = fetched.body.account().deposit(self.subject());
+        writer.account_for(deposit.clone());
+        let (source, splits) = self.source(supplier, size, (&writer, &deposit));
+        let first = source.growing.coverage(Coverage::fill_gap);
+        let verdict = self.deliver(&source, (first, fetched), splits).await;
+        verdict.inspect_err(|error| deposit.discard(error.reason()))?;
+        let blob = self.commit(writer).await?;
+        let (wrong_file, right_file) = (wrong.file().clone(), blob.file.clone());
+        let compare = move || same_until(&wrong_file, &right_file, size);
+        let same = tokio::task::spawn_blocking(compare).await;
+        let same = same.map_err(io::Error::other).flatten();
+        wrong.replace(blob, same.map_err(|error| Error::Read(Arc::new(error)))?);
+        Ok(())
+    }
+
+    /// The writer's file, and from where it is filled.
+    fn source(
+        &self,
+        supplier: Supplier,
+        size: u64,
+        (writer, deposit): (&Writer, &Deposit),
+    ) -> (Arc<Source>, mpsc::UnboundedReceiver<Segment>) {
+        let (growing, splits) = Growing::new(writer, self.landing.digest(), size);
+        let source = Source {
+            supplier,
+            growing: Arc::new(growing),
+            share: self.landing.share(),
+            deposit: deposit.clone(),
+        };
+        (Arc::new(source), splits)
+    }
+
+    /// Waits until all segments have come: the first one, which `fetched` brings, those that readers split off and those that fill what
     /// others left.
     async fn deliver(
         &self,
         source: &Arc<Source>,
-        mut segments: JoinSet<Result<(), Error>>,
+        (first, fetched): (Option<Segment>, FetchedBlob),
         mut splits: mpsc::UnboundedReceiver<Segment>,
     ) -> Result<(), Error> {
         let growing = &source.growing;
+        let mut segments = JoinSet::new();
+        if let Some(first) = first {
+            segments.spawn(source.clone().fetch(first.id, Some(fetched)));
+        }
         while !growing.coverage(|coverage| coverage.is_whole()) {
             if let Some(gap) = growing.coverage(Coverage::fill_gap) {
                 segments.spawn(source.clone().fetch(gap.id, None));
@@ -233,7 +304,10 @@ impl Fill {
 
     async fn commit(&self, writer: Writer) -> Result<crate::store::Blob, Error> {
         let repositories = std::slice::from_ref(self.landing.repository());
-        Ok(writer.commit(self.landing.digest(), repositories).await?)
+        let blob = writer.commit(self.landing.digest(), repositories).await?;
+        let was_read = self.landing.had_client();
+        self.fan_out.filled(&self.store, &blob, was_read);
+        Ok(blob)
     }
 
     fn subject(&self) -> Subject {
@@ -247,6 +321,7 @@ impl Fill {
     fn supplier(&self) -> Supplier {
         Supplier {
             askers: self.landing.askers(),
+            mirrors: self.mirrors.clone(),
             repository: self.landing.repository().clone(),
             digest: self.landing.digest().clone(),
             flow: self.flow,
@@ -255,6 +330,26 @@ impl Fill {
     }
 }
 
+/// Up to where two files of `size` bytes are the same. Blocks on the disk.
+fn same_until(one: &File, other: &File, size: u64) -> io::Result<u64> {
+    let (mut left, mut right) = (vec![0; COMPARED], vec![0; COMPARED]);
+    let mut at = 0;
+    while at < size {
+        let next = COMPARED.min(usize::try_from(size - at).unwrap_or(COMPARED));
+        one.read_exact_at(&mut left[..next], at)?;
+        other.read_exact_at(&mut right[..next], at)?;
+        let pairs = left[..next].iter().zip(&right[..next]);
+        let same = pairs.take_while(|(left, right)| left == right).count();
+        at += same as u64;
+        if same < next {
+            break;
+        }
+    }
+    Ok(at)
+}
+
+/// How much is compared at a time, in bytes.
+const COMPARED: usize = 64 << 10;
 /// The disk or the store did not take them.
 const UNSTORABLE: Fate = Fate::Discarded(Reason::Unstorable);
 /// How much room is asked for at a time, for a blob whose length is not known, in bytes.

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 use tokio::sync::watch;
@@ -13,6 +13,7 @@ use super::Error;
 use super::access::Who;
 use super::askers::Askers;
 use super::growing::Growing;
+use super::turns::Turns;
 use crate::oci::Digest;
 use crate::oci::Repository;
 use crate::store::Blob;
@@ -22,6 +23,8 @@ use crate::store::Blob;
 pub(super) struct Flights {
     map: Mutex<HashMap<Digest, Arc<Flight>>>,
     landed: Notify,
+    /// Whose turn it is to be fetched for.
+    pub(super) turns: Turns,
 }
 
 /// One fill, from its first request to its commit.
@@ -34,6 +37,10 @@ pub(super) struct Flight {
     askers: Arc<Askers>,
     opened: watch::Sender<Option<Result<Opened, Error>>>,
     followers: AtomicUsize,
+    /// How many of these are clients.
+    clients: AtomicUsize,
+    /// Whether a client was ever among them.
+    had_client: AtomicBool,
     left: Notify,
 }
 
@@ -48,7 +55,11 @@ pub(super) enum Opened {
 
 /// Somebody who waits for, or reads, a flight's blob.
 #[derive(Debug)]
-pub(super) struct Follower(Arc<Flight>);
+pub(super) struct Follower {
+    flights: Arc<Flights>,
+    flight: Arc<Flight>,
+    is_client: bool,
+}
 
 /// The fill's own side of a flight: its drop takes the flight off the board.
 #[derive(Debug)]
@@ -68,7 +79,7 @@ impl Flights {
     ) -> (Follower, Option<Landing>) {
         let mut map = self.map();
         if let Some(flight) = map.get(digest).filter(|flight| !flight.has_failed()) {
-            return (Follower::of(flight), None);
+            return (self.follower(flight, call), None);
         }
         let flight = Arc::new(Flight {
             repository: call.repository.clone(),
@@ -76,11 +87,14 @@ impl Flights {
             askers: Arc::new(Askers::new(call)),
             opened: watch::Sender::new(None),
             followers: AtomicUsize::new(0),
+            clients: AtomicUsize::new(0),
+            had_client: AtomicBool::new(false),
             left: Notify::new(),
         });
+        let follower = self.follower(&flight, call);
         map.insert(digest.clone(), flight.clone());
         drop(map);
-        let follower = Follower::of(&flight);
+        self.turns.changed();
         (
             follower,
             Some(Landing {
@@ -92,8 +106,36 @@ impl Flights {
     }
 
     /// A seat on the flight for `digest`, where there is one.
-    pub(super) fn find(&self, digest: &Digest) -> Option<Follower> {
-        self.map().get(digest).map(Follower::of)
+    pub(super) fn find(self: &Arc<Self>, digest: &Digest, call: &Call) -> Option<Follower> {
+        let map = self.map();
+        map.get(digest).map(|flight| self.follower(flight, call))
+    }
+
+    /// Whether there is a flight for `digest`.
+    pub(super) fn has(&self, digest: &Digest) -> bool {
+        self.map().contains_key(digest)
+    }
+
+    /// Whether a client waits for what is fetched.
+    pub(super) fn is_followed_by_clients(&self) -> bool {
+        let map = self.map();
+        map.values()
+            .any(|it| it.clients.load(Ordering::Relaxed) > 0)
+    }
+
+    fn follower(self: &Arc<Self>, flight: &Arc<Flight>, call: &Call) -> Follower {
+        flight.followers.fetch_add(1, Ordering::Relaxed);
+        let is_client = !call.is_errand;
+        if is_client {
+            flight.clients.fetch_add(1, Ordering::Relaxed);
+            flight.had_client.store(true, Ordering::Relaxed);
+            self.turns.arrive();
+        }
+        Follower {
+            flights: self.clone(),
+            flight: flight.clone(),
+            is_client,
+        }
     }
 
     /// How many fills are under way.
@@ -131,31 +173,26 @@ impl Flight {
 }
 
 impl Follower {
-    fn of(flight: &Arc<Flight>) -> Self {
-        flight.followers.fetch_add(1, Ordering::Relaxed);
-        Self(flight.clone())
-    }
-
     /// The repository through which the fill asks.
     pub(super) fn repository(&self) -> &Repository {
-        &self.0.repository
+        &self.flight.repository
     }
 
     /// Whether the fill asks through this call's repository, with this call's credentials: only
     /// then is what it is told an answer to this call.
     pub(super) fn asks_for(&self, call: &Call) -> bool {
-        self.0.repository == call.repository && self.0.who == call.who
+        self.flight.repository == call.repository && self.flight.who == call.who
     }
 
     /// Lets the fill go on with this call's credentials where others are refused. For a call that
     /// the upstream has let in.
     pub(super) fn lend(&self, call: &Call) {
-        self.0.askers.join(call);
+        self.flight.askers.join(call);
     }
 
     /// Waits until the upstream has answered.
     pub(super) async fn opened(&self) -> Result<Opened, Error> {
-        let mut opened = self.0.opened.subscribe();
+        let mut opened = self.flight.opened.subscribe();
         let opened = opened.wait_for(Option::is_some).await;
         match opened.as_deref() {
             Ok(Some(opened)) => opened.clone(),
@@ -166,8 +203,12 @@ impl Follower {
 
 impl Drop for Follower {
     fn drop(&mut self) {
-        if self.0.followers.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.0.left.notify_one();
+        if self.is_client {
+            self.flight.clients.fetch_sub(1, Ordering::Relaxed);
+            self.flights.turns.changed();
+        }
+        if self.flight.followers.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.flight.left.notify_one();
         }
     }
 }
@@ -197,6 +238,11 @@ impl Landing {
     /// What is fetched.
     pub(super) fn digest(&self) -> &Digest {
         &self.digest
+    }
+
+    /// Whether a client has ever followed.
+    pub(super) fn had_client(&self) -> bool {
+        self.flight.had_client.load(Ordering::Relaxed)
     }
 
     /// This fill's share of what all fills may hold in memory.
@@ -239,5 +285,6 @@ impl Drop for Landing {
         drop(map);
         self.open(Err(Error::GivenUp("the fill was broken off")));
         self.flights.landed.notify_waiters();
+        self.flights.turns.changed();
     }
 }

@@ -12,6 +12,7 @@ use super::breaker::Gate;
 use super::breaker::is_outage;
 use super::coalesce::Coalesce;
 use super::manifest::Manifests;
+use super::mirrors::Mirrors;
 use crate::ledger::Origin;
 use crate::oci::Digest;
 use crate::oci::Reference;
@@ -25,6 +26,7 @@ use crate::store::Store;
 pub(super) struct Tags {
     store: Arc<Store>,
     manifests: Manifests,
+    mirrors: Arc<Mirrors>,
     known: Cache<TagKey, Pointer>,
     requests: Arc<Coalesce<RequestKey, Pointer>>,
 }
@@ -65,10 +67,11 @@ const REMEMBERED: u64 = 50_000;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Tags {
-    pub(super) fn new(store: Arc<Store>, manifests: Manifests) -> Self {
+    pub(super) fn new(store: Arc<Store>, manifests: Manifests, mirrors: Arc<Mirrors>) -> Self {
         Self {
             store,
             manifests,
+            mirrors,
             known: Cache::new(REMEMBERED),
             requests: Arc::default(),
         }
@@ -87,7 +90,7 @@ impl Tags {
     ) -> Result<(Pointer, Origin), Error> {
         let key = self.key(call, tag).await;
         let Some(known) = self.recall(&key).await else {
-            return self.first(call, key, head).await;
+            return self.unknown(call, key, head).await;
         };
         if known
             .age()
@@ -207,6 +210,61 @@ impl Tags {
         };
         self.known.insert(key.clone(), pointer.clone());
         Some(pointer)
+    }
+
+    /// Where a tag that is new to us points to. While the upstream is out, it is what a target that
+    /// is read from has last got.
+    async fn unknown(
+        &self,
+        call: &Call,
+        key: TagKey,
+        head: bool,
+    ) -> Result<(Pointer, Origin), Error> {
+        // A target that has the tag may have all of it: the upstream's word is enough then, and is
+        // cheaper than its manifest.
+        let has_tag = self.mirrors.has_tag(call, &key.tag);
+        if has_tag
+            && call.route.breaker.gate() == Gate::Open
+            && let Some(pointer) = self.mirrored(call, &key).await
+        {
+            return Ok((pointer, Origin::Stale));
+        }
+        match self.first(call, key.clone(), head || has_tag).await {
+            Err(Error::Upstream { repository, error }) if is_outage(&error) => {
+                let mirrored = self.mirrored(call, &key).await;
+                let pointer = mirrored.ok_or(Error::Upstream { repository, error })?;
+                Ok((pointer, Origin::Stale))
+            }
+            first => first,
+        }
+    }
+
+    /// What a target has the tag for. It is believed for this one time: nobody has confirmed it.
+    async fn mirrored(&self, call: &Call, key: &TagKey) -> Option<Pointer> {
+        let fetched = self.mirrors.tagged(call, &key.tag).await?;
+        let digest = fetched.digest.clone();
+        let manifest = self.manifests.keep(&call.repository, fetched).await;
+        key.accept.names(&manifest.media_type).then(|| Pointer {
+            digest,
+            media_type: Some(manifest.media_type),
+            size: Some(manifest.bytes.len() as u64),
+            confirmed: SystemTime::now(),
+        })
+    }
+
+    /// Whether clients of this call's kind are given the tag as it was pushed.
+    pub(super) async fn is_as_pushed(&self, call: &Call, tag: &Tag) -> bool {
+        self.key(call, tag).await.accept == Accept::Native
+    }
+
+    /// Where the tag points to, as it was pushed, where that is in memory.
+    pub(super) fn current(&self, repository: &Repository, tag: &Tag) -> Option<Digest> {
+        let key = TagKey {
+            repository: repository.clone(),
+            tag: tag.clone(),
+            accept: Accept::Native,
+        };
+        self.known.get(&key).map(|pointer| pointer.digest)
     }
 
     async fn first(

@@ -46,6 +46,10 @@ const CATCH_UP: usize = 256 << 10;
 struct State {
     coverage: Coverage,
     verdict: Option<Result<(), Error>>,
+    /// No more is shown: what is there is wrong, and the right bytes may take their place.
+    is_frozen: bool,
+    /// The right bytes, and up to where they are the same as those that were shown.
+    replacement: Option<(Blob, u64)>,
     committed: Option<Blob>,
     waiting: Vec<Waker>,
     /// Counts the wake-ups, so that a follower knows whether its waker still waits.
@@ -84,6 +88,8 @@ impl Growing {
         let state = State {
             coverage,
             verdict: None,
+            is_frozen: false,
+            replacement: None,
             committed: None,
             waiting: Vec::new(),
             round: 0,
@@ -138,6 +144,7 @@ impl Growing {
         let shown = match &state.verdict {
             Some(Err(error)) => return Poll::Ready(Err(error.clone())),
             Some(Ok(())) => self.size,
+            None if state.is_frozen => 0,
             None if end < self.size => end,
             None => self.size.saturating_sub(HELD_BACK),
         };
@@ -245,6 +252,24 @@ impl Growing {
     pub(super) fn is_unaltered(&self) -> bool {
         let committed = self.state().committed.clone();
         committed.is_none_or(|blob| blob.is_unaltered())
+    }
+
+    /// Shows no more, until the verdict.
+    pub(super) fn freeze(&self) {
+        self.state().is_frozen = true;
+    }
+
+    /// The right blob is here: its bytes are those of this file up to `same` (excluded). For the
+    /// followers that have read no further when they hear that this one is wrong.
+    pub(super) fn replace(&self, blob: Blob, same: u64) {
+        self.state().replacement = Some((blob, same));
+    }
+
+    /// What a follower that has read all before `at` can go on with.
+    pub(super) fn replacement(&self, at: u64) -> Option<Blob> {
+        let state = self.state();
+        let (blob, same) = state.replacement.as_ref()?;
+        (at <= *same && blob.size == self.size).then(|| blob.clone())
     }
 
     /// Takes the word back that all is right: what is in the file can't be relied on any more.

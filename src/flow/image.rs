@@ -6,6 +6,7 @@ use super::Error;
 use super::PullThrough;
 use super::Served;
 use super::breaker::is_outage;
+use super::fan_out::Told;
 use super::freshness::Pointer;
 use crate::ledger::Origin;
 use crate::oci::Descriptor;
@@ -17,8 +18,35 @@ use crate::store::StoredManifest;
 
 /// How a manifest is served.
 impl PullThrough {
+    /// The manifest; the targets are told where it was pulled.
+    pub(super) async fn manifest(
+        &self,
+        call: &Call,
+        reference: Reference,
+        head: bool,
+    ) -> Result<Served, Error> {
+        let (served, tag) = match reference {
+            Reference::Tag(tag) => (self.by_tag(call, &tag, head).await?, Some(tag)),
+            Reference::Digest(digest) => (self.by_digest(call, &digest, head).await?, None),
+        };
+        if !self.fan_out.tells(call) {
+            return Ok(served);
+        }
+        let (descriptor, origin) = (served.descriptor.clone(), served.origin);
+        let told = Told {
+            descriptor: &descriptor,
+            tag: tag.as_ref(),
+            is_confirmed: origin != Origin::Stale,
+        };
+        match head {
+            true => self.fan_out.resolved(call, &self.tags, told).await,
+            false => self.fan_out.pulled(call, &self.tags, told).await,
+        }
+        Ok(served)
+    }
+
     /// The manifest that a tag points to.
-    pub(super) async fn by_tag(&self, call: &Call, tag: &Tag, head: bool) -> Result<Served, Error> {
+    async fn by_tag(&self, call: &Call, tag: &Tag, head: bool) -> Result<Served, Error> {
         let (pointer, origin) = self.tags.resolve(call, tag, head).await?;
         if head
             && let Pointer {
@@ -93,12 +121,7 @@ impl PullThrough {
     }
 
     /// The manifest itself.
-    pub(super) async fn by_digest(
-        &self,
-        call: &Call,
-        digest: &Digest,
-        head: bool,
-    ) -> Result<Served, Error> {
+    async fn by_digest(&self, call: &Call, digest: &Digest, head: bool) -> Result<Served, Error> {
         if head {
             return self.head_by_digest(call, digest).await;
         }
@@ -111,6 +134,14 @@ impl PullThrough {
         if let Some(manifest) = self.manifests.held(&call.repository, digest).await {
             let age = manifest.stored.elapsed().ok();
             return Ok(served(digest.clone(), manifest, (Origin::Hit, age), true));
+        }
+        if let Some(manifest) = self.manifests.mirrored(call, digest).await {
+            return Ok(served(
+                digest.clone(),
+                manifest,
+                (Origin::Filled, None),
+                true,
+            ));
         }
         let reference = Reference::Digest(digest.clone());
         self.manifests.check_gone(call, &reference)?;

@@ -9,6 +9,7 @@ use super::Error;
 use super::access::Who;
 use super::coalesce::Coalesce;
 use super::coalesce::Seat;
+use super::mirrors::Mirrors;
 use crate::ledger::Fate;
 use crate::ledger::Origin;
 use crate::oci::Digest;
@@ -26,6 +27,7 @@ use crate::store::StoredManifest;
 #[derive(Clone, Debug)]
 pub(super) struct Manifests {
     store: Arc<Store>,
+    mirrors: Arc<Mirrors>,
     cache: Cache<(Repository, Digest), StoredManifest>,
     gone: Cache<(Repository, Reference, Arc<str>), Instant>,
     /// Tags that wait for their manifest to be stored before they are.
@@ -42,7 +44,7 @@ const CACHED: u64 = 8 << 20;
 const REMEMBERED: u64 = 10_000;
 
 impl Manifests {
-    pub(super) fn new(store: Arc<Store>) -> Self {
+    pub(super) fn new(store: Arc<Store>, mirrors: Arc<Mirrors>) -> Self {
         let weigh = |_: &_, manifest: &StoredManifest| {
             u32::try_from(manifest.bytes.len())
                 .unwrap_or(u32::MAX)
@@ -50,6 +52,7 @@ impl Manifests {
         };
         Self {
             store,
+            mirrors,
             cache: Cache::builder().max_capacity(CACHED).weigher(weigh).build(),
             gone: Cache::new(REMEMBERED),
             pending: Cache::new(REMEMBERED),
@@ -98,8 +101,17 @@ impl Manifests {
         if let Some(manifest) = self.held(&call.repository, digest).await {
             return Ok(manifest);
         }
+        if let Some(manifest) = self.mirrored(call, digest).await {
+            return Ok(manifest);
+        }
         self.check_gone(call, &Reference::Digest(digest.clone()))?;
         self.bring(call, digest).await
+    }
+
+    /// The manifest as a target has it, where one is known to.
+    pub(super) async fn mirrored(&self, call: &Call, digest: &Digest) -> Option<StoredManifest> {
+        let fetched = self.mirrors.manifest(call, digest).await?;
+        Some(self.keep(&call.repository, fetched).await)
     }
 
     async fn bring(&self, call: &Call, digest: &Digest) -> Result<StoredManifest, Error> {

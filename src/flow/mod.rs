@@ -13,12 +13,12 @@ use arc_swap::ArcSwap;
 
 use crate::ledger::FlowId;
 use crate::ledger::Origin;
-use crate::oci::Reference;
 use crate::oci::Repository;
 use crate::oci::UpstreamName;
 use crate::registry;
 use crate::registry::Registry;
 use crate::store::Store;
+use crate::target::Targets;
 
 mod access;
 mod ask;
@@ -30,6 +30,7 @@ mod bypass;
 mod coalesce;
 mod coverage;
 mod error;
+mod fan_out;
 mod fill;
 mod flight;
 mod freshness;
@@ -37,11 +38,14 @@ mod growing;
 mod image;
 mod listing;
 mod manifest;
+mod mirrors;
 mod passed;
 mod segment;
 mod served;
 mod supplier;
+mod supply;
 mod tail;
+mod turns;
 mod upstream;
 
 pub use ask::{Accept, Ask, ByteRange, Caller, Want};
@@ -54,11 +58,13 @@ pub use upstream::{Upstream, UpstreamState};
 use access::Who;
 use blob::BlobAsk;
 use blob::Blobs;
+use fan_out::FanOut;
 use flight::Flights;
 use freshness::Tags;
 use listing::ListKey;
 use listing::Lists;
 use manifest::Manifests;
+use mirrors::Mirrors;
 use upstream::Route;
 
 /// What holds for all upstreams.
@@ -89,6 +95,7 @@ pub struct PullThrough {
     tags: Tags,
     blobs: Blobs,
     lists: Lists,
+    fan_out: Arc<FanOut>,
 }
 
 #[derive(Debug)]
@@ -109,21 +116,47 @@ struct Call {
     accept: Accept,
     negative_ttl: Duration,
     flow: FlowId,
+    /// Whether it is for a target, not for a client.
+    is_errand: bool,
     asked: SystemTime,
 }
 
 impl PullThrough {
     /// An engine over `store` and `upstreams`. Nothing is dialled before it is asked for.
     pub fn new(config: Config, store: Arc<Store>, upstreams: Vec<Upstream>) -> Self {
+        Self::over(config, store, (upstreams, None))
+    }
+
+    /// An engine that tells `targets` what is pulled, and serves from those that are read from.
+    /// [`PullThrough::supply`] is what they are to be started with.
+    pub fn mirroring(
+        config: Config,
+        store: Arc<Store>,
+        upstreams: Vec<Upstream>,
+        targets: Arc<Targets>,
+    ) -> Self {
+        Self::over(config, store, (upstreams, Some(targets)))
+    }
+
+    fn over(
+        config: Config,
+        store: Arc<Store>,
+        (upstreams, targets): (Vec<Upstream>, Option<Arc<Targets>>),
+    ) -> Self {
         let flights = Arc::<Flights>::default();
-        let manifests = Manifests::new(store.clone());
+        let mirrors = Arc::new(Mirrors::new(targets.clone()));
+        let fan_out = Arc::new(FanOut::new(targets));
+        let manifests = Manifests::new(store.clone(), mirrors.clone());
         Self {
             settings: ArcSwap::from_pointee(Settings::new(config, upstreams, &HashMap::new())),
-            tags: Tags::new(store.clone(), manifests.clone()),
+            tags: Tags::new(store.clone(), manifests.clone(), mirrors.clone()),
             blobs: Blobs {
                 store: store.clone(),
                 flights: flights.clone(),
+                mirrors,
+                fan_out: fan_out.clone(),
             },
+            fan_out,
             lists: Lists::new(store.clone()),
             manifests,
             flights,
@@ -186,10 +219,7 @@ impl PullThrough {
     ) -> Result<Served, Error> {
         let brought = self.admit(call, &ask.want, ask.head).await?;
         let served = match ask.want {
-            Want::Manifest { reference, .. } => match reference {
-                Reference::Tag(tag) => self.by_tag(call, &tag, ask.head).await,
-                Reference::Digest(digest) => self.by_digest(call, &digest, ask.head).await,
-            },
+            Want::Manifest { reference, .. } => self.manifest(call, reference, ask.head).await,
             Want::Blob { digest, range } => {
                 let ask = BlobAsk {
                     digest,
@@ -290,6 +320,7 @@ impl PullThrough {
             accept,
             negative_ttl: settings.config.negative_ttl,
             flow: ask.flow,
+            is_errand: false,
             asked: SystemTime::now(),
         };
         Ok((call, settings.config.clone()))

@@ -14,6 +14,7 @@ use super::growing::Growing;
 use super::supplier::ENDED;
 use super::supplier::Resumes;
 use super::supplier::Supplier;
+use super::turns::Attending;
 use crate::ledger::Account;
 use crate::ledger::Fate;
 use crate::ledger::Reason;
@@ -29,6 +30,7 @@ use crate::store::Store;
 pub struct Passed {
     chunks: Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>,
     left: u64,
+    attending: Option<Attending>,
 }
 
 impl Passed {
@@ -74,7 +76,13 @@ impl Passed {
         Self {
             chunks: Box::pin(stream::try_unfold(transfer, next)),
             left,
+            attending: None,
         }
+    }
+
+    /// As long as this lasts, a client waits.
+    pub(super) fn attended(&mut self, attending: Attending) {
+        self.attending = Some(attending);
     }
 
     /// The next bytes; `None` at the end.
@@ -218,6 +226,7 @@ impl Transfer {
             if self.from == self.end {
                 let got = hasher.clone().finish();
                 if got != self.supplier.digest {
+                    self.supplier.blame();
                     account.discard(Reason::Mismatch, chunk.len() as u64);
                     return Err(self.supplier.corrupt(&got));
                 }

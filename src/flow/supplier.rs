@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Error;
 use super::askers::Askers;
 use super::breaker::is_outage;
+use super::mirrors::Mirror;
 use super::upstream::Trouble;
 use crate::ledger::FlowId;
 use crate::oci::Digest;
@@ -16,6 +17,8 @@ use crate::registry::FetchedBlob;
 #[derive(Clone, Debug)]
 pub(super) struct Supplier {
     pub(super) askers: Arc<Askers>,
+    /// Targets that are asked before the upstream: the first of the places.
+    pub(super) mirrors: Arc<[Mirror]>,
     pub(super) repository: Repository,
     pub(super) digest: Digest,
     pub(super) flow: FlowId,
@@ -54,8 +57,13 @@ impl Supplier {
     ) -> Result<FetchedBlob, Error> {
         let end = if part.end == size { u64::MAX } else { part.end };
         let range = (part.start > 0 || end != u64::MAX).then_some(part.start..end);
-        let askers = self.askers.at(place);
-        let fetched = askers.blob_get(self.flow, &self.digest, range).await;
+        let fetched = match self.mirrors.get(place) {
+            Some(mirror) => mirror.blob(self.flow, &self.digest, range).await,
+            None => {
+                let askers = self.askers.at(place - self.mirrors.len());
+                askers.blob_get(self.flow, &self.digest, range).await
+            }
+        };
         let fetched = fetched.map_err(|error| match error {
             registry::Error::Unsatisfiable => self.error(registry::Error::Wrong(format!(
                 "it ended after {} bytes, {size} were promised",
@@ -90,20 +98,33 @@ impl Supplier {
         error: Error,
     ) -> Result<(), Error> {
         resumes.failures = if at > begun { 1 } else { resumes.failures + 1 };
-        if resumes.failures > RESUMES.max(self.askers.places()) || !self.is_resumable(&error) {
+        if resumes.failures > RESUMES.max(self.places()) || !self.is_resumable(&error) {
             return Err(error);
         }
         if resumes.failures > 1 {
             resumes.place += 1;
         }
-        self.trouble.resumed();
-        self.count(&error);
+        if resumes.place >= self.mirrors.len() {
+            self.trouble.resumed();
+            self.count(&error);
+        }
         tracing::warn!(
             repository = %self.repository, digest = %self.digest, at,
             "the transfer broke off, resuming: {error}"
         );
         tokio::time::sleep(PAUSE * (1 << (resumes.failures - 1).min(RESUMES))).await;
         Ok(())
+    }
+
+    /// Whether targets have given bytes of what turned out to be wrong. They are asked no more for
+    /// it.
+    pub(super) fn blame(&self) -> bool {
+        let blamed = self.mirrors.iter().map(|it| it.blame(&self.digest));
+        blamed.fold(false, |any, gave| any | gave)
+    }
+
+    fn places(&self) -> usize {
+        self.mirrors.len() + self.askers.places()
     }
 
     /// Counts an answer that was not what it promised to be.
@@ -136,11 +157,9 @@ impl Supplier {
     fn is_resumable(&self, error: &Error) -> bool {
         match error {
             Error::Upstream { error, .. } => {
-                self.askers.places() > 1
-                    || is_outage(error)
-                    || matches!(error, registry::Error::Wrong(_))
+                self.places() > 1 || is_outage(error) || matches!(error, registry::Error::Wrong(_))
             }
-            Error::NoBlob(..) => self.askers.places() > 1,
+            Error::NoBlob(..) => self.places() > 1,
             _ => false,
         }
     }

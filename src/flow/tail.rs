@@ -41,7 +41,7 @@ enum Source {
     Stored(Blob),
     Growing(
         Arc<Growing>,
-        Supplier,
+        Option<Supplier>,
         #[expect(dead_code, reason = "held until the tail ends")] Follower,
     ),
     Upstream(Passed),
@@ -77,11 +77,11 @@ impl Tail {
     }
 
     /// A follower of a part of a growing blob. The supplier is who is asked for the rest, on the
-    /// follower's behalf, where the disk fails.
+    /// follower's behalf, where the disk fails; without one, the tail fails as well.
     pub(super) fn growing(
         growing: Arc<Growing>,
         follower: Follower,
-        supplier: Supplier,
+        supplier: Option<Supplier>,
         part: Range<u64>,
     ) -> Self {
         Self::new(Source::Growing(growing, supplier, follower), part)
@@ -140,10 +140,17 @@ impl Tail {
         self.leave(Error::Read(Arc::new(error)))
     }
 
-    /// Leaves a growing file that the disk has failed for the upstream.
+    /// Leaves a growing file that is wrong for the right one, where there is one, and one that the
+    /// disk has failed for the upstream.
     fn leave(&mut self, error: Error) -> Result<(), Error> {
+        if let Source::Growing(growing, ..) = &self.source
+            && let Some(blob) = growing.replacement(self.at)
+        {
+            self.source = Source::Stored(blob);
+            return Ok(());
+        }
         let (growing, supplier) = match &self.source {
-            Source::Growing(growing, supplier, _) if error.is_local() => (growing, supplier),
+            Source::Growing(growing, Some(supplier), _) if error.is_local() => (growing, supplier),
             // It is looked into before it is served again; what was sent of it may be wrong.
             Source::Stored(blob) => {
                 blob.doubt();
@@ -207,7 +214,8 @@ impl Tail {
         }
     }
 
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+    /// The next bytes, as long as a buffer is; `None` at the end.
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         loop {
             if let Some((span, reading)) = &mut self.reading {
                 let read = ready!(Pin::new(reading).poll(cx));

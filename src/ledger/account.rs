@@ -8,9 +8,8 @@ use super::deposit::Deposit;
 use super::deposit::Subject;
 use super::fate::Fate;
 use super::fate::Reason;
-use super::names::Leg;
 
-/// One body's account: what crossed, as its receipt says, against what became of it, as those say
+/// One body's account, a response's or a request's: what crossed, as its receipt says, against what became of it, as those say
 /// who moved its bytes. All clones are the same account.
 ///
 /// It is closed when the last clone is dropped, in whatever order that happens. If the two sides
@@ -22,16 +21,27 @@ pub struct Account(Arc<Sheet>);
 #[derive(Debug)]
 struct Sheet {
     totals: Arc<Totals>,
+    side: Side,
     entered: [AtomicU64; Fate::COUNT],
     crossed: OnceLock<Receipt>,
 }
 
+/// Which body of an exchange an account is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    /// The request's.
+    Request,
+    /// The response's.
+    Response,
+}
+
 impl Account {
-    /// Of a body of which nothing has come yet.
-    pub(super) fn open(totals: &Arc<Totals>) -> Self {
+    /// Of a body of which nothing has crossed yet.
+    pub(super) fn open(totals: &Arc<Totals>, side: Side) -> Self {
         totals.open();
         Self(Arc::new(Sheet {
             totals: totals.clone(),
+            side,
             entered: [const { AtomicU64::new(0) }; Fate::COUNT],
             crossed: OnceLock::new(),
         }))
@@ -49,11 +59,16 @@ impl Account {
         self.enter(Fate::Discarded(reason), bytes);
     }
 
-    /// What came of the body, and is yet to be used: none so far.
+    /// What came of the body, or was sent of it, and whose fate is open: none so far.
     pub fn unspent(&self) -> Unspent {
+        self.unspent_of(0)
+    }
+
+    /// As [`Account::unspent`], of which so many bytes have crossed already.
+    pub fn unspent_of(&self, bytes: u64) -> Unspent {
         Unspent {
             account: self.clone(),
-            bytes: 0,
+            bytes,
         }
     }
 
@@ -73,14 +88,12 @@ impl Drop for Sheet {
         let mut entered = 0;
         for fate in Fate::all() {
             let bytes = *self.entered[fate.index()].get_mut();
-            self.totals.enter(fate, bytes);
+            self.totals.enter(self.side, fate, bytes);
             entered += bytes;
         }
-        let crossed = self.crossed.get().map_or(0, |it| it.response_bytes);
-        match self.crossed.get().map(|it| it.leg) {
-            Some(Leg::Client) => self.totals.send(crossed),
-            Some(Leg::Upstream) => self.totals.receive(crossed),
-            Some(Leg::Target | Leg::Tap) | None => {}
+        let crossed = self.crossed.get().map_or(0, |it| self.side.bytes(it));
+        if let Some(receipt) = self.crossed.get() {
+            self.totals.cross(self.side, receipt.leg, crossed);
         }
         if entered != crossed {
             self.complain(crossed, entered);
@@ -102,6 +115,7 @@ impl Sheet {
             repository = &*receipt.repository,
             reference = &*receipt.reference,
             action = receipt.action.as_str(),
+            side = ?self.side,
             status = receipt.status,
             crossed,
             entered,
@@ -117,10 +131,20 @@ impl Sheet {
     }
 }
 
+impl Side {
+    /// What crossed of it, in bytes.
+    fn bytes(self, receipt: &Receipt) -> u64 {
+        match self {
+            Self::Request => receipt.request_bytes,
+            Self::Response => receipt.response_bytes,
+        }
+    }
+}
+
 /// How a log line begins that tells of accounts that do not balance. Tests look for it.
 pub(super) const UNBALANCED: &str = "the books do not balance, which is a bug of tidegate";
 
-/// Bytes that came, and whose fate is not decided. What is left at a drop was abandoned.
+/// Bytes that crossed, and whose fate is not decided. What is left at a drop was abandoned.
 #[derive(Debug)]
 pub struct Unspent {
     account: Account,
@@ -128,7 +152,7 @@ pub struct Unspent {
 }
 
 impl Unspent {
-    /// More came.
+    /// More crossed.
     pub fn add(&mut self, bytes: usize) {
         self.bytes += bytes as u64;
     }

@@ -3,6 +3,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::FlowId;
+use super::account::Side;
 use super::account::UNBALANCED;
 use super::books::Totals;
 use super::fate::Fate;
@@ -78,7 +79,8 @@ impl Drop for Pile {
             Some(Outcome::Discarded(reason)) => *reason,
             None => Reason::Abandoned,
         };
-        self.totals.enter(Fate::Discarded(reason), kept);
+        self.totals
+            .enter(Side::Response, Fate::Discarded(reason), kept);
         self.totals.settle(kept);
         self.totals.close(0);
     }
@@ -94,7 +96,8 @@ impl Pile {
             } = &self.subject;
             tracing::error!(?flow, %repository, %digest, kept, committed, "{UNBALANCED}");
         }
-        self.totals.enter(Fate::Committed, committed);
+        self.totals
+            .enter(Side::Response, Fate::Committed, committed);
         self.totals.settle(kept);
         self.totals.close(kept.abs_diff(committed));
     }

@@ -6,6 +6,7 @@ use super::FlowId;
 use super::Ledger;
 use super::Receipt;
 use super::Transit;
+use super::account::Side;
 use super::names::{Action, End, Leg, Protocol};
 
 /// A receipt that is still being written: sealed by [`Draft::seal`], or, as cancelled, by a drop.
@@ -16,6 +17,7 @@ pub struct Draft {
     started: Instant,
     ledger: Ledger,
     account: Option<Account>,
+    request: Option<Account>,
     transit: Option<Transit>,
     sealed: bool,
 }
@@ -27,6 +29,7 @@ pub(super) struct Entry {
     started: Instant,
     ledger: Ledger,
     account: Option<Account>,
+    request: Option<Account>,
 }
 
 impl Draft {
@@ -60,6 +63,7 @@ impl Draft {
             started: Instant::now(),
             ledger: ledger.clone(),
             account: None,
+            request: None,
             transit: None,
             sealed: false,
         }
@@ -68,8 +72,18 @@ impl Draft {
     /// The account of the response's body, opened by the first call: from then on, somebody is to
     /// say what becomes of each byte that is counted here.
     pub fn account(&mut self) -> Account {
-        let open = || Account::open(&self.ledger.totals);
+        let open = || Account::open(&self.ledger.totals, Side::Response);
         self.account.get_or_insert_with(open).clone()
+    }
+
+    /// The account of the request's body, as [`Draft::account`] is the response's: of what targets
+    /// are sent, which alone is in the books; `None` on other legs.
+    pub fn request_account(&mut self) -> Option<Account> {
+        if self.receipt.leg == Leg::Target {
+            let open = || Account::open(&self.ledger.totals, Side::Request);
+            self.request.get_or_insert_with(open);
+        }
+        self.request.clone()
     }
 
     /// From now on, bytes that are counted here may still be lost on their way.
@@ -101,6 +115,7 @@ impl Draft {
             started: self.started,
             ledger: self.ledger.clone(),
             account: self.account.take(),
+            request: self.request.take(),
         };
         match self.transit.take() {
             Some(transit) => transit.seal(entry),
@@ -110,10 +125,13 @@ impl Draft {
 }
 
 impl Entry {
-    /// Tells the ledger, then closes this side of the account.
+    /// Tells the ledger, then closes this side of the accounts.
     pub(super) fn enter(mut self) {
         self.receipt.duration = self.started.elapsed();
         self.ledger.exchange(&self.receipt);
+        if let Some(request) = self.request {
+            request.crossed(self.receipt.clone());
+        }
         if let Some(account) = self.account {
             account.crossed(self.receipt);
         }

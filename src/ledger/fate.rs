@@ -2,7 +2,8 @@ use super::names::Origin;
 use super::names::names;
 
 names! {
-    /// Why bytes that came from an upstream were thrown away.
+    /// Why bytes that came from an upstream or a target were thrown away, or were sent to a target
+    /// for nothing.
     Reason {
         /// They came before what was asked for: the upstream ignores ranges, or they are only
         /// hashed, to check what comes after.
@@ -29,6 +30,10 @@ names! {
         Oversized => "oversized",
         /// Nobody wanted them any more.
         Abandoned => "abandoned",
+        /// The target did not take them.
+        Refused => "refused",
+        /// The connection to the target broke, or the target stopped taking, before it had all.
+        Broken => "broken",
     }
 }
 
@@ -44,13 +49,14 @@ names! {
     }
 }
 
-/// What became of body bytes. For those of an upstream: `Kept` (see [`super::Deposit`]),
-/// `Committed`, `Passed` or `Discarded`; for those of a client: `Given`.
+/// What became of body bytes. For those that an upstream or a target gave: `Kept` (see
+/// [`super::Deposit`]), `Committed`, `Passed` or `Discarded`; for those that a client was sent:
+/// `Given`; for those that a target was sent: `Committed` or `Discarded`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// Written into a file that may become a blob.
     Kept,
-    /// Published in the store.
+    /// Published in the store; of what a target was sent: there, as it said.
     Committed,
     /// Given to clients, and not stored.
     Passed,

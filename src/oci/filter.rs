@@ -9,6 +9,8 @@ use globset::GlobSetBuilder;
 pub struct NameFilter {
     allow: Option<GlobSet>,
     deny: GlobSet,
+    /// As they were written.
+    globs: [Vec<String>; 2],
 }
 
 impl NameFilter {
@@ -17,6 +19,7 @@ impl NameFilter {
     /// # Errors
     /// When one is no glob; the error says which, and why.
     pub fn new(allow: &[String], deny: &[String]) -> Result<Self, globset::Error> {
+        let (allowed, denied) = (allow.to_vec(), deny.to_vec());
         let allow = if allow.is_empty() {
             None
         } else {
@@ -25,6 +28,7 @@ impl NameFilter {
         Ok(Self {
             allow,
             deny: globs(deny)?,
+            globs: [allowed, denied],
         })
     }
 
@@ -32,6 +36,13 @@ impl NameFilter {
     pub fn passes(&self, name: &str) -> bool {
         let allowed = self.allow.as_ref().is_none_or(|allow| allow.is_match(name));
         allowed && !self.deny.is_match(name)
+    }
+}
+
+/// Whether they are written alike.
+impl PartialEq for NameFilter {
+    fn eq(&self, other: &Self) -> bool {
+        self.globs == other.globs
     }
 }
 

@@ -2,14 +2,22 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http::HeaderValue;
 use http::Method;
-use http::header::{ACCEPT, RANGE};
+use http::header::{ACCEPT, CONTENT_RANGE, CONTENT_TYPE, RANGE};
 use url::Url;
+use url::form_urlencoded;
 
+use super::Error;
+use super::MountFrom;
+use super::NewManifest;
+use super::access::Access;
+use super::sending::Cargo;
+use super::upload::Upload;
 use super::wire::Outgoing;
 use super::wire::Subject;
 use crate::ledger::Action;
@@ -19,23 +27,38 @@ use crate::oci::Name;
 use crate::oci::Reference;
 
 /// One of the spec's actions on a registry, wherever that is.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Call {
     /// What it is about.
     pub(super) subject: Subject,
-    /// `GET` or `HEAD`.
+    /// The HTTP method.
     pub(super) method: Method,
     /// How much of the body to read, in bytes, before this is answered; `None` to leave it to the
     /// caller.
     pub(super) whole: Option<usize>,
-    path: String,
+    /// The statuses of success.
+    pub(super) good: &'static [u16],
+    /// What it brings.
+    pub(super) cargo: Cargo,
+    /// When the upload began that it belongs to.
+    pub(super) began: Option<Instant>,
+    place: Place,
     query: String,
     headers: HeaderMap,
 }
 
+/// Where a request goes.
+#[derive(Clone)]
+enum Place {
+    /// To this path of the registry.
+    Path(String),
+    /// To where the registry said. It may hold a secret in its query.
+    Said(Url),
+}
+
 /// The longest manifest, in bytes: twice what the distribution spec makes registries take.
 const LONGEST_MANIFEST: usize = 8 << 20;
-/// The longest list, in bytes.
+/// The longest list, or answer to a write, in bytes.
 const LONGEST_LIST: usize = 16 << 20;
 
 impl Call {
@@ -46,10 +69,14 @@ impl Call {
                 action,
                 repository: Arc::default(),
                 reference: Arc::default(),
+                access: Access::Pull,
             },
             method: Method::GET,
             whole: None,
-            path,
+            good: &[200, 206],
+            cargo: Cargo::Whole(Bytes::new()),
+            began: None,
+            place: Place::Path(path),
             query: String::new(),
             headers: HeaderMap::new(),
         }
@@ -156,24 +183,136 @@ impl Call {
         call
     }
 
+    /// Something that is written into a repository.
+    fn write(mut self, method: Method, good: &'static [u16]) -> Self {
+        self.method = method;
+        self.subject.access = Access::Push;
+        self.good = good;
+        self.whole = Some(LONGEST_LIST);
+        self
+    }
+
+    /// `POST` of an upload.
+    pub(super) fn upload_start(flow: FlowId, name: &Name) -> Self {
+        let path = format!("/v2/{name}/blobs/uploads/");
+        let call = Self::new(flow, Action::UploadStart, path).about(name, "");
+        call.write(Method::POST, &[202])
+    }
+
+    /// `POST` of an upload that is to be a mount.
+    pub(super) fn blob_mount(flow: FlowId, name: &Name, mount: MountFrom<'_>) -> Self {
+        let MountFrom { digest, from } = mount;
+        let mut call = Self::upload_start(flow, name).about(name, digest.as_str());
+        call.good = &[201, 202];
+        call.subject.action = Action::BlobMount;
+        call.subject.access = Access::Mount(from.as_str().into());
+        call.query = form_urlencoded::Serializer::new(String::new())
+            .append_pair("mount", digest.as_str())
+            .append_pair("from", from.as_str())
+            .finish();
+        call
+    }
+
+    /// `PATCH` of an upload: the bytes of `range`, with `Content-Range`, or all of them, without.
+    pub(super) fn upload_chunk(
+        upload: &Upload<'_>,
+        range: Option<&Range<u64>>,
+        cargo: Cargo,
+    ) -> Self {
+        let good = &[202, 201, 204];
+        let mut call = Self::upload(upload, Action::UploadChunk).write(Method::PATCH, good);
+        call.cargo = cargo;
+        // As the specification has it, which is not as RFC 9110 has it.
+        let range = range.map(|it| format!("{}-{}", it.start, it.end.saturating_sub(1)));
+        if let Some(Ok(value)) = range.map(HeaderValue::try_from) {
+            call.headers.insert(CONTENT_RANGE, value);
+        }
+        call
+    }
+
+    /// `PUT` of an upload, which ends it, with what was not sent before.
+    pub(super) fn upload_finish(upload: &Upload<'_>, cargo: Cargo) -> Self {
+        let good = &[201, 200, 204];
+        let mut call = Self::upload(upload, Action::UploadFinish).write(Method::PUT, good);
+        call.cargo = cargo;
+        if let Place::Said(url) = &mut call.place {
+            let mut query = url.query_pairs_mut();
+            query.append_pair("digest", upload.digest);
+        }
+        call
+    }
+
+    /// `DELETE` of an upload.
+    pub(super) fn upload_cancel(upload: &Upload<'_>) -> Self {
+        let good = &[204, 200, 202];
+        let mut call = Self::upload(upload, Action::Delete).write(Method::DELETE, good);
+        call.headers.clear();
+        call
+    }
+
+    fn upload(upload: &Upload<'_>, action: Action) -> Self {
+        let session = upload.session;
+        let call = Self::new(upload.flow, action, String::new());
+        let mut call = call.about(&session.name, upload.digest);
+        call.place = Place::Said(session.url.clone());
+        call.began = Some(session.began);
+        let octets = HeaderValue::from_static("application/octet-stream");
+        call.headers.insert(CONTENT_TYPE, octets);
+        call
+    }
+
+    /// `PUT` of a manifest.
+    pub(super) fn manifest_put(
+        flow: FlowId,
+        name: &Name,
+        reference: &Reference,
+        manifest: NewManifest<'_>,
+    ) -> Result<Self, Error> {
+        let media_type = HeaderValue::from_str(manifest.media_type);
+        let media_type = media_type.map_err(|_| Error::Invalid {
+            status: 0,
+            code: "MANIFEST_INVALID".into(),
+            message: "the manifest's media type can't stand in a header".into(),
+        })?;
+        let call = Self::manifest(flow, Action::ManifestPut, (name, reference), "");
+        let mut call = call.write(Method::PUT, &[201, 200, 204, 202]);
+        call.headers.insert(CONTENT_TYPE, media_type);
+        call.cargo = Cargo::Whole(manifest.bytes);
+        Ok(call)
+    }
+
+    /// Whether `digest` is what this is about, as far as that can be compared.
+    pub(super) fn is_about(&self, digest: &Digest) -> bool {
+        match self.subject.reference.split_once(':') {
+            Some((algorithm, _)) if digest.as_str().starts_with(&format!("{algorithm}:")) => {
+                *self.subject.reference == *digest.as_str()
+            }
+            _ => true,
+        }
+    }
+
     /// The request for it to the registry at `base`, signed with `authorization`.
     pub(super) fn outgoing(&self, base: &Url, authorization: Option<&HeaderValue>) -> Outgoing {
-        let mut url = base.clone();
-        url.set_path(&format!(
-            "{}{}",
-            base.path().trim_end_matches('/'),
-            self.path
-        ));
-        url.set_query(Some(self.query.as_str()).filter(|query| !query.is_empty()));
+        let url = match &self.place {
+            Place::Said(url) => url.clone(),
+            Place::Path(path) => {
+                let mut url = base.clone();
+                url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
+                url.set_query(Some(self.query.as_str()).filter(|query| !query.is_empty()));
+                url
+            }
+        };
+        let is_elsewhere = url.origin() != base.origin();
         let mut headers = self.headers.clone();
-        if let Some(value) = authorization {
+        if let Some(value) = authorization.filter(|_| !is_elsewhere) {
             headers.insert(http::header::AUTHORIZATION, value.clone());
         }
         Outgoing {
             method: self.method.clone(),
             url,
             headers,
-            body: Bytes::new(),
+            cargo: self.cargo.clone(),
+            is_elsewhere,
         }
     }
 }

@@ -193,15 +193,32 @@ impl Listing {
 
 /// `Content-Length`, in bytes.
 pub(super) fn length(headers: &HeaderMap) -> Option<u64> {
-    text(headers, &CONTENT_LENGTH)?.parse().ok()
+    number(headers, &CONTENT_LENGTH)
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+/// `Docker-Content-Digest`, where it is there and sound.
+pub(super) fn digest(headers: &HeaderMap) -> Option<Digest> {
+    digest_in(headers, &DIGEST)
+}
+
+/// A digest, where it is there and sound.
+pub(super) fn digest_in(headers: &HeaderMap, name: &HeaderName) -> Option<Digest> {
+    text(headers, name)?.parse().ok()
+}
+
+/// A number, where it is there and sound.
+pub(super) fn number(headers: &HeaderMap, name: &HeaderName) -> Option<u64> {
+    text(headers, name)?.parse().ok()
+}
+
+/// A header's text, where it has any.
+pub(super) fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let text = headers.get(name)?.to_str().ok()?.trim();
     (!text.is_empty()).then_some(text)
 }
 
-fn digest_like(other: &Digest, bytes: &[u8]) -> Digest {
+/// The digest of `bytes`, by the algorithm of another one.
+pub(super) fn digest_like(other: &Digest, bytes: &[u8]) -> Digest {
     let mut hasher = Hasher::new(other.algorithm());
     hasher.update(bytes);
     hasher.finish()

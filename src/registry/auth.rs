@@ -17,6 +17,7 @@ use url::Url;
 use super::Credentials;
 use super::Error;
 use super::Secret;
+use super::access::Access;
 use super::challenge::Challenge;
 use super::challenge::Scopes;
 use super::challenge::TokenKey;
@@ -41,12 +42,16 @@ pub(super) struct Auth {
     /// Whether challenges are for the client to answer.
     is_relay: bool,
     source: Arc<Source>,
-    /// By repository. Made at the first of them: a client's own sign-in never gets there.
-    challenges: LazyLock<Cache<Arc<str>, Arc<Challenge>>>,
+    /// By repository, and what is wanted there. Made at the first of them: a client's own sign-in
+    /// never gets there.
+    challenges: LazyLock<Cache<Matter, Arc<Challenge>>>,
     /// The last of them that a repository not asked before may be expected to have too.
     usual: Mutex<Option<Challenge>>,
     tokens: Mutex<HashMap<TokenKey, Held>>,
 }
+
+/// A repository, and what is wanted there.
+type Matter = (Arc<str>, Access);
 
 /// A token that is there, or on its way.
 struct Held {
@@ -133,9 +138,8 @@ impl Auth {
         if self.is_relay {
             return Ok(None);
         }
-        let repository = &subject.repository;
-        let challenge = self.challenges.get(repository);
-        match challenge.or_else(|| self.expected(repository)) {
+        let challenge = self.challenges.get(&subject.matter());
+        match challenge.or_else(|| self.expected(subject)) {
             Some(challenge) => self.grant(wire, subject, &challenge).await.map(Some),
             None => Ok(None),
         }
@@ -153,16 +157,17 @@ impl Auth {
         if self.is_relay {
             return Ok(None);
         }
-        let repository = &subject.repository;
-        let Some(challenge) = Challenge::of(headers, &self.base, &Scopes::pull(repository)) else {
+        let wanted = subject.access.scopes(&subject.repository);
+        let Some(challenge) = Challenge::of(headers, &self.base, &wanted) else {
             return Ok(None);
         };
         self.check(&challenge)?;
-        self.learn(repository, &challenge);
-        let earlier = self.challenges.get(repository);
+        let challenge = challenge.widened(&wanted);
+        self.learn(&wanted, &challenge);
+        let matter = subject.matter();
+        let earlier = self.challenges.get(&matter);
         let challenge = Arc::new(challenge.joined(earlier.as_deref()));
-        self.challenges
-            .insert(repository.clone(), challenge.clone());
+        self.challenges.insert(matter, challenge.clone());
         match refused {
             Some(Grant::Fixed(_)) => return Ok(None),
             Some(Grant::Login(_, login)) if *challenge == Challenge::Basic => {
@@ -200,24 +205,22 @@ impl Auth {
         }
     }
 
-    /// A challenge of `repository` tells what others get, where it is as the spec has it.
-    fn learn(&self, repository: &str, challenge: &Challenge) {
+    /// A challenge to who wants `wanted` tells what others get, where it is as the spec has it.
+    fn learn(&self, wanted: &Scopes, challenge: &Challenge) {
         let is_usual = match challenge {
             Challenge::Basic => true,
-            Challenge::Bearer(key) => {
-                !repository.is_empty() && key.scopes == Scopes::pull(repository)
-            }
+            Challenge::Bearer(key) => !wanted.is_empty() && key.scopes == *wanted,
         };
         if is_usual {
             *self.usual() = Some(challenge.clone());
         }
     }
 
-    fn expected(&self, repository: &str) -> Option<Arc<Challenge>> {
+    fn expected(&self, subject: &Subject) -> Option<Arc<Challenge>> {
         match self.usual().clone()? {
-            Challenge::Bearer(_) if repository.is_empty() => None,
+            Challenge::Bearer(_) if subject.repository.is_empty() => None,
             Challenge::Bearer(mut key) => {
-                key.scopes = Scopes::pull(repository);
+                key.scopes = subject.access.scopes(&subject.repository);
                 Some(Arc::new(Challenge::Bearer(key)))
             }
             Challenge::Basic => Some(Arc::new(Challenge::Basic)),

@@ -14,6 +14,7 @@ use super::Error;
 use super::cause;
 use super::fault::Again;
 use super::fault::Fault;
+use super::wire::Rest;
 use crate::ledger::Account;
 use crate::ledger::Draft;
 use crate::ledger::End;
@@ -32,6 +33,10 @@ pub struct Body {
     metered: Option<Box<Meter<Watched>>>,
     account: Account,
     permit: Option<OwnedSemaphorePermit>,
+    /// What the request's body came to.
+    sent: Option<Unspent>,
+    /// What of it is never sent, until this body's end.
+    rest: Option<Rest>,
 }
 
 impl Body {
@@ -48,7 +53,20 @@ impl Body {
             account: draft.account(),
             metered: Some(Box::new(Meter::new(watched, draft, End::Failed))),
             permit: None,
+            sent: None,
+            rest: None,
         }
+    }
+
+    /// Follows a request's body, of which so much was `sent`, and a `rest` is not to be sent.
+    pub(super) fn follows(&mut self, sent: Option<Unspent>, rest: Option<Rest>) {
+        self.sent = sent;
+        self.rest = rest;
+    }
+
+    /// What was sent for this answer: its fate is to be said.
+    pub(super) fn take_sent(&mut self) -> Option<Unspent> {
+        self.sent.take()
     }
 
     /// Keeps `permit` until this body's end.
@@ -145,6 +163,7 @@ impl http_body::Body for Body {
         if !matches!(frame, Some(Ok(_))) || metered.is_end_stream() {
             self.metered = None;
             self.permit = None;
+            self.rest = None;
         }
         Poll::Ready(frame)
     }

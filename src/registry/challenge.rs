@@ -57,6 +57,18 @@ impl Challenge {
         basic
     }
 
+    /// This challenge, and where it is about what is `wanted`, about all that is wanted there: GHCR
+    /// asks for `pull` alone when somebody pushes.
+    pub(super) fn widened(mut self, wanted: &Scopes) -> Self {
+        if let Self::Bearer(key) = &mut self {
+            for (resource, actions) in &mut key.scopes.0 {
+                let more = wanted.0.get(resource).into_iter().flatten();
+                actions.extend(more.cloned());
+            }
+        }
+        self
+    }
+
     /// This challenge, with the scopes of an `earlier` one of the same repository joined: where
     /// the actions of one repository need several scopes, one token does for all.
     pub(super) fn joined(self, earlier: Option<&Self>) -> Self {
@@ -108,14 +120,6 @@ impl Scopes {
         scopes
     }
 
-    /// To read from a repository.
-    pub(super) fn pull(repository: &str) -> Self {
-        if repository.is_empty() {
-            return Self::default();
-        }
-        Self::parse(&format!("repository:{repository}:pull"))
-    }
-
     /// Whether there are none.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -156,7 +160,7 @@ mod tests {
             .map(|value| (WWW_AUTHENTICATE, value.parse().unwrap()))
             .collect();
         let base = "https://registry.test/v2/".parse().unwrap();
-        Challenge::of(&headers, &base, &Scopes::pull("own"))
+        Challenge::of(&headers, &base, &Scopes::parse("repository:own:pull"))
     }
 
     fn key(challenge: Option<Challenge>) -> TokenKey {

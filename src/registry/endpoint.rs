@@ -1,6 +1,8 @@
 //! One place that a registry's content is at: one attempt at a call there.
 
 use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -12,6 +14,7 @@ use moka::sync::Cache;
 use sha2::Digest as _;
 use sha2::Sha256;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::Semaphore;
 use url::Url;
 
 use super::Body;
@@ -19,14 +22,17 @@ use super::Config;
 use super::Credentials;
 use super::Error;
 use super::Secret;
+use super::access::Access;
 use super::action::Call;
 use super::auth::Auth;
 use super::auth::Grant;
 use super::body::Gathered;
+use super::family::Family;
 use super::fault::Fault;
 use super::redirect;
 use super::redirect::Landed;
 use super::retry::Policy;
+use super::way::Ways;
 use super::window::Windows;
 use super::wire::Outside;
 use super::wire::Wire;
@@ -41,14 +47,22 @@ pub(super) struct Endpoint {
     /// The windows of clients that sign in themselves, by a hash of what with: a limit of one is
     /// not one of the others.
     callers: Cache<[u8; 32], Arc<Windows>>,
+    /// How uploads are sent here.
+    pub(super) ways: Ways,
+    /// Whose first write goes ahead, to hear how to sign in; closed once it has.
+    scout: Semaphore,
+    /// When who uploads was given fresh credentials, lately, by what for.
+    renewals: Cache<(Arc<str>, Access), Instant>,
 }
 
+/// So long fresh credentials are expected to do.
+const RENEWED: Duration = Duration::from_secs(60);
 /// So many clients' windows are remembered.
 const MOST_CALLERS: u64 = 1000;
 
-/// A 200 or a 206.
+/// A success.
 pub(super) struct Answer {
-    /// 200 or 206.
+    /// One of those that the call expects.
     pub(super) status: StatusCode,
     /// The headers.
     pub(super) headers: HeaderMap,
@@ -56,6 +70,8 @@ pub(super) struct Answer {
     pub(super) whole: Option<Gathered>,
     /// The body, where the call did not.
     pub(super) body: Body,
+    /// Where it came from: who was asked, or who that redirected to.
+    pub(super) url: Url,
 }
 
 impl Answer {
@@ -98,6 +114,9 @@ impl Endpoint {
             wire: Arc::new(Wire::new(config, base, outside)?),
             auth: Auth::new(base, credentials)?,
             callers: Cache::new(MOST_CALLERS),
+            ways: Ways::of(Family::of(base.host_str().unwrap_or_default())),
+            scout: Semaphore::new(1),
+            renewals: Cache::builder().time_to_live(RENEWED).build(),
         })
     }
 
@@ -112,12 +131,14 @@ impl Endpoint {
                 Arc::new(self.wire.with(self.callers.get_with(key, anew)))
             }
         };
-        let (base, callers) = (self.base.clone(), self.callers.clone());
         Ok(Self {
-            base,
+            base: self.base.clone(),
             wire,
             auth,
-            callers,
+            callers: self.callers.clone(),
+            ways: Ways::of(Family::of(self.base.host_str().unwrap_or_default())),
+            scout: Semaphore::new(1),
+            renewals: self.renewals.clone(),
         })
     }
 
@@ -131,8 +152,28 @@ impl Endpoint {
         &self.wire.windows
     }
 
-    /// One attempt, signed in where it is asked for. `permit` is held to the body's end.
+    /// One attempt, signed in where it is asked for. `permit` is held to the body's end. What has
+    /// been sent of a content is gone: there is no other attempt at it.
     pub(super) async fn attempt(
+        &self,
+        call: &Call,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> Result<Answer, Fault> {
+        let scouting = match call.subject.access {
+            Access::Pull => None,
+            Access::Push | Access::Mount(_) => self.scout.acquire().await.ok(),
+        };
+        let answer = self.signed_in(call, permit).await;
+        if scouting.is_some() {
+            self.scout.close();
+        }
+        answer.map_err(|fault| match call.cargo.is_there() {
+            true => fault,
+            false => Fault::lasting(fault.error),
+        })
+    }
+
+    async fn signed_in(
         &self,
         call: &Call,
         permit: Option<OwnedSemaphorePermit>,
@@ -157,9 +198,29 @@ impl Endpoint {
             let Some(grant) = renewed else {
                 return Err(fault);
             };
+            if !call.cargo.is_there() {
+                return Err(self.restarted(call, fault));
+            }
             landed = self.send(call, Some(&grant)).await?;
         }
         accept(landed, call, permit).await
+    }
+
+    /// What is said where there are fresh credentials, but nothing more to send: that it may be begun
+    /// again, unless it was begun with credentials as fresh as these.
+    fn restarted(&self, call: &Call, fault: Fault) -> Fault {
+        let matter = call.subject.matter();
+        let renewed = self.renewals.get(&matter);
+        if let (Some(renewed), Some(began)) = (renewed, call.began)
+            && began >= renewed
+        {
+            return fault;
+        }
+        if renewed.is_none() {
+            self.renewals.insert(matter, Instant::now());
+        }
+        let text = format!("{}; there are fresh credentials now", fault.error);
+        Fault::lasting(Error::Restart(text))
     }
 
     async fn send(&self, call: &Call, grant: Option<&Grant>) -> Result<Landed, Fault> {
@@ -180,9 +241,10 @@ async fn accept(
     call: &Call,
     permit: Option<OwnedSemaphorePermit>,
 ) -> Result<Answer, Fault> {
-    if !matches!(landed.response.status().as_u16(), 200 | 206) {
+    if !call.good.contains(&landed.response.status().as_u16()) {
         return Err(landed.fault().await);
     }
+    let url = landed.url;
     let (parts, mut body) = landed.response.into_parts();
     if let Some(encoding) = parts.headers.get(CONTENT_ENCODING)
         && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
@@ -198,6 +260,7 @@ async fn accept(
         headers: parts.headers,
         whole: None,
         body,
+        url,
     };
     if let Some(most) = call.whole {
         answer.whole = Some(answer.body.whole(most).await?);

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
+use crate::ledger::Reason;
 use crate::oci::Digest;
 
 /// Why a registry did not give what was asked, by what the caller can do about it.
@@ -77,6 +78,19 @@ pub enum Error {
     /// The configuration can't work: a CA file that is none, plain HTTP that is not allowed.
     #[error("{0}")]
     Config(String),
+}
+
+impl Error {
+    /// Why what was sent for this outcome was sent for nothing.
+    pub(super) fn waste(&self) -> Reason {
+        match self {
+            Self::Content(_) => Reason::Incomplete,
+            Self::Unreachable(_) | Self::TimedOut(_) => Reason::Broken,
+            Self::Wrong(_) => Reason::Mismatch,
+            Self::Invalid { code, .. } if code == "DIGEST_INVALID" => Reason::Mismatch,
+            _ => Reason::Refused,
+        }
+    }
 }
 
 /// What is missing, where the registry said it.

@@ -1,8 +1,10 @@
-//! Registry families: which actions share a limit, by who runs the registry. All of it is data.
+//! Registry families: which actions share a limit, how blobs are sent, what can be mounted, by who
+//! runs the registry. All of it is data.
 
 use super::Creation;
 use super::Habits;
 use super::Mounts;
+use super::way::Way;
 use crate::ledger::Action;
 use crate::ledger::Action::{
     BlobGet, BlobHead, BlobMount, Catalog, ManifestGet, ManifestHead, Ping, Referrers, TagList,
@@ -21,7 +23,28 @@ pub(super) struct Family {
     /// The window that quota headers are about, whatever they came with; `None` where each answer
     /// tells of its own window.
     metered: Option<&'static str>,
+    /// How blobs are sent.
+    uploads: Uploads,
+    habits: Habits,
 }
+
+/// How blobs are sent.
+#[derive(Clone, Copy, Debug)]
+struct Uploads {
+    way: Way,
+    /// Whether another way may be tried where that one is refused.
+    may_change: bool,
+}
+
+const PUT: Uploads = Uploads {
+    way: Way::Put,
+    may_change: true,
+};
+/// The others are refused, or spoil the blob.
+const PUT_ALONE: Uploads = Uploads {
+    way: Way::Put,
+    may_change: false,
+};
 
 /// Where actions belong that no window names.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +80,12 @@ const FAMILIES: &[Family] = &[
         windows: &[("heads", HEADS), ("manifest-get", &[ManifestGet])],
         others: Others::Together("others"),
         metered: Some("manifest-get"),
+        uploads: PUT,
+        habits: Habits {
+            mounts: Mounts::Any,
+            sparse: Some(false),
+            creation: Creation::OnPush,
+        },
     },
     Family {
         hosts: &[
@@ -68,24 +97,56 @@ const FAMILIES: &[Family] = &[
         windows: &[],
         others: Others::Apart,
         metered: None,
+        // A mount works where the account has switched BLOB_MOUNTING on, of what a manifest names;
+        // an index without its manifests is MANIFEST_BLOB_UNKNOWN.
+        uploads: PUT,
+        habits: Habits {
+            mounts: Mounts::Committed,
+            sparse: Some(false),
+            creation: Creation::Ecr,
+        },
     },
     Family {
         hosts: &["public.ecr.aws"],
         windows: &[("reads", READS)],
         others: Others::Apart,
         metered: None,
+        // A mount is answered with a session, always.
+        uploads: PUT,
+        habits: Habits {
+            mounts: Mounts::Never,
+            sparse: Some(false),
+            creation: Creation::Unknown,
+        },
     },
     Family {
         hosts: &["ghcr.io", "gcr.io", "*.gcr.io", "*.pkg.dev"],
         windows: &[],
         others: Others::Together("all"),
         metered: None,
+        // GHCR spoils what comes in several PATCHes, Google refuses any.
+        uploads: PUT_ALONE,
+        habits: Habits {
+            mounts: Mounts::Any,
+            sparse: None,
+            creation: Creation::OnPush,
+        },
     },
     Family {
         hosts: &["*.azurecr.io", "*.azurecr.cn", "*.azurecr.us"],
         windows: &[("reads", READS)],
         others: Others::Together("writes"),
         metered: None,
+        // A body of more than about 20 MB is a 413.
+        uploads: Uploads {
+            way: Way::Chunks(16 << 20),
+            may_change: false,
+        },
+        habits: Habits {
+            mounts: Mounts::Any,
+            sparse: None,
+            creation: Creation::OnPush,
+        },
     },
     UNKNOWN,
 ];
@@ -95,6 +156,12 @@ const UNKNOWN: Family = Family {
     windows: &[("heads", HEADS), ("reads", GETS), ("uploads", UPLOADS)],
     others: Others::Apart,
     metered: None,
+    uploads: PUT,
+    habits: Habits {
+        mounts: Mounts::Any,
+        sparse: None,
+        creation: Creation::Unknown,
+    },
 };
 
 impl Family {
@@ -106,11 +173,12 @@ impl Family {
 
     /// What they do that others don't.
     pub(super) fn habits(&self) -> Habits {
-        Habits {
-            mounts: Mounts::Any,
-            sparse: None,
-            creation: Creation::Unknown,
-        }
+        self.habits
+    }
+
+    /// How blobs are sent to them, and whether another way may be tried where that is refused.
+    pub(super) fn uploads(&self) -> (Way, bool) {
+        (self.uploads.way, self.uploads.may_change)
     }
 
     /// The window that `action` belongs to.

@@ -31,7 +31,7 @@ fn read_challenge(values: &[HeaderValue]) -> Option<Challenge> {
     Challenge::of(
         &values.collect::<HeaderMap>(),
         &base(),
-        &Scopes::pull("own"),
+        &Scopes::parse("repository:own:pull"),
     )
 }
 

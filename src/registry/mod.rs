@@ -23,6 +23,7 @@ use crate::oci::Digest;
 use crate::oci::Name;
 use crate::oci::Reference;
 
+mod access;
 mod action;
 mod address;
 mod answer;
@@ -48,11 +49,13 @@ mod retry;
 mod secret;
 mod sending;
 mod sent;
+mod switch;
 #[cfg(test)]
 mod tests;
 mod token;
 mod transport;
 mod upload;
+mod way;
 mod window;
 mod wire;
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::HeaderMap;
 use http::Method;
 use http::Response;
 use http::StatusCode;
@@ -18,6 +19,8 @@ use super::wire::Subject;
 use super::wire::Wire;
 use super::wire::host_of;
 use crate::ledger::Action;
+use crate::ledger::Fate;
+use crate::ledger::Reason;
 
 const MOST_HOPS: usize = 5;
 
@@ -29,14 +32,18 @@ pub(super) struct Landed {
     pub(super) at_origin: bool,
     /// Who answered.
     pub(super) host: String,
+    /// And where.
+    pub(super) url: Url,
     /// How long all such requests are paused, where it said that it was too much.
     pub(super) paused: Option<Duration>,
+    /// What was asked for.
+    action: Action,
 }
 
 impl Landed {
     /// The failure that an answer other than 2xx is.
     pub(super) async fn fault(self) -> Fault {
-        let mut fault = refusal::fault(self.response).await;
+        let mut fault = refusal::fault(self.response, self.action).await;
         if let Some(pause) = self.paused {
             fault.again = Again::After(pause);
             if let Error::Throttled { retry_after } = &mut fault.error {
@@ -52,7 +59,8 @@ impl Landed {
     }
 }
 
-/// Sends a request, and follows a `GET` or a `HEAD` where it is sent to. Credentials stay behind
+/// Sends a request, and follows a `GET` or a `HEAD` where it is sent to, and any other where that is
+/// to be asked the same (307, 308) and its body is still there. Credentials stay behind
 /// when host, port or scheme change, and don't come back with a later hop. A connection is never
 /// made less safe. Nothing leaves while the window of the action is paused.
 pub(super) async fn follow(
@@ -61,25 +69,35 @@ pub(super) async fn follow(
     subject: &Subject,
 ) -> Result<Landed, Fault> {
     let mut subject = subject.clone();
-    let mut at_origin = true;
+    let mut at_origin = !outgoing.is_elsewhere;
     let pass = wire.windows.enter(subject.action)?;
-    let may_move = matches!(outgoing.method, Method::GET | Method::HEAD);
+    let is_read = matches!(outgoing.method, Method::GET | Method::HEAD);
     for _ in 0..=MOST_HOPS {
         let response = wire.exchange(&outgoing, &subject).await;
         let response = response.inspect_err(|_| wire.windows.unanswered(pass, at_origin))?;
         let said = (response.status(), response.headers());
         let paused = wire.windows.note(pass, at_origin, said);
-        if !may_move || !is_redirect(response.status()) {
+        let may_move = match response.status().as_u16() {
+            307 | 308 => outgoing.cargo.is_there(),
+            _ => is_read && is_redirect(response.status()),
+        };
+        if !may_move {
             let host = host_of(&outgoing.url);
             return Ok(Landed {
                 response,
                 at_origin,
                 host,
+                url: outgoing.url,
                 paused,
+                action: pass.action(),
             });
         }
-        let next = target(&outgoing.url, &response)?;
-        refusal::drain(response.into_body()).await;
+        let next = target(&outgoing.url, response.headers())?;
+        let mut body = response.into_body();
+        if let Some(mut sent) = body.take_sent() {
+            sent.spend_all(Fate::Discarded(Reason::Redirect));
+        }
+        refusal::drain(body).await;
         if next.origin() != outgoing.url.origin() {
             at_origin = false;
             outgoing.headers.remove(AUTHORIZATION);
@@ -97,10 +115,11 @@ fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
-/// Where a redirect leads. Its query may hold a signature, so no error shows it.
-fn target(from: &Url, response: &Response<Body>) -> Result<Url, Fault> {
+/// Where a redirect leads, or an answer that names another place for what comes next. Its query may
+/// hold a signature, so no error shows it.
+pub(super) fn target(from: &Url, headers: &HeaderMap) -> Result<Url, Fault> {
     let host = host_of(from);
-    let location = response.headers().get(LOCATION);
+    let location = headers.get(LOCATION);
     let mut next = location
         .and_then(|value| value.to_str().ok())
         .and_then(|text| from.join(text).ok())

@@ -1,5 +1,6 @@
 //! What a registry says when it does not give what was asked.
 
+use std::collections::HashSet;
 use std::time::Duration;
 use std::time::SystemTime;
 
@@ -16,7 +17,10 @@ use super::fault::Again;
 use super::fault::Fault;
 use super::retry;
 use super::sent::Sent;
+use crate::ledger::Action;
+use crate::ledger::Fate;
 use crate::ledger::Reason;
+use crate::oci::Digest;
 
 /// As much of an error's body is read.
 const LONGEST_BODY: usize = 64 << 10;
@@ -27,8 +31,9 @@ const LONGEST_MESSAGE: usize = 300;
 
 /// The failure that an answer other than 2xx is. Its words are left out where they repeat what was
 /// sent to sign in: they go to clients and into logs.
-pub(super) async fn fault(response: Response<Body>) -> Fault {
-    let (parts, body) = response.into_parts();
+pub(super) async fn fault(response: Response<Body>, action: Action) -> Fault {
+    let (parts, mut body) = response.into_parts();
+    let unused = body.take_sent();
     let bytes = tokio::time::timeout(READING, start_of(body, Reason::Error))
         .await
         .unwrap_or_default();
@@ -37,7 +42,40 @@ pub(super) async fn fault(response: Response<Body>) -> Fault {
         Some(sent) if sent.is_repeated_in(&bytes) => Words::default(),
         _ => Words::of(&bytes),
     };
-    classify(parts.status, &parts.headers, &words)
+    let mut fault = classify(parts.status, &parts.headers, &words);
+    if let Some(error) = of_write(action, parts.status, &words) {
+        fault = Fault::lasting(error);
+    }
+    if let Some(mut unused) = unused {
+        unused.spend_all(Fate::Discarded(fault.error.waste()));
+    }
+    fault
+}
+
+/// What an answer to a write means that it would not mean to a read.
+fn of_write(action: Action, status: StatusCode, words: &Words) -> Option<Error> {
+    use Action::{BlobMount, ManifestPut, UploadChunk, UploadFinish, UploadStart};
+    let is_write = [
+        BlobMount,
+        ManifestPut,
+        UploadChunk,
+        UploadFinish,
+        UploadStart,
+    ];
+    if !is_write.contains(&action) {
+        return None;
+    }
+    match status.as_u16() {
+        400 | 404 | 422 if action == ManifestPut && words.lacks_blobs() => {
+            Some(Error::BlobUnknown(words.missing.clone()))
+        }
+        400 | 405 | 411 | 412 | 413 | 414 | 415 | 416 | 422 | 501 => Some(Error::Invalid {
+            status: status.as_u16(),
+            code: words.code.clone(),
+            message: words.message(status),
+        }),
+        _ => None,
+    }
 }
 
 /// Reads a short body to its end, so that its connection can be used again.
@@ -103,6 +141,8 @@ pub(super) fn classify(status: StatusCode, headers: &HeaderMap, words: &Words) -
 pub(super) struct Words {
     code: String,
     pub(super) text: String,
+    /// The digests that the errors of a manifest's push name.
+    missing: Vec<Digest>,
 }
 
 /// The OCI error body (distribution spec, "Error Codes"), and what token servers send instead.
@@ -120,11 +160,44 @@ struct Said {
 struct Entry {
     code: Option<String>,
     message: Option<String>,
+    detail: Option<serde_json::Value>,
+}
+
+/// What registries call it when a manifest names what they have not: the specification's code, and
+/// those of ECR and of others.
+const LACKING: [&str; 4] = [
+    "MANIFEST_BLOB_UNKNOWN",
+    "BLOB_UNKNOWN",
+    "BLOB_UPLOAD_UNKNOWN",
+    "MANIFEST_UNKNOWN",
+];
+
+impl Entry {
+    /// The digests that it names: in `detail` (a text, or an object with a `digest`), else in its
+    /// words, where ECR has them.
+    fn digests(&self) -> Vec<Digest> {
+        let detail = self.detail.as_ref();
+        let field = detail.map(|it| it.get("digest").or(it.get("Digest")).unwrap_or(it));
+        let text = field.and_then(serde_json::Value::as_str);
+        let found = |text: &str| -> Vec<Digest> {
+            let is_end = |c: char| !(c.is_ascii_alphanumeric() || c == ':');
+            let words = text.split(is_end);
+            words.filter_map(|word| word.parse().ok()).collect()
+        };
+        let detailed = text.map(found).unwrap_or_default();
+        match &self.message {
+            Some(message) if detailed.is_empty() => found(message),
+            _ => detailed,
+        }
+    }
 }
 
 impl Words {
     pub(super) fn of(body: &[u8]) -> Self {
         if let Ok(said) = serde_json::from_slice::<Said>(body) {
+            let mut missing: Vec<_> = said.errors.iter().flat_map(Entry::digests).collect();
+            let mut seen = HashSet::new();
+            missing.retain(|digest| seen.insert(digest.clone()));
             let first = said.errors.into_iter().next().unwrap_or_default();
             let text = first
                 .message
@@ -134,6 +207,7 @@ impl Words {
             return Self {
                 code: one_line(&first.code.unwrap_or_default()),
                 text: one_line(&text.unwrap_or_default()),
+                missing,
             };
         }
         let text = String::from_utf8_lossy(body);
@@ -141,12 +215,18 @@ impl Words {
         let is_json = text.trim_start().starts_with(['{', '[']);
         Self {
             code: String::new(),
+            missing: Vec::new(),
             text: if is_markup || is_json {
                 String::new()
             } else {
                 one_line(&text)
             },
         }
+    }
+
+    /// Whether they say that a manifest names what is not there.
+    fn lacks_blobs(&self) -> bool {
+        LACKING.contains(&self.code.as_str())
     }
 
     fn message(&self, status: StatusCode) -> String {
@@ -179,7 +259,7 @@ mod tests {
     use super::*;
 
     fn read(body: &str) -> (String, String) {
-        let Words { code, text } = Words::of(body.as_bytes());
+        let Words { code, text, .. } = Words::of(body.as_bytes());
         (code, text)
     }
 

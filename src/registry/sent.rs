@@ -6,6 +6,7 @@ use http::header::AUTHORIZATION;
 use url::form_urlencoded;
 
 use super::Secret;
+use super::sending::Cargo;
 use super::wire::Outgoing;
 use crate::ledger::Action;
 
@@ -25,17 +26,24 @@ impl Sent {
         let pair = credentials.and_then(|text| BASE64_STANDARD.decode(text).ok());
         let pair = pair.and_then(|bytes| String::from_utf8(bytes).ok());
         let password = pair.and_then(|pair| Some(pair.split_once(':')?.1.to_owned()));
-        let refresh = form_urlencoded::parse(&outgoing.body);
+        let body: &[u8] = match &outgoing.cargo {
+            Cargo::Whole(bytes) => bytes,
+            Cargo::Part { .. } => &[],
+        };
+        let refresh = form_urlencoded::parse(body);
         let refresh = refresh.filter(|(key, _)| key == "refresh_token");
-        let signed = outgoing.url.query().filter(|_| action == Action::Redirect);
+        let is_signed = action == Action::Redirect || outgoing.is_elsewhere;
+        let signed = outgoing.url.query().filter(|_| is_signed);
         let signed = signed.unwrap_or_default();
         let mut secrets: Vec<String> = credentials.map(str::to_owned).into_iter().collect();
         secrets.extend(password);
         secrets.extend(refresh.map(|(_, value)| value.into_owned()));
         // As they are written, and as they are meant.
         let written = signed.split('&').filter_map(|pair| pair.split_once('='));
+        let written = written.filter(|(key, _)| *key != "digest");
         secrets.extend(written.map(|(_, value)| value.to_owned()));
         let meant = form_urlencoded::parse(signed.as_bytes());
+        let meant = meant.filter(|(key, _)| key != "digest");
         secrets.extend(meant.map(|(_, value)| value.into_owned()));
         secrets.retain(|text| !text.is_empty());
         Self(secrets.into_iter().map(Secret::new).collect())
@@ -88,7 +96,8 @@ mod tests {
             method: Method::GET,
             url: url.parse().unwrap(),
             headers,
-            body: Bytes::from_static(body.as_bytes()),
+            cargo: Cargo::Whole(Bytes::from_static(body.as_bytes())),
+            is_elsewhere: false,
         };
         Sent::with(&outgoing, action)
     }

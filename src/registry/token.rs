@@ -20,6 +20,7 @@ use super::credential::Login;
 use super::credential::Source;
 use super::fault::Fault;
 use super::redirect;
+use super::sending::Cargo;
 use super::wire::Outgoing;
 use super::wire::Subject;
 use super::wire::Wire;
@@ -112,7 +113,11 @@ async fn exchange(wire: &Wire, outgoing: Outgoing, subject: &Subject) -> Result<
     if landed.response.status() != http::StatusCode::OK {
         return Err(landed.fault().await);
     }
-    let mut gathered = landed.response.into_body().whole(LONGEST).await?;
+    let mut body = landed.response.into_body();
+    if let Some(mut sent) = body.take_sent() {
+        sent.spend_all(Fate::Discarded(Reason::Control));
+    }
+    let mut gathered = body.whole(LONGEST).await?;
     gathered.unspent.spend_all(Fate::Discarded(Reason::Control));
     Ok(gathered.bytes)
 }
@@ -123,7 +128,8 @@ fn request(key: &TokenKey, login: &Login) -> Outgoing {
         method: Method::GET,
         url: key.realm.clone(),
         headers: HeaderMap::new(),
-        body: Bytes::new(),
+        cargo: Cargo::Whole(Bytes::new()),
+        is_elsewhere: false,
     };
     let json = HeaderValue::from_static("application/json");
     outgoing.headers.insert(ACCEPT, json);
@@ -131,14 +137,14 @@ fn request(key: &TokenKey, login: &Login) -> Outgoing {
         let form = HeaderValue::from_static("application/x-www-form-urlencoded");
         outgoing.headers.insert(CONTENT_TYPE, form);
         outgoing.method = Method::POST;
-        outgoing.body = form_urlencoded::Serializer::new(String::new())
+        let form = form_urlencoded::Serializer::new(String::new())
             .append_pair("grant_type", "refresh_token")
             .append_pair("client_id", "tidegate")
             .append_pair("service", key.service.as_deref().unwrap_or_default())
             .append_pair("scope", &key.scopes.to_string())
             .append_pair("refresh_token", refresh.expose())
-            .finish()
-            .into();
+            .finish();
+        outgoing.cargo = Cargo::Whole(form.into());
         return outgoing;
     }
     if let Some(basic) = login.basic() {
@@ -230,7 +236,10 @@ mod tests {
         let identity = Login::Identity(Secret::new("refresh-me"));
         let posted = request(&two, &identity);
         assert_eq!(posted.method, Method::POST);
-        let body = String::from_utf8(posted.body.to_vec()).unwrap();
+        let Cargo::Whole(body) = posted.cargo else {
+            panic!("{:?}", posted.cargo)
+        };
+        let body = String::from_utf8(body.to_vec()).unwrap();
         assert!(body.contains("grant_type=refresh_token"), "{body}");
         assert!(
             body.contains("scope=repository%3Aa%3Apull+repository%3Ab%3Apull"),

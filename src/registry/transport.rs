@@ -28,6 +28,7 @@ use super::cause::ConnectTimeout;
 use super::guard::Guard;
 use super::resolver::Resolver;
 use super::sending::Sending;
+use super::switch::Switched;
 use super::wire::Outside;
 use crate::ledger::Counted;
 use crate::ledger::Ledger;
@@ -38,7 +39,7 @@ use crate::ledger::OpenConnection;
 pub(super) type HttpClient = Client<Connector, Sending>;
 
 type Https = HttpsConnector<CountedTcp>;
-type Stream = MaybeHttpsStream<TokioIo<Counted<TcpStream>>>;
+type Stream = Switched<MaybeHttpsStream<TokioIo<Counted<TcpStream>>>>;
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What one HTTP/1.1 connection may have read ahead of its body's reader, in bytes. A chunk holds
@@ -231,7 +232,7 @@ impl Service<Uri> for Connector {
         };
         Box::pin(async move {
             let connected = match tokio::time::timeout(limit, connecting).await {
-                Ok(connected) => connected?,
+                Ok(connected) => Switched::new(connected?),
                 Err(_) => return Err(ConnectTimeout(limit).into()),
             };
             if let Some(address) = peer(&connected) {

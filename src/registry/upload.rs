@@ -1,15 +1,32 @@
 //! Blobs and manifests on their way into a registry (distribution spec, "Push").
 
+use std::time::Duration;
+use std::time::Instant;
+
+use bytes::Bytes;
+use bytes::BytesMut;
+use futures_util::StreamExt as _;
+use http::header::{HeaderName, LOCATION};
+use url::Url;
+
 use super::Content;
 use super::Error;
 use super::Registry;
+use super::action::Call;
+use super::answer;
+use super::endpoint::Answer;
+use super::endpoint::Endpoint;
+use super::redirect;
+use super::sending::Cargo;
+use super::sending::Payload;
+use super::way::Way;
+use crate::ledger::Fate;
 use crate::ledger::FlowId;
+use crate::ledger::Reason;
+use crate::ledger::Unspent;
 use crate::oci::Digest;
 use crate::oci::Name;
 use crate::oci::Reference;
-
-use bytes::Bytes;
-use url::Url;
 
 /// A blob that another repository of the same registry is to give.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +55,8 @@ pub struct Session {
     pub(super) url: Url,
     /// The shortest chunk that the registry takes, in bytes, but the last one.
     pub(super) least: u64,
+    /// When it began.
+    pub(super) began: Instant,
 }
 
 impl std::fmt::Debug for Session {
@@ -45,6 +64,16 @@ impl std::fmt::Debug for Session {
         let mut shown = f.debug_struct("Session");
         shown.field("name", &self.name).finish_non_exhaustive()
     }
+}
+
+/// What is uploaded, and where.
+pub(super) struct Upload<'a> {
+    /// The cause.
+    pub(super) flow: FlowId,
+    /// The session as it is now.
+    pub(super) session: &'a Session,
+    /// The blob's digest.
+    pub(super) digest: &'a str,
 }
 
 /// A manifest to be put.
@@ -66,9 +95,19 @@ pub struct PutManifest {
     pub subject: Option<Digest>,
 }
 
+/// A blob of no more bytes is gathered before it is sent: so it can be sent again.
+const GATHERED: u64 = 64 << 10;
+/// As long a registry may take to hear that an upload is not wanted.
+const CANCELLING: Duration = Duration::from_secs(10);
+
+const SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
+const LEAST: HeaderName = HeaderName::from_static("oci-chunk-min-length");
+const RANGE: HeaderName = HeaderName::from_static("range");
+
 impl Registry {
     /// `POST /v2/<name>/blobs/uploads/`, with `?mount=<digest>&from=<name>` for `mount`: where it is
-    /// not mounted, what it is answered with is the session of the upload.
+    /// not mounted, what it is answered with is the session of the upload. A mount that is refused
+    /// altogether is asked for no more: then an upload is begun.
     ///
     /// # Errors
     /// As any request's; `NotFound` where there is no such repository and none is made by a push.
@@ -78,15 +117,43 @@ impl Registry {
         name: &Name,
         mount: Option<MountFrom<'_>>,
     ) -> Result<Started, Error> {
-        let _ = (flow, name, mount);
-        Err(Error::Config("uploads are not built yet".into()))
+        if let Some(mount) = mount {
+            match self.start(&Call::blob_mount(flow, name, mount), name).await {
+                Err(error) if is_no(&error) => {
+                    let (digest, from) = (mount.digest, mount.from);
+                    tracing::debug!("{digest} is not mounted from {from} to {name}: {error}");
+                }
+                started => return started,
+            }
+        }
+        self.start(&Call::upload_start(flow, name), name).await
+    }
+
+    async fn start(&self, call: &Call, name: &Name) -> Result<Started, Error> {
+        let answer = self.write(call).await?;
+        if answer.status == 201 {
+            let given = answer::digest(&answer.headers);
+            return match given {
+                Some(given) if !call.is_about(&given) => Err(Error::Wrong(format!(
+                    "it mounted {given}, which is not what was asked for"
+                ))),
+                _ => Ok(Started::Mounted),
+            };
+        }
+        let least = answer::number(&answer.headers, &LEAST);
+        Ok(Started::Session(Session {
+            name: name.clone(),
+            url: self.location(&answer)?,
+            least: least.unwrap_or(0),
+            began: Instant::now(),
+        }))
     }
 
     /// Sends `content` as the blob `digest`, in the way that this registry wants it: when this is
     /// `Ok`, the registry has said that it has the blob. Dropping the future breaks the upload off.
     ///
-    /// Nothing that was sent is sent again: what is to be done with another session and a new
-    /// content is the caller's to do.
+    /// Nothing that was sent is sent again (but of a small blob): what is to be done with another
+    /// session and a new content is the caller's to do.
     ///
     /// # Errors
     /// `Content` where the content failed; `Restart` where another attempt, with a new session and
@@ -98,13 +165,50 @@ impl Registry {
         digest: &Digest,
         content: Content,
     ) -> Result<(), Error> {
-        let _ = (flow, session, digest, content);
-        Err(Error::Config("uploads are not built yet".into()))
+        let size = content.size;
+        let way = self.main()?.ways.now();
+        let mut sending = Transfer {
+            registry: self,
+            flow,
+            session,
+            digest: digest.as_str(),
+            sent: Vec::new(),
+        };
+        let outcome = sending.run(way, content).await;
+        let fate = match &outcome {
+            Ok(()) => Fate::Committed,
+            Err(error) => Fate::Discarded(error.waste()),
+        };
+        sending.sent.iter_mut().for_each(|it| it.spend_all(fate));
+        let error = match outcome {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        if let Error::Content(_) = &error {
+            let session = sending.session;
+            let cancelled = self.upload_cancel(flow, session);
+            let _ = tokio::time::timeout(CANCELLING, cancelled).await;
+        }
+        if self.main()?.ways.learn(way, size, &error) {
+            let text = format!("{error}; from now on, blobs are sent in another way");
+            return Err(Error::Restart(text));
+        }
+        Err(error)
     }
 
     /// `DELETE` of a session that is not wanted any more. It does not matter whether that succeeds.
     pub async fn upload_cancel(&self, flow: FlowId, session: Session) {
-        let _ = (flow, session);
+        let upload = Upload {
+            flow,
+            session: &session,
+            digest: "",
+        };
+        let call = Call::upload_cancel(&upload);
+        let Ok(main) = self.main() else { return };
+        if let Err(fault) = main.attempt(&call, None).await {
+            let error = fault.error;
+            tracing::debug!("an upload that is not wanted could not be cancelled: {error}");
+        }
     }
 
     /// `PUT /v2/<name>/manifests/<reference>`.
@@ -119,7 +223,189 @@ impl Registry {
         reference: &Reference,
         manifest: NewManifest<'_>,
     ) -> Result<PutManifest, Error> {
-        let _ = (flow, name, reference, manifest);
-        Err(Error::Config("uploads are not built yet".into()))
+        let bytes = manifest.bytes.clone();
+        let call = Call::manifest_put(flow, name, reference, manifest)?;
+        let mut answer = self.write(&call).await?;
+        let digest = answer::digest(&answer.headers);
+        let is_right = digest
+            .as_ref()
+            .is_none_or(|digest| *digest == answer::digest_like(digest, &bytes));
+        if let Some(mut sent) = answer.body.take_sent() {
+            sent.spend_all(match is_right {
+                true => Fate::Committed,
+                false => Fate::Discarded(Reason::Mismatch),
+            });
+        }
+        match digest {
+            Some(digest) if !is_right => Err(Error::Wrong(format!(
+                "it says that the manifest it was given is {digest}, which it is not"
+            ))),
+            digest => Ok(PutManifest {
+                digest,
+                subject: answer::digest_in(&answer.headers, &SUBJECT),
+            }),
+        }
     }
+
+    /// One write, at the main endpoint alone: what a fallback has is no part of this registry.
+    async fn write(&self, call: &Call) -> Result<Answer, Error> {
+        let mut answer = self.attempts(self.main()?, call).await?;
+        if let Some(whole) = &mut answer.whole {
+            whole.unspent.spend_all(Fate::Discarded(Reason::Control));
+        }
+        Ok(answer)
+    }
+
+    fn main(&self) -> Result<&Endpoint, Error> {
+        let main = self.endpoints.first().map(AsRef::as_ref);
+        main.ok_or_else(|| Error::Config("no URL is configured".into()))
+    }
+
+    /// Where an upload goes on. A registry behind a proxy that ends TLS may not know of that: its
+    /// own host is asked as it is configured.
+    fn location(&self, answer: &Answer) -> Result<Url, Error> {
+        let base = &self.main()?.base;
+        if !answer.headers.contains_key(LOCATION) {
+            return Err(Error::Wrong(
+                "it began an upload and did not say where".into(),
+            ));
+        }
+        let mut headers = answer.headers.clone();
+        if let Some(safe) = as_configured(base, &headers) {
+            headers.insert(LOCATION, safe);
+        }
+        redirect::target(&answer.url, &headers).map_err(|fault| fault.error)
+    }
+}
+
+/// `Location` with the scheme and the port of `base`, where it is plain HTTP at the same host.
+fn as_configured(base: &Url, headers: &http::HeaderMap) -> Option<http::HeaderValue> {
+    let said: Url = headers.get(LOCATION)?.to_str().ok()?.parse().ok()?;
+    let is_ours = said.host_str() == base.host_str() && said.scheme() == "http";
+    if !is_ours || base.scheme() != "https" {
+        return None;
+    }
+    let mut safe = said;
+    safe.set_scheme("https").ok()?;
+    safe.set_port(base.port()).ok()?;
+    safe.as_str().parse().ok()
+}
+
+/// Whether a registry has answered that it won't: another one of the kind may be more welcome.
+fn is_no(error: &Error) -> bool {
+    match error {
+        Error::Refused { .. } | Error::NotFound { .. } | Error::Invalid { .. } => true,
+        Error::Status { status, .. } => *status < 500,
+        _ => false,
+    }
+}
+
+/// A blob on its way.
+struct Transfer<'a> {
+    registry: &'a Registry,
+    flow: FlowId,
+    /// As it is after what was sent last.
+    session: Session,
+    digest: &'a str,
+    /// What was sent, and is not committed yet.
+    sent: Vec<Unspent>,
+}
+
+impl Transfer<'_> {
+    async fn run(&mut self, way: Way, content: Content) -> Result<(), Error> {
+        let size = content.size;
+        let all = if size <= GATHERED {
+            Cargo::Whole(gather(content).await?)
+        } else {
+            let payload = Payload::stream(content);
+            Cargo::Part {
+                payload,
+                start: 0,
+                size,
+            }
+        };
+        let most = match way {
+            Way::Chunks(most) => most.max(self.session.least),
+            Way::Put | Way::Patch => u64::MAX,
+        };
+        match all {
+            Cargo::Part { payload, .. } if size > most => self.chunks(&payload, size, most).await?,
+            all if way == Way::Patch => self.patch(None, all).await?,
+            all => return self.finish(all).await,
+        }
+        self.finish(Cargo::Whole(Bytes::new())).await
+    }
+
+    async fn chunks(&mut self, payload: &Payload, size: u64, most: u64) -> Result<(), Error> {
+        let mut start = 0;
+        while start < size {
+            let part = Cargo::Part {
+                payload: payload.clone(),
+                start,
+                size: most.min(size - start),
+            };
+            self.patch(Some(start), part).await?;
+            start = size.min(start.saturating_add(most));
+        }
+        Ok(())
+    }
+
+    /// One `PATCH`: the chunk that starts at `start`, or all.
+    async fn patch(&mut self, start: Option<u64>, cargo: Cargo) -> Result<(), Error> {
+        let end = start.unwrap_or(0) + cargo.size();
+        let range = start.map(|start| start..end);
+        let call = Call::upload_chunk(&self.upload(), range.as_ref(), cargo);
+        let mut answer = self.registry.write(&call).await?;
+        self.sent.extend(answer.body.take_sent());
+        let taken = answer::text(&answer.headers, &RANGE);
+        let taken = taken.and_then(|text| text.rsplit_once('-')?.1.parse::<u64>().ok());
+        if let Some(last) = taken.filter(|last| last.saturating_add(1) != end) {
+            return Err(Error::Wrong(format!(
+                "it took the bytes up to {last} of an upload, sent were those before {end}"
+            )));
+        }
+        if answer.headers.contains_key(LOCATION) {
+            self.session.url = self.registry.location(&answer)?;
+        }
+        Ok(())
+    }
+
+    /// The `PUT` that ends it.
+    async fn finish(&mut self, cargo: Cargo) -> Result<(), Error> {
+        let call = Call::upload_finish(&self.upload(), cargo);
+        let mut answer = self.registry.write(&call).await?;
+        self.sent.extend(answer.body.take_sent());
+        match answer::digest(&answer.headers) {
+            Some(given) if !call.is_about(&given) => Err(Error::Wrong(format!(
+                "it says that the blob it was given is {given}, not {}",
+                self.digest
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    fn upload(&self) -> Upload<'_> {
+        Upload {
+            flow: self.flow,
+            session: &self.session,
+            digest: self.digest,
+        }
+    }
+}
+
+/// All of a content.
+async fn gather(mut content: Content) -> Result<Bytes, Error> {
+    let most = usize::try_from(content.size).unwrap_or(usize::MAX);
+    let mut all = BytesMut::with_capacity(most);
+    while all.len() < most {
+        match content.chunks.next().await {
+            Some(Ok(bytes)) => all.extend_from_slice(&bytes[..bytes.len().min(most - all.len())]),
+            Some(Err(error)) => return Err(Error::Content(error.to_string())),
+            None => {
+                let text = format!("it ends after {} of {most} bytes", all.len());
+                return Err(Error::Content(text));
+            }
+        }
+    }
+    Ok(all.freeze())
 }

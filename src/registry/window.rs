@@ -61,6 +61,13 @@ pub(super) struct Pass {
     at: Instant,
 }
 
+impl Pass {
+    /// Which action it is for.
+    pub(super) fn action(self) -> Action {
+        self.action
+    }
+}
+
 #[derive(Debug, Default)]
 struct Window {
     /// No request leaves before this.

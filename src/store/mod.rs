@@ -72,7 +72,7 @@ pub struct Store(Kind);
 
 #[derive(Debug)]
 enum Kind {
-    Kept(Kept),
+    Kept(Box<Kept>),
     Spool(Arc<Spool>),
 }
 
@@ -129,7 +129,7 @@ impl Store {
     /// When the folder can't be made, read or written, or when another process serves from it.
     pub async fn open(config: Config) -> Result<Arc<Self>, Error> {
         let kept = Kept::open(config).await?;
-        Ok(Arc::new(Self(Kind::Kept(kept))))
+        Ok(Arc::new(Self(Kind::Kept(Box::new(kept)))))
     }
 
     /// A store that keeps nothing: what is being fetched is in files without a name, in a folder of

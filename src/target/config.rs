@@ -5,7 +5,7 @@ use crate::oci::NameFilter;
 use crate::registry;
 
 /// What one target is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// Its registry. Its name is the target's; its leg is [`Target`](crate::ledger::Leg::Target).
     pub registry: registry::Config,

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use super::Catalog;
 use crate::oci::Digest;
 use crate::oci::Name;
+use crate::oci::Tag;
 use crate::registry::Registry;
 
 /// A target that clients may be served from.
@@ -21,6 +22,11 @@ impl Reader {
     /// Whether it is known to have `digest`, as a blob or a manifest.
     pub fn holds(&self, digest: &Digest) -> bool {
         self.catalog.holds(&self.name, digest).is_some()
+    }
+
+    /// Whether it is known to have `tag`.
+    pub fn has_tag(&self, tag: &Tag) -> bool {
+        self.catalog.tag(&self.name, tag).is_some()
     }
 
     /// It has not, or what it has is something else.

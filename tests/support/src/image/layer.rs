@@ -47,6 +47,17 @@ pub(super) fn files(seed: u64, size: usize) -> Vec<File> {
     files.collect()
 }
 
+/// A file of `size` bytes that don't compress.
+pub(super) fn noise(seed: u64, size: usize) -> File {
+    let mut bytes = vec![0; size];
+    Random::new(seed).fill(&mut bytes);
+    File {
+        path: format!("data/{seed:016x}"),
+        bytes: bytes.into(),
+        mode: 0o644,
+    }
+}
+
 /// A `tar.gz` with these files; the same files always give the same bytes.
 pub(super) fn pack(files: &[File]) -> Layer {
     let mut archive = tar::Builder::new(Vec::new());

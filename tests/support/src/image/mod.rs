@@ -1,6 +1,7 @@
 //! Images, made without any tool: config, layers, manifests, indexes and referrers.
 
 mod builder;
+mod corpus;
 mod layer;
 mod layout;
 mod push;
@@ -12,6 +13,9 @@ use serde_json::json;
 use crate::digest::digest_of;
 
 pub use builder::ImageBuilder;
+pub use corpus::Corpus;
+pub use corpus::Extent;
+pub use corpus::Shelf;
 pub use push::Push;
 pub use push::PushError;
 

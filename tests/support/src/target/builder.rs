@@ -164,8 +164,7 @@ impl TargetBuilder {
         self
     }
 
-    /// Says `OCI-Chunk-Min-Length`, and refuses shorter chunks with a `Content-Range` (416) that
-    /// another one follows.
+    /// Says `OCI-Chunk-Min-Length`, and refuses a chunk (416) that follows a shorter one.
     pub fn chunk_min(mut self, bytes: u64) -> Self {
         self.rules.chunk_min = Some(bytes);
         self

@@ -51,6 +51,8 @@ pub(super) struct Session {
     /// How many parts have come. The next one must say this number: it is in the `Location`, of
     /// which the newest counts (distribution spec, "Pushing a blob in chunks").
     pub(super) part: u64,
+    /// How many bytes the last part brought; 0 before the first.
+    pub(super) last: u64,
 }
 
 impl Sessions {
@@ -63,6 +65,7 @@ impl Sessions {
             repository: repository.to_owned(),
             intake,
             part: 0,
+            last: 0,
         };
         state.open.insert(id.clone(), session);
         id
@@ -84,6 +87,7 @@ impl Sessions {
     pub(super) fn advance(&self, id: &str, intake: Intake) -> Option<Session> {
         let mut state = lock(&self.0);
         let session = state.open.get_mut(id)?;
+        session.last = intake.length() - session.intake.length();
         session.intake = intake;
         session.part += 1;
         Some(session.clone())

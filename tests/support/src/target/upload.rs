@@ -68,8 +68,10 @@ impl Registry {
             return refusal;
         }
         // All but the last chunk have to be that long: an earlier one was too short.
-        let short = rules.chunk_min.filter(|min| had % min != 0).is_some();
-        if out_of_order(ask, had, has) || (short && ask.headers.contains_key(CONTENT_RANGE)) {
+        let short = rules
+            .chunk_min
+            .is_some_and(|min| session.part > 0 && session.last < min);
+        if out_of_order(ask, had, has) || short {
             return self.accepted(id, ask, StatusCode::RANGE_NOT_SATISFIABLE);
         }
         self.sessions.advance(id, ask.body.clone());

@@ -7,6 +7,8 @@ mod faults;
 mod image;
 mod process;
 mod serve;
+mod taking;
+mod target;
 
 /// Whether a test can't run for want of `program`: told by name, and a failure in CI.
 fn missing(program: &str, test: &str) -> bool {
