@@ -34,7 +34,6 @@ mod origin;
 mod pack;
 mod plan;
 mod platform;
-mod pulls;
 mod push;
 mod watched;
 

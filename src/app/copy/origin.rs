@@ -5,7 +5,6 @@ use super::End;
 use super::Error;
 use super::Reference;
 use super::disk::Disk;
-use super::pulls::Pulls;
 use crate::config::Config;
 use crate::flow;
 use crate::flow::Accept;
@@ -94,7 +93,7 @@ impl Origin {
     /// Who gives its content.
     pub(super) fn supply(&self) -> Arc<dyn Supply> {
         match &self.place {
-            Place::Registry(pulls) => Arc::new(Pulls(pulls.clone())),
+            Place::Registry(pulls) => pulls.supply(),
             Place::Disk(source) => Arc::new(Disk(source.clone())),
         }
     }
