@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 mod archives;
+mod carry;
 mod hostile;
 mod layouts;
 mod properties;
