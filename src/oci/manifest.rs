@@ -11,6 +11,8 @@ use super::Digest;
 pub struct Manifest {
     /// Config, layers and artifact blobs that the repository holds itself.
     pub blobs: Vec<Digest>,
+    /// How long each of `blobs` is, in bytes, in their order; 0 where that is not said.
+    pub sizes: Vec<u64>,
     /// The manifests of an index.
     pub manifests: Vec<Digest>,
     /// What a referrer refers to.
@@ -52,16 +54,18 @@ impl Manifest {
         let old = fields
             .fs_layers
             .iter()
-            .filter_map(|layer| layer.blob_sum.parse().ok());
-        let mut blobs: Vec<Digest> = own
+            .filter_map(|layer| Some((layer.blob_sum.parse().ok()?, 0)));
+        let mut named: Vec<(Digest, u64)> = own
             .filter(|entry| !is_foreign(entry))
-            .filter_map(digest)
+            .filter_map(|entry| Some((digest(entry)?, entry.size())))
             .chain(old)
             .collect();
-        blobs.sort_unstable();
-        blobs.dedup();
+        named.sort_unstable();
+        named.dedup_by(|one, other| one.0 == other.0);
+        let (blobs, sizes) = named.into_iter().unzip();
         Self {
             blobs,
+            sizes,
             manifests: fields.manifests.iter().filter_map(digest).collect(),
             subject: fields.subject.as_ref().and_then(digest),
         }
@@ -106,6 +110,7 @@ mod tests {
         );
         let manifest = Manifest::parse(json.as_bytes());
         assert_eq!(manifest.blobs, [digest('a'), digest('c')]);
+        assert_eq!(manifest.sizes, [1, 1]);
         assert_eq!(manifest.subject, Some(digest('5')));
         assert!(manifest.manifests.is_empty());
     }

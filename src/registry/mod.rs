@@ -41,6 +41,7 @@ mod family;
 mod fault;
 mod guard;
 mod habits;
+mod project;
 mod quota;
 mod redirect;
 mod refusal;

@@ -171,11 +171,11 @@ impl Wire {
                 }
                 let mut body = Body::new(incoming, draft, self.idle);
                 let is_http1 = parts.version < http::Version::HTTP_2;
-                let rest = Rest {
+                let rest = (!is_whole).then(|| Rest {
                     progress: going.progress.clone(),
                     switch: switch.filter(|_| is_http1),
-                };
-                body.follows(sent, Some(rest).filter(|_| !is_whole));
+                });
+                body.follows(sent, rest);
                 let mut response = Response::from_parts(parts, body);
                 if response.status().is_client_error() || response.status().is_server_error() {
                     let sent = Sent::with(outgoing, subject.action);

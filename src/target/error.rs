@@ -1,6 +1,8 @@
 use super::Missing;
 use super::state;
+use crate::oci::Digest;
 use crate::oci::NameError;
+use crate::oci::Repository;
 use crate::registry;
 
 /// Why a manifest is not at a target, by what can be done about it.
@@ -11,7 +13,7 @@ pub enum Error {
     NoTarget(String),
     /// The target's configuration leaves this repository out.
     #[error("{0} is not mirrored there: the target's `only` leaves it out")]
-    NotTaken(String),
+    NotTaken(Repository),
     /// It has no place there.
     #[error("the target's `repository` makes no name of it: {0}")]
     Place(NameError),
@@ -28,9 +30,14 @@ pub enum Error {
         /// What to do about it; empty where nothing can be.
         advice: String,
     },
-    /// It waits for something that nobody is to bring: see the text.
-    #[error("{0}")]
-    Waits(String),
+    /// It waits for manifests that nobody has pulled.
+    #[error("{why}")]
+    Waits {
+        /// What it waits for.
+        why: String,
+        /// With any of these, it is worth another try.
+        lacking: Vec<Digest>,
+    },
     /// What is known of targets can't be kept.
     #[error(transparent)]
     State(#[from] state::Error),

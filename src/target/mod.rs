@@ -4,9 +4,19 @@
 //! An [`Errand`] says which manifest is to be where. Whoever has the content is asked for it through
 //! [`Supply`]: the engine of the pulls, so that what is mirrored is a follower of the same fills that
 //! clients follow; or a file, for a copy.
+//!
+//! The way of an errand: [`Targets`] finds the targets that want it, `remote` keeps it in the durable
+//! queue and in the `agenda`; `dispatch` begins it when there is room, unless the target is out
+//! (`outage`). `errand` reads its manifests, `planner` brings it to the `election` with others that
+//! begin at the same time, and its `blob`s come there, by mounts and uploads, under `claims` that
+//! keep two from doing the same; then its `manifest`s are put. `verdict` says what becomes of one
+//! that failed.
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -17,13 +27,31 @@ use crate::oci::Repository;
 use crate::oci::Tag;
 use crate::registry::Content;
 
+mod agenda;
+mod blob;
+mod claims;
 mod config;
+mod create;
+mod dispatch;
+mod election;
+mod errand;
 mod error;
+mod figures;
+mod manifest;
+mod mounting;
+mod node;
+mod outage;
 mod place;
+mod planner;
+mod platforms;
 mod reader;
+mod remote;
 mod report;
 pub mod state;
+mod subject;
 mod targets;
+mod turns;
+mod verdict;
 
 pub use config::Complete;
 pub use config::Config;
@@ -132,4 +160,9 @@ pub enum Missing {
     /// Not now: ask again later.
     #[error("{0}")]
     Later(String),
+}
+
+/// A lock whose holder panicked is as good as any: nothing here is left half done.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,13 +1,23 @@
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::Mutex;
+
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 
 use super::Config;
 use super::Errand;
 use super::Error;
 use super::Mirrored;
+use super::Pace;
 use super::Reader;
 use super::State;
 use super::Supply;
 use super::TargetState;
+use super::agenda::Entry;
+use super::dispatch;
+use super::lock;
+use super::remote::Remote;
 use crate::ledger::FlowId;
 use crate::ledger::Ledger;
 use crate::oci::Digest;
@@ -28,10 +38,13 @@ pub struct Pulled {
     pub flow: FlowId,
 }
 
-/// All targets, and what is under way to them.
+/// All targets, and what is under way to them. Its drop breaks off what is under way, which is owed
+/// still.
 #[derive(Debug)]
 pub struct Targets {
+    remotes: Vec<Arc<Remote>>,
     state: Arc<State>,
+    tasks: Mutex<JoinSet<()>>,
 }
 
 impl Targets {
@@ -44,25 +57,63 @@ impl Targets {
         state: Arc<State>,
         ledger: Ledger,
     ) -> Result<Arc<Self>, Error> {
-        let _ = (configs, ledger);
-        Ok(Arc::new(Self { state }))
+        let remotes = configs.into_iter().map(|config| {
+            let remote = Remote::new(config, &state, ledger.clone())?;
+            Ok(Arc::new(remote))
+        });
+        Ok(Arc::new(Self {
+            remotes: remotes.collect::<Result<_, Error>>()?,
+            state,
+            tasks: Mutex::default(),
+        }))
     }
 
-    /// Begins with what is owed, and takes what is pulled from now on. Needs a tokio runtime.
+    /// Begins with what is owed, and takes what is pulled from now on. Needs a tokio runtime. Call
+    /// it once.
     pub fn start(self: &Arc<Self>, supply: Arc<dyn Supply>) {
-        let _ = supply;
+        let mut tasks = lock(&self.tasks);
+        for remote in &self.remotes {
+            tasks.spawn(dispatch::run(remote.clone(), supply.clone()));
+        }
     }
 
     /// A client was served a manifest: it is owed to each target that takes its repository and is
     /// not known to have it. Waits for nothing.
     pub fn pulled(&self, pulled: Pulled) {
-        let _ = pulled;
+        let errand = Errand {
+            repository: pulled.repository,
+            digest: pulled.digest,
+            tag: pulled.tag,
+            flow: pulled.flow,
+        };
+        for remote in &self.remotes {
+            if !remote.takes(&errand.repository) {
+                continue;
+            }
+            match remote.config.place.of(&errand.repository) {
+                Ok(name) if remote.has(&name, &errand) => {}
+                Ok(_) => remote.owe(Entry::new(errand.clone(), Pace::Client), None),
+                Err(error) => {
+                    let target = &*remote.name;
+                    tracing::debug!(target, "{} is not mirrored: {error}", errand.repository);
+                }
+            }
+        }
     }
 
     /// The targets that clients of `repository` may be served from, in their order.
     pub fn readers(&self, repository: &Repository) -> Vec<Reader> {
-        let _ = repository;
-        Vec::new()
+        let remotes = self.remotes.iter();
+        let readable = remotes.filter(|it| it.config.read && it.takes(repository));
+        let readers = readable.filter_map(|remote| {
+            Some(Reader {
+                target: remote.name.clone(),
+                registry: remote.registry.clone(),
+                name: remote.config.place.of(repository).ok()?,
+                catalog: remote.catalog.clone(),
+            })
+        });
+        readers.collect()
     }
 
     /// Mirrors one manifest, with all that it names, now. It is tried once: what fails is not owed.
@@ -71,22 +122,52 @@ impl Targets {
     /// # Errors
     /// Why it is not there.
     pub async fn mirror(&self, target: &str, errand: Errand) -> Result<Mirrored, Error> {
-        let _ = errand;
-        Err(Error::NoTarget(target.to_owned()))
+        let remote = self.remote(target)?;
+        if !remote.takes(&errand.repository) {
+            return Err(Error::NotTaken(errand.repository));
+        }
+        let mut entry = Entry::new(errand, Pace::Client);
+        entry.durable = false;
+        let (waiter, outcome) = oneshot::channel();
+        remote.owe(entry, Some(waiter));
+        let ended = |_| Err(Error::GivenUp("the process is ending"));
+        outcome.await.unwrap_or_else(ended)
     }
 
     /// Begins no errand from now on; those under way go on.
-    pub fn close(&self) {}
+    pub fn close(&self) {
+        for remote in &self.remotes {
+            remote.close();
+        }
+    }
+
+    /// Breaks off what is under way: it is owed still.
+    pub async fn abandon(&self) {
+        let mut tasks = std::mem::take(&mut *lock(&self.tasks));
+        tasks.shutdown().await;
+    }
 
     /// Waits until nothing is under way and nothing can begin now, and what was noted is on disk.
     /// What waits for a later try is not waited for.
     pub async fn settled(&self) {
-        let _ = self.state.synced().await;
+        for remote in &self.remotes {
+            loop {
+                let mut quiet = pin!(remote.quiet.notified());
+                quiet.as_mut().enable();
+                if remote.is_settled() {
+                    break;
+                }
+                quiet.await;
+            }
+        }
+        if let Err(error) = self.state.synced().await {
+            tracing::warn!("what is known of targets is not on disk: {error}");
+        }
     }
 
     /// How they do.
     pub fn states(&self) -> Vec<TargetState> {
-        Vec::new()
+        self.remotes.iter().map(|remote| remote.state()).collect()
     }
 
     /// Forgets what `target` is known to have, in `name` or everywhere: how many entries.
@@ -95,7 +176,12 @@ impl Targets {
     /// # Errors
     /// `NoTarget`; `State` when the disk fails.
     pub fn forget(&self, target: &str, name: Option<&Name>) -> Result<u64, Error> {
-        let _ = name;
-        Err(Error::NoTarget(target.to_owned()))
+        Ok(self.remote(target)?.catalog.forget(name)?)
+    }
+
+    fn remote(&self, target: &str) -> Result<&Arc<Remote>, Error> {
+        let mut remotes = self.remotes.iter();
+        let found = remotes.find(|remote| *remote.name == *target);
+        found.ok_or_else(|| Error::NoTarget(target.to_owned()))
     }
 }

@@ -28,6 +28,8 @@ pub(crate) struct Premises {
 struct Receipts {
     upstream: AtomicU64,
     client: AtomicU64,
+    target: AtomicU64,
+    sent_to_target: AtomicU64,
 }
 
 impl Sink for Receipts {
@@ -35,8 +37,13 @@ impl Sink for Receipts {
         let sum = match receipt.leg {
             Leg::Upstream => &self.upstream,
             Leg::Client => &self.client,
-            other => panic!("a receipt of leg {other}"),
+            Leg::Target => &self.target,
+            Leg::Tap => panic!("a receipt of the tap's"),
         };
+        if receipt.leg == Leg::Target {
+            let sent = &self.sent_to_target;
+            sent.fetch_add(receipt.request_bytes, Ordering::SeqCst);
+        }
         sum.fetch_add(receipt.response_bytes, Ordering::SeqCst);
     }
 
@@ -87,11 +94,21 @@ impl Premises {
             "{books:#?}"
         );
         assert!(books.agree(), "{books:#?}");
-        let receipts = [&receipts.upstream, &receipts.client];
+        let receipts = [
+            &receipts.upstream,
+            &receipts.client,
+            &receipts.target,
+            &receipts.sent_to_target,
+        ];
         let receipts = receipts.map(|sum| sum.load(Ordering::SeqCst));
         assert_eq!(
             receipts,
-            [books.upstream_received, books.client_sent],
+            [
+                books.upstream_received,
+                books.client_sent,
+                books.target_received,
+                books.target_sent
+            ],
             "{books:#?}"
         );
     }

@@ -1,0 +1,73 @@
+//! Repositories that no push makes.
+
+use super::Error;
+use super::errand::Work;
+use crate::registry;
+use crate::registry::Creation;
+
+impl Work {
+    /// Whether the repository was missing, as `error` says, and has been made: then it is worth
+    /// another try.
+    ///
+    /// # Errors
+    /// When it could not be made: what to do about it.
+    pub(super) async fn created(&self, error: &registry::Error) -> Result<bool, Error> {
+        if !is_missing(error) {
+            return Ok(false);
+        }
+        let remote = &self.remote;
+        match remote.registry.habits().creation {
+            Creation::OnPush => Ok(false),
+            Creation::Ecr => Err(Error::Registry {
+                what: self.name.to_string(),
+                error: error.clone(),
+                advice: format!(
+                    "create it: `aws ecr create-repository --repository-name {}`, or give the \
+                     account a repository creation template for \"create on push\"",
+                    self.name
+                ),
+            }),
+            Creation::Unknown => self.project(error).await,
+        }
+    }
+
+    /// Harbor's projects are the first components of its repositories' names.
+    async fn project(&self, error: &registry::Error) -> Result<bool, Error> {
+        let Some((project, _)) = self.name.as_str().split_once('/') else {
+            return Ok(false);
+        };
+        let remote = &self.remote;
+        let _turn = remote.turns.take(&self.name, "its project").await;
+        match remote
+            .registry
+            .harbor_project(self.errand.flow, project)
+            .await
+        {
+            Ok(()) => {
+                tracing::info!(target = &*remote.name, "made the project {project}");
+                Ok(true)
+            }
+            Err(refusal) => {
+                tracing::debug!("{}: no project was made: {refusal}", remote.name);
+                Err(Error::Registry {
+                    what: self.name.to_string(),
+                    error: error.clone(),
+                    advice: format!(
+                        "create the repository, or the project {project}, at the target: a push \
+                         does not make it there, and neither could tidegate"
+                    ),
+                })
+            }
+        }
+    }
+}
+
+/// Whether a target says that there is no such repository. Harbor says so of a project in a 401.
+fn is_missing(error: &registry::Error) -> bool {
+    use registry::Error as E;
+    match error {
+        E::NotFound { code } => code == "NAME_UNKNOWN",
+        E::Refused { message, .. } => message.contains("project") && message.contains("not found"),
+        _ => false,
+    }
+}

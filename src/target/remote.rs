@@ -1,0 +1,358 @@
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use std::time::Instant;
+use std::time::SystemTime;
+
+use tokio::sync::Notify;
+use tokio::sync::Semaphore;
+use tokio::sync::oneshot;
+
+use super::Catalog;
+use super::CatalogState;
+use super::Complete;
+use super::Config;
+use super::Errand;
+use super::Error;
+use super::Mirrored;
+use super::OutageState;
+use super::Pace;
+use super::Queue;
+use super::State;
+use super::TargetState;
+use super::agenda::Agenda;
+use super::agenda::Entry;
+use super::agenda::Next;
+use super::claims::Claims;
+use super::figures::Counts;
+use super::lock;
+use super::mounting::Mounting;
+use super::outage::Gate;
+use super::outage::Outage;
+use super::state::Holder;
+use super::turns::Turns;
+use super::verdict::Verdict;
+use crate::ledger::Ledger;
+use crate::oci::Digest;
+use crate::oci::Name;
+use crate::oci::Repository;
+use crate::registry::Mounts;
+use crate::registry::Registry;
+
+/// One target: what is known of it, what is owed to it, and who does what there.
+#[derive(Debug)]
+pub(super) struct Remote {
+    pub(super) name: Arc<str>,
+    pub(super) config: Config,
+    pub(super) registry: Arc<Registry>,
+    pub(super) catalog: Catalog,
+    pub(super) claims: Arc<Claims>,
+    pub(super) turns: Turns,
+    pub(super) mounting: Mounting,
+    pub(super) counts: Counts,
+    pub(super) lanes: Lanes,
+    queue: Queue,
+    agenda: Mutex<Agenda>,
+    outage: Mutex<Outage>,
+    last_success: Mutex<Option<SystemTime>>,
+    closed: AtomicBool,
+    /// There may be something to begin.
+    pub(super) bell: Notify,
+    /// There may be nothing under way.
+    pub(super) quiet: Notify,
+}
+
+/// How much is done at a time.
+#[derive(Debug)]
+pub(super) struct Lanes {
+    /// Uploads.
+    pub(super) uploads: Semaphore,
+    /// Blobs that nobody waits for, asked for from the supply and not come yet.
+    pub(super) asks: Semaphore,
+    /// Requests without much of a body.
+    pub(super) requests: Semaphore,
+}
+
+/// Errands at a time.
+pub(super) const ERRANDS: usize = 64;
+const UPLOADS: usize = 16;
+const ASKS: usize = 8;
+const REQUESTS: usize = 32;
+/// The most errands that are told of one by one.
+const TOLD: usize = 100;
+
+impl Remote {
+    pub(super) fn new(config: Config, state: &Arc<State>, ledger: Ledger) -> Result<Self, Error> {
+        let name: Arc<str> = config.registry.name.as_str().into();
+        let registry =
+            Registry::new(config.registry.clone(), ledger).map_err(|error| Error::Registry {
+                what: format!("target {name}"),
+                error,
+                advice: String::new(),
+            })?;
+        let habits = registry.habits();
+        let queue = state.queue(&name);
+        let mut agenda = Agenda::default();
+        for owed in queue.owed() {
+            let mut entry = Entry::new(owed.errand, Pace::Background);
+            entry.resumed = true;
+            entry.since = owed.since;
+            entry.attempts = owed.attempts;
+            entry.last_error = owed.last_error;
+            agenda.add(entry, None);
+        }
+        Ok(Self {
+            catalog: state.catalog(&name, config.catalog_ttl),
+            claims: Arc::default(),
+            turns: Turns::default(),
+            mounting: Mounting::new(habits.mounts, habits.sparse),
+            counts: Counts::default(),
+            lanes: Lanes {
+                uploads: Semaphore::new(UPLOADS),
+                asks: Semaphore::new(ASKS),
+                requests: Semaphore::new(REQUESTS),
+            },
+            queue,
+            agenda: Mutex::new(agenda),
+            outage: Mutex::default(),
+            last_success: Mutex::default(),
+            closed: AtomicBool::new(false),
+            bell: Notify::new(),
+            quiet: Notify::new(),
+            registry: Arc::new(registry),
+            name,
+            config,
+        })
+    }
+
+    /// Whether `repository` is mirrored there.
+    pub(super) fn takes(&self, repository: &Repository) -> bool {
+        self.config.only.passes(&repository.to_string())
+    }
+
+    /// Whether all of `errand` is known to be at `name`.
+    pub(super) fn has(&self, name: &Name, errand: &Errand) -> bool {
+        let tagged = errand.tag.as_ref().is_none_or(|tag| {
+            let known = self.catalog.tag(name, tag);
+            known.is_some_and(|known| known.fresh && known.digest == errand.digest)
+        });
+        // An index without some of its manifests is known, but not as committed.
+        let part_does = self.config.complete == Complete::Requested && errand.tag.is_some();
+        let known = || self.catalog.holds(name, &errand.digest);
+        tagged && known().is_some_and(|known| known.fresh && (known.committed || part_does))
+    }
+
+    /// A repository that `name` can mount `digest` from, as far as is known.
+    pub(super) fn source(&self, digest: &Digest, name: &Name) -> Option<Name> {
+        let mounts = self.mounting.now();
+        if mounts == Mounts::Never {
+            return None;
+        }
+        let usable =
+            |holder: &Holder| holder.name != *name && (holder.committed || mounts == Mounts::Any);
+        let holders = self.catalog.holders(digest);
+        holders.into_iter().find(usable).map(|holder| holder.name)
+    }
+
+    /// `errand` is owed from now on; a copy of it that nobody keeps where it is not to be `durable`.
+    pub(super) fn owe(&self, entry: Entry, waiter: Option<oneshot::Sender<Outcome>>) {
+        let mut agenda = lock(&self.agenda);
+        if entry.durable {
+            self.queue.owe(&entry.errand);
+        }
+        agenda.add(entry, waiter);
+        drop(agenda);
+        self.bell.notify_one();
+    }
+
+    /// What can begin now, `room` errands at most.
+    pub(super) fn take(&self, room: usize) -> Vec<(u64, Entry)> {
+        if self.closed.load(Ordering::Acquire) {
+            return Vec::new();
+        }
+        let now = Instant::now();
+        let mut agenda = lock(&self.agenda);
+        let mut outage = lock(&self.outage);
+        let room = match outage.gate(now) {
+            Gate::Open => room,
+            Gate::One => room.min(1),
+            Gate::Shut(_) => 0,
+        };
+        let taken = agenda.take(now, room);
+        if !taken.is_empty() {
+            outage.probed(now);
+        }
+        taken
+    }
+
+    /// When something can begin that can't now.
+    pub(super) fn next_time(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let agenda = lock(&self.agenda);
+        match lock(&self.outage).gate(now) {
+            Gate::Shut(at) if agenda.has_ready(now) => Some(at),
+            Gate::Shut(at) => agenda.next_time().map(|next| next.max(at)),
+            Gate::Open | Gate::One => agenda.next_time(),
+        }
+    }
+
+    /// What errand `id` is to do now; `None` where nothing.
+    pub(super) fn errand(&self, id: u64) -> Option<Errand> {
+        lock(&self.agenda).errand(id).cloned()
+    }
+
+    /// Whether another errand is to put the same manifest under a tag.
+    pub(super) fn leaves_to_tag(&self, errand: &Errand) -> bool {
+        lock(&self.agenda).leaves_to_tag(errand)
+    }
+
+    /// The target has taken something.
+    pub(super) fn took(&self) {
+        if lock(&self.outage).over() {
+            tracing::info!(
+                target = &*self.name,
+                "the target takes what it is given again"
+            );
+            self.bell.notify_one();
+        }
+    }
+
+    /// `digest` of `repository` is there, with all that it names.
+    pub(super) fn committed(&self, repository: &Repository, digest: &Digest) {
+        lock(&self.agenda).wake(repository, digest);
+        self.bell.notify_one();
+    }
+
+    /// An errand has ended: it is settled, or tried again. `taken` is what the target had taken
+    /// before it began.
+    pub(super) fn ended(&self, id: u64, outcome: &Outcome, taken: u64) {
+        match outcome {
+            Ok(_) => self.settle(id, outcome),
+            Err(error) => self.failed(id, outcome, error, taken),
+        }
+        self.bell.notify_one();
+        self.quiet.notify_waiters();
+    }
+
+    fn settle(&self, id: u64, outcome: &Outcome) {
+        let mut agenda = lock(&self.agenda);
+        if let Some(entry) = agenda.done(id, outcome)
+            && entry.durable
+        {
+            self.queue.settle(&entry.errand);
+        }
+        drop(agenda);
+        if outcome.is_ok() {
+            self.counts.errands.add(1);
+            *lock(&self.last_success) = Some(SystemTime::now());
+        }
+    }
+
+    fn failed(&self, id: u64, outcome: &Outcome, error: &Error, taken: u64) {
+        let verdict = Verdict::of(error);
+        if verdict == Verdict::GiveUp {
+            self.counts.given_up.add(1);
+            return self.settle(id, outcome);
+        }
+        self.counts
+            .failures
+            .add(u64::from(verdict != Verdict::Waits));
+        if let Verdict::Outage { at_least } = verdict
+            && self.counts.taken() == taken
+        {
+            self.trip(error, at_least);
+        }
+        let out = self.is_out();
+        if verdict == Verdict::Waits && lock(&self.agenda).was_parked_in_vain(id) {
+            return self.settle(id, outcome);
+        }
+        let mut agenda = lock(&self.agenda);
+        let Some((errand, attempts)) = agenda.attempted(id) else {
+            return;
+        };
+        let pause = verdict.pause(attempts + 1);
+        let next = match (verdict, error) {
+            (Verdict::Outage { .. }, _) if out => Next::Now,
+            (Verdict::Supply, _) => Next::Supply(pause),
+            (_, Error::Waits { lacking, .. }) => Next::Parked(pause, lacking.clone()),
+            _ => Next::After(pause),
+        };
+        let pause = if matches!(next, Next::Now) {
+            Duration::ZERO
+        } else {
+            pause
+        };
+        self.queue
+            .failed(&errand, &error.to_string(), SystemTime::now() + pause);
+        agenda.failed(id, error, next);
+    }
+
+    fn trip(&self, error: &Error, at_least: Option<Duration>) {
+        let mut outage = lock(&self.outage);
+        if outage.state().is_none() {
+            let target = &*self.name;
+            tracing::warn!(
+                target,
+                "what is owed to the target waits until it is well: {error}"
+            );
+        }
+        outage.trip(Instant::now(), &error.to_string(), at_least);
+    }
+
+    /// Whether the target is out.
+    pub(super) fn is_out(&self) -> bool {
+        lock(&self.outage).state().is_some()
+    }
+
+    /// Begins nothing from now on.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.bell.notify_one();
+        self.quiet.notify_waiters();
+    }
+
+    /// Whether nothing begins any more, and nothing is under way.
+    pub(super) fn is_over(&self) -> bool {
+        self.closed.load(Ordering::Acquire) && lock(&self.agenda).running() == 0
+    }
+
+    /// Whether nothing is under way, and nothing can begin now.
+    pub(super) fn is_settled(&self) -> bool {
+        let now = Instant::now();
+        let agenda = lock(&self.agenda);
+        let shut = matches!(lock(&self.outage).gate(now), Gate::Shut(_));
+        let closed = self.closed.load(Ordering::Acquire);
+        agenda.running() == 0 && (closed || shut || !agenda.has_ready(now))
+    }
+
+    /// How it does.
+    pub(super) fn state(&self) -> TargetState {
+        let agenda = lock(&self.agenda);
+        let (owed, under_way, errands) = (agenda.len(), agenda.running(), agenda.states(TOLD));
+        drop(agenda);
+        let outage = lock(&self.outage);
+        let outage = outage.state().map(|(since, error)| OutageState {
+            since,
+            error: error.to_owned(),
+        });
+        TargetState {
+            name: self.name.clone(),
+            url: self.config.registry.url.as_str().into(),
+            outage,
+            refuses_mounts: self.mounting.refuses(),
+            owed,
+            under_way,
+            last_success: *lock(&self.last_success),
+            errands,
+            figures: self.counts.figures(),
+            catalog: CatalogState {
+                entries: self.catalog.entries(),
+                withdrawals: self.catalog.withdrawals(),
+            },
+        }
+    }
+}
+
+/// How an errand ended.
+pub(super) type Outcome = Result<Mirrored, Error>;
