@@ -141,6 +141,12 @@ impl Targets {
         }
     }
 
+    /// Breaks off what is under way: it is owed still.
+    pub async fn abandon(&self) {
+        let mut tasks = std::mem::take(&mut *lock(&self.tasks));
+        tasks.shutdown().await;
+    }
+
     /// Waits until nothing is under way and nothing can begin now, and what was noted is on disk.
     /// What waits for a later try is not waited for.
     pub async fn settled(&self) {

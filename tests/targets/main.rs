@@ -1,0 +1,13 @@
+//! Mirroring into targets, against a scripted registry and Debian's.
+
+mod docker;
+mod election;
+mod faults;
+mod many;
+mod order;
+mod platforms;
+mod referrers;
+mod requests;
+mod restart;
+mod rig;
+mod shelf;
