@@ -1,5 +1,7 @@
 //! Mirroring into targets, against a scripted registry and Debian's.
 
+#![allow(clippy::unwrap_used)]
+
 mod docker;
 mod election;
 mod faults;
