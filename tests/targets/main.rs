@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod committed;
 mod docker;
 mod election;
 mod faults;
