@@ -35,6 +35,7 @@ fn the_example_stands_with_all_keys_in_place() {
     assert!(config.front.login.is_some() && config.admin.login.is_some());
     assert!(!config.front.access.is_open());
     assert_eq!(config.upstreams.len(), upstream::BUILT_IN.len() + 5);
+    assert_eq!(config.targets.len(), 2);
 }
 
 #[test]
@@ -76,7 +77,7 @@ fn every_key_is_documented() {
 }
 
 /// The keys of each table, as the deserializer knows them, by the table that documents them.
-fn tables() -> [(&'static str, &'static [&'static str]); 10] {
+fn tables() -> [(&'static str, &'static [&'static str]); 11] {
     [
         ("[server]", fields::<file::Server>()),
         ("[server]", fields::<file::Tls>()),
@@ -88,6 +89,7 @@ fn tables() -> [(&'static str, &'static [&'static str]); 10] {
         ("[[upstream]]", fields::<file::Upstream>()),
         ("[[upstream]]", fields::<credentials::Table>()),
         ("[[access]]", fields::<file::Access>()),
+        ("[[target]]", fields::<file::Target>()),
     ]
 }
 

@@ -8,6 +8,7 @@ use toml::Spanned;
 use super::credentials::Form;
 use super::value::Address;
 use super::value::Called;
+use super::value::Completeness;
 use super::value::Count;
 use super::value::Later;
 use super::value::Leaving;
@@ -16,11 +17,12 @@ use super::value::Location;
 use super::value::OneOrMore;
 use super::value::Pattern;
 use super::value::Switch;
+use super::value::Template;
 use super::value::Ttl;
 use super::value::Wait;
 
 /// Keys that are known, but refused: they are not offered as a correction either.
-pub(super) const LATER: [&str; 4] = ["target", "prefetch", "rate", "bandwidth"];
+pub(super) const LATER: [&str; 3] = ["prefetch", "rate", "bandwidth"];
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,8 +39,8 @@ pub(super) struct File {
     pub(super) upstream: Vec<Upstream>,
     #[serde(default)]
     pub(super) access: Vec<Access>,
-    #[serde(default, rename = "target")]
-    _target: Option<Later>,
+    #[serde(default)]
+    pub(super) target: Vec<Target>,
     #[serde(default, rename = "prefetch")]
     _prefetch: Option<Later>,
 }
@@ -145,6 +147,33 @@ pub(super) struct Upstream {
     pub(super) connect_timeout: Option<Wait>,
     pub(super) header_timeout: Option<Wait>,
     pub(super) idle_timeout: Option<Wait>,
+    #[serde(default, rename = "rate")]
+    _rate: Option<Later>,
+    #[serde(default, rename = "bandwidth")]
+    _bandwidth: Option<Later>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Target {
+    pub(super) name: Spanned<Called>,
+    pub(super) url: Spanned<Location>,
+    pub(super) repository: Option<Spanned<Template>>,
+    pub(super) only: Option<Spanned<Vec<Spanned<Pattern>>>>,
+    pub(super) credentials: Option<Spanned<Form>>,
+    pub(super) ca: Option<PathBuf>,
+    #[serde(default)]
+    pub(super) plain_http: bool,
+    #[serde(default)]
+    pub(super) allow_private: bool,
+    pub(super) max_concurrent: Option<Count>,
+    pub(super) connect_timeout: Option<Wait>,
+    pub(super) header_timeout: Option<Wait>,
+    pub(super) idle_timeout: Option<Wait>,
+    pub(super) complete: Option<Completeness>,
+    #[serde(default)]
+    pub(super) read: bool,
+    pub(super) catalog_ttl: Option<Wait>,
     #[serde(default, rename = "rate")]
     _rate: Option<Later>,
     #[serde(default, rename = "bandwidth")]

@@ -47,6 +47,16 @@ deny = ["library/secret"]
 fallback = ["https://mirror.gcr.io"]
 tag_ttl = "2h"
 max_concurrent = 3
+
+[[target]]
+name = "harbor"
+url = "https://harbor.example/mirror"
+repository = "cache/{upstream}/{repository}"
+only = ["docker.io/library/*"]
+credentials = { username = "robot", password = "hunter2-and-more" }
+complete = "requested"
+read = true
+catalog_ttl = "1d"
 "#;
 /// What may stand in place of a value, or anywhere.
 const JUNK: &[&str] = &[
@@ -82,6 +92,8 @@ const JUNK: &[&str] = &[
     "=",
     "[server]",
     "[[upstream]]",
+    "[[target]]",
+    r#"repository = "{repository}""#,
     r#"name = "docker.io""#,
     r#""unlimited""#,
     "99999999999999999999",

@@ -104,7 +104,7 @@ pub(super) fn access(
             .flatten()
         {
             for pattern in list.get_ref() {
-                check(pattern.get_ref(), upstreams)
+                names_an_upstream(pattern.get_ref(), upstreams)
                     .map_err(|problem| Flaw::at(pattern, problem))?;
             }
         }
@@ -125,7 +125,7 @@ fn texts(list: &Spanned<Vec<Spanned<Pattern>>>) -> Vec<String> {
 }
 
 /// A pattern that nothing can match is a mistake that nobody would notice in `deny`.
-fn check(pattern: &Pattern, upstreams: &[Upstream]) -> Result<(), String> {
+pub(super) fn names_an_upstream(pattern: &Pattern, upstreams: &[Upstream]) -> Result<(), String> {
     let text = &pattern.0;
     let first = text.split('/').next().unwrap_or(text);
     if first.contains(['*', '?', '[', '{']) {

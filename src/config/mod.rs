@@ -20,7 +20,7 @@ use crate::ledger;
 use crate::ledger::Rotation;
 use crate::login::Access;
 use crate::store;
-use crate::target;
+use crate::target as mirror;
 
 mod credentials;
 mod error;
@@ -28,6 +28,7 @@ mod expand;
 mod file;
 mod login;
 mod place;
+mod target;
 mod upstream;
 mod value;
 
@@ -67,7 +68,7 @@ pub struct Config {
     /// The registries that are mirrored, in the file's order.
     pub upstreams: Vec<Upstream>,
     /// The registries that are mirrored into, in the file's order.
-    pub targets: Vec<target::Config>,
+    pub targets: Vec<mirror::Config>,
     /// How long exchanges that are under way may take to end after the first signal.
     pub drain_timeout: Duration,
 }
@@ -147,6 +148,7 @@ fn broken(error: &toml::de::Error, text: &str) -> Flaw {
 /// Gives each floor its own; paths are relative to `folder`.
 fn build(file: File, folder: &Path) -> Result<Config, Flaw> {
     let (upstreams, default_upstream) = upstream::all(file.upstream, &file.defaults, folder)?;
+    let targets = target::all(file.target, &file.defaults, &upstreams, folder)?;
     let defaults = file.defaults;
     let mut front = front(&file.server, folder)?;
     if let (Some(login), Some(config)) = (&file.server.login, &front.login) {
@@ -170,7 +172,7 @@ fn build(file: File, folder: &Path) -> Result<Config, Flaw> {
                 .map_or(OnDisconnect::Finish, |word| word.0),
         },
         upstreams,
-        targets: Vec::new(),
+        targets,
     })
 }
 

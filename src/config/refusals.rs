@@ -119,7 +119,7 @@ const WRONG: &[(&str, usize, &str)] = &[
     (
         "[store]\nenabled = \"no\"",
         2,
-        "store.enabled: invalid type: string \"no\", expected a boolean",
+        "store.enabled: this is a string, but it must be a boolean",
     ),
     (
         "[store]\npath = \"${NOWHERE}\"",
@@ -242,6 +242,111 @@ const WRONG_ACCESS: &[(&str, usize, &str)] = &[
     ),
 ];
 
+/// The same, of what follows `[[target]]` in the first line.
+const WRONG_TARGET: &[(&str, usize, &str)] = &[
+    (
+        "url = \"https://a.io\"",
+        1,
+        "target: the key `name` is missing",
+    ),
+    ("name = \"a\"", 1, "target: the key `url` is missing"),
+    (
+        "name = \"A b\"\nurl = \"https://a.io\"",
+        2,
+        "target.name: 'A b' is not a registry's name",
+    ),
+    (
+        "name = \"store\"\nurl = \"https://a.io\"",
+        2,
+        "target.name: the embedded store is called store already; choose another name",
+    ),
+    (
+        "name = \"quay.io\"\nurl = \"https://a.io\"",
+        2,
+        "target.name: an upstream is called quay.io already",
+    ),
+    (
+        "name = \"a\"\nurl = \"https://a.io\"\n[[target]]\nname = \"a\"\nurl = \"https://b.io\"",
+        5,
+        "target.name: another target is called a already",
+    ),
+    (
+        "name = \"a\"\nurl = \"http://a.io\"",
+        3,
+        "target.url: plain http:// is refused",
+    ),
+    (
+        "name = \"a\"\nurl = \"https://quay.io/\"",
+        3,
+        "target.url: this is where the upstream quay.io is: it would be mirrored into itself",
+    ),
+    (
+        "name = \"a\"\nurl = \"https://a.io\"\nrepository = \"mirror\"",
+        4,
+        "target.repository: `{repository}` must stand in it",
+    ),
+    (
+        "name = \"a\"\nurl = \"https://a.io\"\nrepository = \"Mirror/{repository}\"",
+        4,
+        "target.repository: it makes no legal names",
+    ),
+    (
+        "name = \"a\"\nurl = \"https://a.io\"\nrepository = \"{repo}\"",
+        4,
+        "target.repository: there is no `{repo}`; `{upstream}` and `{repository}` stand for",
+    ),
+    (
+        "name = \"a\"\nurl = \"https://a.io\"\nrepository = \"{repository}\"",
+        4,
+        "target.repository: repositories of docker.io and of ghcr.io would be mixed up; write",
+    ),
+    (
+        "name = \"a\"\nurl = \"https://a.io\"\nonly = [\"*.io/*\"]\nrepository = \"{repository}\"",
+        5,
+        "target.repository: repositories of docker.io and of ghcr.io would be mixed up",
+    ),
+    (
+        "name = \"a\"\nurl = \"https://a.io\"\nonly = []",
+        4,
+        "target.only: the list is empty, so that nothing would be mirrored",
+    ),
+    (
+        "name = \"a\"\nurl = \"https://a.io\"\nonly = [\"library/*\"]",
+        4,
+        "target.only: no upstream is called library; a pattern begins with an upstream's name",
+    ),
+    (
+        "name = \"a\"\nurl = \"https://a.io\"\nonly = [\"p.io/*\"]\n[[upstream]]\nname = \"p.io\"\ncredentials = \"passthrough\"",
+        4,
+        "target.only: what clients see at p.io with credentials of their own is not mirrored",
+    ),
+    (
+        "name = \"a\"\nurl = \"https://a.io\"\ncredentials = \"passthrough\"",
+        4,
+        "target.credentials: clients' own credentials can't be used for a target",
+    ),
+    (
+        "name = \"a\"\nurl = \"https://a.io\"\ncredentials = { password = \"hunter2\" }",
+        4,
+        "target.credentials: these keys do not go together",
+    ),
+    (
+        "name = \"a\"\nurl = \"https://a.io\"\ncomplete = \"some\"",
+        4,
+        "target.complete: there is no such choice; this must be \"all\" or \"requested\"",
+    ),
+    (
+        "name = \"a\"\nurl = \"https://a.io\"\ncatalog_ttl = \"0s\"",
+        4,
+        "target.catalog_ttl: it must be more than 0",
+    ),
+    (
+        "name = \"a\"\nurl = \"https://a.io\"\nred = true",
+        4,
+        "target.red: there is no such key; did you mean `read`?",
+    ),
+];
+
 #[test]
 fn an_error_names_file_line_and_key() {
     let upstreams = WRONG_UPSTREAM
@@ -254,7 +359,11 @@ fn an_error_names_file_line_and_key() {
     let others = WRONG
         .iter()
         .map(|(text, line, said)| ((*text).to_owned(), line, said));
-    for (text, line, said) in others.chain(upstreams).chain(accesses) {
+    let targets = WRONG_TARGET
+        .iter()
+        .map(|(text, line, said)| (format!("[[target]]\n{text}"), line, said));
+    let all = others.chain(upstreams).chain(accesses).chain(targets);
+    for (text, line, said) in all {
         let whole = format!("/etc/tidegate/proxy.toml:{line}: {said}");
         let refused = refusal(&text);
         assert!(
@@ -268,7 +377,11 @@ fn an_error_names_file_line_and_key() {
 #[test]
 fn what_comes_later_is_refused() {
     for (text, line, key) in [
-        ("[[target]]\nname = \"x\"", 1, "target"),
+        (
+            "[[target]]\nname = \"a\"\nurl = \"https://a.io\"\nrate = \"100/s\"",
+            4,
+            "target.rate",
+        ),
         ("[[prefetch]]\nname = \"x\"", 1, "prefetch"),
         (
             "[[upstream]]\nname = \"a\"\nrate = \"100/s\"",

@@ -40,7 +40,7 @@ const AUTH_TTL: Duration = Duration::from_secs(5 * 60);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-const RETRIES: Retries = Retries {
+pub(super) const RETRIES: Retries = Retries {
     attempts: 4,
     base: Duration::from_millis(200),
     cap: Duration::from_secs(10),
@@ -264,13 +264,7 @@ fn one(upstream: file::Upstream, defaults: &Defaults, folder: &Path) -> Result<U
 
 fn check_places(upstream: &file::Upstream) -> Result<(), Flaw> {
     for location in upstream.url.iter().chain(&upstream.fallback) {
-        if location.get_ref().0.scheme() == "http" && !upstream.plain_http {
-            return Err(Flaw::at(
-                location,
-                "plain http:// is refused; use https://, or set plain_http = true where the \
-                 network can be trusted",
-            ));
-        }
+        check_scheme(location, upstream.plain_http)?;
     }
     let is_passthrough = upstream
         .credentials
@@ -284,6 +278,18 @@ fn check_places(upstream: &file::Upstream) -> Result<(), Flaw> {
         )),
         _ => Ok(()),
     }
+}
+
+/// Refuses `http:` where it isn't asked for.
+pub(super) fn check_scheme(location: &Spanned<Location>, plain_http: bool) -> Result<(), Flaw> {
+    if location.get_ref().0.scheme() == "http" && !plain_http {
+        return Err(Flaw::at(
+            location,
+            "plain http:// is refused; use https://, or set plain_http = true where the network can \
+             be trusted",
+        ));
+    }
+    Ok(())
 }
 
 fn names(upstream: &file::Upstream) -> Result<NameFilter, Flaw> {
@@ -310,7 +316,7 @@ fn auth_ttl(defaults: &Defaults) -> Duration {
     defaults.auth_ttl.map_or(AUTH_TTL, |ttl| ttl.0)
 }
 
-fn timeouts(defaults: &Defaults, own: [Option<Wait>; 3]) -> Timeouts {
+pub(super) fn timeouts(defaults: &Defaults, own: [Option<Wait>; 3]) -> Timeouts {
     let [connect, header, idle] = own;
     let wait = |own: Option<Wait>, all: Option<Wait>, usual: Duration| {
         own.or(all).map_or(usual, |wait| wait.0)

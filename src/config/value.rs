@@ -13,6 +13,8 @@ use url::Url;
 
 use crate::flow::OnDisconnect;
 use crate::oci::UpstreamName;
+use crate::target::Complete;
+use crate::target::Place;
 
 /// A value that is written as a string.
 trait Written: Sized {
@@ -58,6 +60,14 @@ pub(super) struct Pattern(pub(super) String);
 /// `finish` or `abort`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Leaving(pub(super) OnDisconnect);
+
+/// `all` or `requested`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Completeness(pub(super) Complete);
+
+/// Which repository of a target is whose.
+#[derive(Clone, Debug)]
+pub(super) struct Template(pub(super) Place);
 
 /// One value, or a list of them.
 #[derive(Clone, Debug)]
@@ -182,6 +192,28 @@ impl Written for Leaving {
     }
 }
 
+impl Written for Completeness {
+    const WANTED: &'static str = r#""all" or "requested""#;
+
+    fn read(text: &str) -> Result<Self, String> {
+        match text {
+            "all" => Ok(Self(Complete::All)),
+            "requested" => Ok(Self(Complete::Requested)),
+            _ => Err("there is no such choice".to_owned()),
+        }
+    }
+}
+
+impl Written for Template {
+    const WANTED: &'static str =
+        r#"a template of repository names such as "mirror/{upstream}/{repository}""#;
+
+    fn read(text: &str) -> Result<Self, String> {
+        let place = Place::parse(text).map_err(|error| error.to_string())?;
+        Ok(Self(place))
+    }
+}
+
 struct Reader<T>(PhantomData<T>);
 
 impl<T: Written> de::Visitor<'_> for Reader<T> {
@@ -206,7 +238,17 @@ macro_rules! written {
     };
 }
 written!(
-    Ttl, Wait, Limit, Address, Switch, Location, Called, Pattern, Leaving
+    Ttl,
+    Wait,
+    Limit,
+    Address,
+    Switch,
+    Location,
+    Called,
+    Pattern,
+    Leaving,
+    Completeness,
+    Template,
 );
 
 impl<'de> Deserialize<'de> for Count {

@@ -264,6 +264,13 @@ fn open(path: &Path) -> Result<Database, Trouble> {
     Ok(database)
 }
 
+impl Drop for File {
+    fn drop(&mut self) {
+        let database = self.database.get_mut();
+        close(database.unwrap_or_else(PoisonError::into_inner).take());
+    }
+}
+
 /// What can't be closed in order is open no more, either.
 fn close(database: Option<Database>) {
     let _ = guarded(|| {
