@@ -86,6 +86,12 @@ impl Manifests {
         stored.inspect(|manifest| self.cache.insert(key, manifest.clone()))
     }
 
+    /// Whether the manifest is in memory for this repository.
+    pub(super) fn remembers(&self, repository: &Repository, digest: &Digest) -> bool {
+        let key = (repository.clone(), digest.clone());
+        self.cache.contains_key(&key)
+    }
+
     /// The manifest, from wherever it is; one request for all who ask at the same time.
     ///
     /// # Errors

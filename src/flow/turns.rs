@@ -11,7 +11,6 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 
 use super::flight::Flights;
-use crate::oci::Digest;
 
 /// Whose turn it is to be fetched for: clients', at any time; and those' who can wait, when no
 /// client waits for a blob.
@@ -34,7 +33,7 @@ pub(super) struct Attending(Arc<Flights>);
 /// What who can wait may do at last.
 #[derive(Debug)]
 pub(super) enum Turn {
-    /// Join: it is being fetched for somebody else.
+    /// Join: it is here, or being fetched for somebody else.
     Join,
     /// Fetch it, as one of few.
     Fetch(OwnedSemaphorePermit),
@@ -98,19 +97,19 @@ impl Flights {
         Attending(self.clone())
     }
 
-    /// Waits for the turn of somebody who can wait, and wants `digest` where that is a blob.
-    pub(super) async fn turn(&self, digest: Option<&Digest>) -> Turn {
+    /// Waits for the turn of somebody who can wait; less long where what is wanted `is_here`, or on
+    /// its way, meanwhile.
+    pub(super) async fn turn(&self, is_here: impl Fn() -> bool) -> Turn {
         let turns = &self.turns;
         let own = async {
             let place = turns.places.clone().acquire_owned().await;
             let _ = tokio::time::timeout(LONGEST, self.quiet()).await;
             place.map_or(Turn::Never, Turn::Fetch)
         };
-        let is_flying = || digest.is_some_and(|digest| self.has(digest));
         tokio::select! {
             biased;
+            () = self.until(is_here) => Turn::Join,
             () = self.until(|| turns.is_closed.load(Ordering::Relaxed)) => Turn::Never,
-            () = self.until(is_flying) => Turn::Join,
             turn = own => turn,
         }
     }

@@ -13,6 +13,7 @@ mod memory;
 mod passthrough;
 #[path = "../premises/mod.rs"]
 mod premises;
+mod process;
 mod ranges;
 mod reading;
 mod rig;
