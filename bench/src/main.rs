@@ -21,6 +21,7 @@ mod soak;
 mod stop;
 mod table;
 mod tap;
+mod targets;
 
 /// Benchmarks: tidegate side by side with its peers, in one run on one machine.
 #[derive(Debug, Parser)]
@@ -35,6 +36,8 @@ enum Command {
     Tap(tap::Options),
     /// Everything at once, for long: pulls, moving tags, faults, restarts. Fails on a wrong byte.
     Soak(soak::Options),
+    /// A corpus mirrored into a registry, beside skopeo, regsync and crane: time, requests, mounts.
+    Targets(targets::Options),
 }
 
 /// What to run, and how often.
@@ -88,6 +91,10 @@ fn main() -> anyhow::Result<()> {
             return Ok(());
         }
         Command::Soak(options) => return soak::run(&options),
+        Command::Targets(options) => {
+            print!("{}", targets::run(&options)?);
+            return Ok(());
+        }
     };
     let report = run::run(&options)?;
     print!("{}", table::render(&report));

@@ -49,7 +49,8 @@ impl Scene {
         Self::before(upstream, &table, "").await
     }
 
-    async fn before(upstream: Upstream, table: &str, keys: &str) -> Self {
+    /// Starts the proxy before `upstream`, with the tables and the keys of `[server]` that are given.
+    pub(crate) async fn before(upstream: Upstream, table: &str, keys: &str) -> Self {
         let leaf = upstream.pki().server(&["::1"]);
         let config = format!(
             "[server]\nlisten = {:?}\nadmin = \"127.0.0.1:0\"\n\

@@ -52,11 +52,7 @@ impl Upstream {
             .start()
             .await;
 
-        tokens.set_user("owner", "owner", &["demo/*:pull,push"]);
-        let scope = format!("repository:{REPOSITORY}:pull,push");
-        let token = tokens.token_for(Some("owner"), &[&scope]);
-        let push = Push::to(&registry.url(), registry.client());
-        let push = push.authorization(&format!("Bearer {token}"));
+        let push = owner(&registry, &tokens, REPOSITORY);
         let other = if architecture() == "amd64" {
             "linux/arm64"
         } else {
@@ -78,6 +74,12 @@ impl Upstream {
             pki,
             tokens,
         }
+    }
+
+    /// Puts another image into it.
+    pub(crate) async fn add(&self, repository: &str, tag: &str, image: &fake_registry::Image) {
+        let push = owner(&self.registry, &self.tokens, repository);
+        image.push_http(&push, repository, tag).await.unwrap();
     }
 
     /// Whom it lets in.
@@ -153,6 +155,15 @@ impl Upstream {
     pub(crate) fn stop(&mut self) {
         self.registry.stop();
     }
+}
+
+/// The means to push into `repository`.
+fn owner(registry: &DockerRegistry, tokens: &TokenServer, repository: &str) -> Push {
+    tokens.set_user("owner", "owner", &["demo/*:pull,push"]);
+    let scope = format!("repository:{repository}:pull,push");
+    let token = tokens.token_for(Some("owner"), &[&scope]);
+    let push = Push::to(&registry.url(), registry.client());
+    push.authorization(&format!("Bearer {token}"))
 }
 
 /// Whether content crossed the wire, to the proxy.

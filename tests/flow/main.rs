@@ -16,4 +16,6 @@ mod premises;
 mod ranges;
 mod rig;
 mod stalls;
+mod stateless;
+mod supply;
 mod throttled;

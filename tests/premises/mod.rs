@@ -28,6 +28,9 @@ pub(crate) struct Premises {
 struct Receipts {
     upstream: AtomicU64,
     client: AtomicU64,
+    target: AtomicU64,
+    /// The bodies of requests to targets.
+    sent: AtomicU64,
 }
 
 impl Sink for Receipts {
@@ -35,6 +38,10 @@ impl Sink for Receipts {
         let sum = match receipt.leg {
             Leg::Upstream => &self.upstream,
             Leg::Client => &self.client,
+            Leg::Target => {
+                self.sent.fetch_add(receipt.request_bytes, Ordering::SeqCst);
+                &self.target
+            }
             other => panic!("a receipt of leg {other}"),
         };
         sum.fetch_add(receipt.response_bytes, Ordering::SeqCst);
@@ -87,11 +94,21 @@ impl Premises {
             "{books:#?}"
         );
         assert!(books.agree(), "{books:#?}");
-        let receipts = [&receipts.upstream, &receipts.client];
+        let receipts = [
+            &receipts.upstream,
+            &receipts.client,
+            &receipts.target,
+            &receipts.sent,
+        ];
         let receipts = receipts.map(|sum| sum.load(Ordering::SeqCst));
         assert_eq!(
             receipts,
-            [books.upstream_received, books.client_sent],
+            [
+                books.upstream_received,
+                books.client_sent,
+                books.target_received,
+                books.target_sent
+            ],
             "{books:#?}"
         );
     }

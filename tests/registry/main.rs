@@ -16,3 +16,8 @@ mod tls;
 mod tokens;
 mod transfer;
 mod unreachable;
+mod upload;
+mod upload_docker;
+mod upload_faults;
+mod upload_rig;
+mod upload_signin;

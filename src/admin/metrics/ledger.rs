@@ -21,15 +21,20 @@ const RECEIVED: Family = Family::counter(
     &[],
     "Body bytes that came from upstreams.",
 );
+const FROM_TARGETS: Family = Family::counter(
+    "tidegate_ledger_target_received_bytes_total",
+    &[],
+    "Body bytes that came from targets.",
+);
 const USED: Family = Family::counter(
     "tidegate_ledger_upstream_bytes_total",
     &["use", "reason"],
-    "What became of them: committed to the store, passed to clients unstored, or discarded, and why.",
+    "What became of both: committed to the store, passed to clients unstored, or discarded, and why.",
 );
 const HELD: Family = Family::gauge(
     "tidegate_ledger_held_bytes",
     &[],
-    "Body bytes that came from upstreams, of which it isn't said yet what becomes of them.",
+    "Body bytes that came from upstreams or targets, of which it isn't said yet what becomes of them.",
 );
 const SENT: Family = Family::counter(
     "tidegate_ledger_client_sent_bytes_total",
@@ -42,10 +47,22 @@ const GIVEN: Family = Family::counter(
     "Where they came from: the store, a flow from an upstream, or our own words.",
 );
 
+const TO_TARGETS: Family = Family::counter(
+    "tidegate_ledger_target_sent_bytes_total",
+    &[],
+    "Body bytes that targets were sent.",
+);
+const UPLOADED: Family = Family::counter(
+    "tidegate_ledger_target_bytes_total",
+    &["use", "reason"],
+    "What became of them: committed, as the target said, or discarded, and why.",
+);
+
 pub(super) fn books(page: &mut Page, books: &Books) {
     page.count(&IMBALANCE, &[], books.imbalance);
     page.count(&OPEN, &[], books.open);
     page.count(&RECEIVED, &[], books.upstream_received);
+    page.count(&FROM_TARGETS, &[], books.target_received);
     page.count(&USED, &["committed", label::NONE], books.committed);
     page.count(&USED, &["passed", label::NONE], books.passed);
     for (reason, bytes) in &books.discarded {
@@ -55,6 +72,15 @@ pub(super) fn books(page: &mut Page, books: &Books) {
     page.count(&SENT, &[], books.client_sent);
     for (source, bytes) in &books.client_given {
         page.count(&GIVEN, &[source.as_str()], *bytes);
+    }
+    page.count(&TO_TARGETS, &[], books.target_sent);
+    page.count(
+        &UPLOADED,
+        &["committed", label::NONE],
+        books.target_committed,
+    );
+    for (reason, bytes) in &books.target_discarded {
+        page.count(&UPLOADED, &["discarded", reason.as_str()], *bytes);
     }
 }
 

@@ -117,7 +117,8 @@ impl State {
     /// are not configured any more.
     pub fn targets(&self) -> Vec<String> {
         let tables = self.book.file.tables().unwrap_or_default();
-        let names = tables.iter().filter_map(|table| table.split_once('/'));
+        let filled = tables.iter().filter(|table| self.book.len(table) > 0);
+        let names = filled.filter_map(|table| table.split_once('/'));
         let names: BTreeSet<_> = names.map(|(_, target)| target.to_owned()).collect();
         names.into_iter().collect()
     }

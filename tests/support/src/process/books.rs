@@ -45,9 +45,12 @@ fn assert_balance(books: &Value) {
     };
     let used = number(&books["committed"]) + number(&books["passed"]) + sum(&books["discarded"]);
     assert_eq!(number(&books["held"]), 0, "{books:#}");
-    assert_eq!(number(&books["upstream_received"]), used, "{books:#}");
+    let received = number(&books["upstream_received"]) + number(&books["target_received"]);
+    assert_eq!(received, used, "{books:#}");
     let given = sum(&books["client_given"]);
     assert_eq!(number(&books["client_sent"]), given, "{books:#}");
+    let uploaded = number(&books["target_committed"]) + sum(&books["target_discarded"]);
+    assert_eq!(number(&books["target_sent"]), uploaded, "{books:#}");
 }
 
 /// The books in `/api/v1/status`; `None` where there is no such answer.
@@ -97,15 +100,19 @@ mod tests {
     fn a_byte_that_is_missing_is_noticed() {
         let books = |received: u64, sent: u64, imbalance: u64| {
             json!({
-                "upstream_received": received, "committed": 5, "passed": 3, "held": 0,
+                "upstream_received": received - 1, "target_received": 1, "committed": 5, "passed": 3, "held": 0,
                 "discarded": {"skipped": 2, "error": 0}, "client_sent": sent,
-                "client_given": {"store": 1, "flow": 8}, "imbalance": imbalance, "open": 0,
+                "client_given": {"store": 1, "flow": 8}, "target_sent": 7, "target_committed": 5,
+                "target_discarded": {"refused": 2, "broken": 0}, "imbalance": imbalance, "open": 0,
             })
         };
         assert!(passes(books(10, 9, 0)));
         assert!(!passes(books(11, 9, 0)));
         assert!(!passes(books(10, 8, 0)));
         assert!(!passes(books(10, 9, 1)));
+        let mut uploads = books(10, 9, 0);
+        uploads["target_committed"] = 6.into();
+        assert!(!passes(uploads));
         let nobody = Some("http://127.0.0.1:1");
         assert!(catch_unwind(|| check("all is well", nobody)).is_ok());
         assert!(catch_unwind(|| check("ERROR the books do not balance", nobody)).is_err());

@@ -15,6 +15,24 @@ use crate::missing;
 const PROGRAM: &str = "docker-registry";
 
 #[tokio::test]
+async fn its_files_say_what_it_holds() {
+    if missing(PROGRAM, "its_files_say_what_it_holds") {
+        return;
+    }
+    let registry = DockerRegistry::builder().start().await;
+    let image = ImageBuilder::new(1).platforms(&["linux/amd64"]).build();
+    let push = Push::to(&registry.url(), registry.client());
+    assert_eq!(registry.tag("a/b", "v1"), None);
+    image.push_http(&push, "a/b", "v1").await.unwrap();
+    registry
+        .wait_for_tag(("a/b", "v1"), image.digest(), PATIENCE)
+        .await;
+    let parts = image.manifests.iter().chain(&image.blobs);
+    assert!({ parts }.all(|part| registry.holds("a/b", &part.digest)));
+    assert!(!registry.holds("a", image.digest()));
+}
+
+#[tokio::test]
 async fn it_takes_and_serves_images_across_a_restart() {
     if missing(PROGRAM, "it_takes_and_serves_images_across_a_restart") {
         return;

@@ -8,23 +8,41 @@ use fake_registry::ClientError;
 use fake_registry::Ended;
 use fake_registry::Fault;
 use fake_registry::Gate;
+use fake_registry::Pki;
 use fake_registry::Reply;
 use fake_registry::Target;
 use fake_registry::When;
 use fake_registry::digest_of;
 use http::Method;
+use http::Version;
 
 const SIZE: usize = 300_000;
 
 struct Scene {
     target: Target,
     client: Client,
+    version: Version,
 }
 
 impl Scene {
     fn of(target: Target) -> Self {
         let client = Client::builder().fresh_connections().build();
-        Self { target, client }
+        Self {
+            target,
+            client,
+            version: Version::HTTP_11,
+        }
+    }
+
+    /// By HTTP/1.1, and by HTTP/2 over TLS.
+    async fn both() -> [Self; 2] {
+        let pki = Pki::new();
+        let secure = Self {
+            target: Target::builder().tls(&pki).start().await,
+            client: Client::tls(&pki),
+            version: Version::HTTP_2,
+        };
+        [Self::new().await, secure]
     }
 
     async fn new() -> Self {
@@ -49,6 +67,24 @@ impl Scene {
         put.send().await
     }
 
+    /// An early answer, and an upload after it; gives the protocol.
+    async fn answers_early(&self) -> Version {
+        let scene = self;
+        let fault = Fault::error(401, "UNAUTHORIZED").early(1000);
+        let fault = scene.target.fault(When::put("/blobs/uploads/"), fault);
+        let reply = scene.upload().await.expect("an answer");
+        let version = reply.version;
+        assert_eq!(reply.status, 401);
+        let put = scene.target.log().pop().expect("a PUT");
+        assert_eq!((put.request_bytes, fault.hits()), (1000, 1));
+        assert!(!scene.is_there());
+        fault.lift();
+        let again = scene.upload().await.expect("an answer");
+        assert_eq!(again.status, 201);
+        assert!(scene.is_there());
+        version
+    }
+
     fn is_there(&self) -> bool {
         self.target.holds("x", &digest_of(&Self::body()))
     }
@@ -56,17 +92,10 @@ impl Scene {
 
 #[tokio::test]
 async fn an_early_answer_comes_before_the_bodys_end() {
-    let scene = Scene::new().await;
-    let fault = Fault::error(401, "UNAUTHORIZED").early(1000);
-    let fault = scene.target.fault(When::put("/blobs/uploads/"), fault);
-    let reply = scene.upload().await.unwrap();
-    assert_eq!(reply.status, 401);
-    let put = scene.target.log().pop().unwrap();
-    assert_eq!((put.request_bytes, fault.hits()), (1000, 1));
-    assert!(!scene.is_there());
-    fault.lift();
-    assert_eq!(scene.upload().await.unwrap().status, 201);
-    assert!(scene.is_there());
+    for scene in Scene::both().await {
+        let version = scene.answers_early().await;
+        assert_eq!(version, scene.version);
+    }
 }
 
 #[tokio::test]
@@ -85,11 +114,13 @@ async fn a_fault_may_have_a_code_of_its_own() {
 
 #[tokio::test]
 async fn a_body_is_cut() {
-    for fault in [
+    let faults = [
         Fault::cut_taking_after(1000),
         Fault::reset_taking_after(1000),
-    ] {
-        let scene = Scene::new().await;
+        Fault::cut_taking_after(1000),
+    ];
+    let [plain, secure] = Scene::both().await;
+    for (fault, scene) in faults.into_iter().zip([plain, Scene::new().await, secure]) {
         scene
             .target
             .fault(When::put("/blobs/uploads/").nth(1), fault);

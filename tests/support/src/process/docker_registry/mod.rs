@@ -2,6 +2,7 @@
 
 mod access;
 mod builder;
+mod content;
 
 use std::path::Path;
 use std::path::PathBuf;
