@@ -53,7 +53,7 @@ async fn pull(proxy: &Tidegate, image: &Image) {
         let url = format!("{}/v2/demo/app/{what}", proxy.url());
         let request = client.get(url).header("accept", media::ACCEPT_NATIVE);
         let reply = request.send().await.expect("an answer");
-        assert_eq!(reply.digest().await.unwrap(), digest);
+        assert_eq!(reply.digest().await.expect("a whole body"), digest);
     }
 }
 
