@@ -22,12 +22,16 @@ async fn what_is_being_uploaded_is_waited_for() {
     let layer = image.layers("linux/amd64").remove(0);
     rig.shelf.hold(&layer, &gate);
     rig.start();
-    rig.targets.pulled(pulled("first", Some("1"), image.digest()));
-    target.wait_for(|log| log.iter().any(|it| it.path.contains("first"))).await;
+    rig.targets
+        .pulled(pulled("first", Some("1"), image.digest()));
+    target
+        .wait_for(|log| log.iter().any(|it| it.path.contains("first")))
+        .await;
     for name in ["second", "third"] {
         rig.targets.pulled(pulled(name, Some("1"), image.digest()));
     }
-    rig.until("all are under way", |state| state.under_way == 3).await;
+    rig.until("all are under way", |state| state.under_way == 3)
+        .await;
     gate.open();
     rig.done().await;
     for name in ["first", "second", "third"] {
@@ -50,7 +54,8 @@ async fn whoever_waits_takes_over_from_who_fails() {
         rig.targets.pulled(pulled(name, Some("1"), image.digest()));
     }
     rig.start();
-    rig.until("the others are done", |state| state.figures.errands == 2).await;
+    rig.until("the others are done", |state| state.figures.errands == 2)
+        .await;
     rig.settled().await;
     for name in ["second", "third"] {
         assert_there(&target, name, "1", &image);
@@ -69,13 +74,15 @@ async fn a_client_hurries_what_was_in_no_hurry() {
     let target = Target::start().await;
     let image = ImageBuilder::new(3).layers(1).build();
     let rig = Rig::new(&target, [&image]);
-    rig.targets.pulled(pulled("resumed", Some("1"), image.digest()));
+    rig.targets
+        .pulled(pulled("resumed", Some("1"), image.digest()));
     let rig = rig.restarted().await;
     let quiet = Gate::new();
     rig.shelf.keep_quiet(&quiet);
     rig.start();
     rig.shelf.wait_for(2, Pace::Background).await;
-    rig.targets.pulled(pulled("pulled", Some("1"), image.digest()));
+    rig.targets
+        .pulled(pulled("pulled", Some("1"), image.digest()));
     rig.done().await;
     assert_there(&target, "resumed", "1", &image);
     assert_there(&target, "pulled", "1", &image);

@@ -1,8 +1,8 @@
 //! What goes wrong at a target, and how it is healed in the same run where it can be.
 
 use fake_registry::Fault;
-use fake_registry::ImageBuilder;
 use fake_registry::Image;
+use fake_registry::ImageBuilder;
 use fake_registry::Mounts;
 use fake_registry::Target;
 use fake_registry::When;
@@ -20,7 +20,8 @@ async fn scene(image: &Image) -> (Target, Rig) {
     let target = Target::start().await;
     let rig = Rig::new(&target, [image]);
     rig.start();
-    rig.targets.pulled(pulled("first", Some("1"), image.digest()));
+    rig.targets
+        .pulled(pulled("first", Some("1"), image.digest()));
     rig.done().await;
     target.clear_log();
     (target, rig)
@@ -66,8 +67,16 @@ async fn a_lost_session_is_begun_again() {
 
 #[tokio::test]
 async fn a_connection_that_breaks_in_mid_upload_is_made_again() {
-    healed(When::put("/blobs/uploads/").times(1), Fault::cut_taking_after(1000)).await;
-    healed(When::put("/blobs/uploads/").times(1), Fault::reset_taking_after(5000)).await;
+    healed(
+        When::put("/blobs/uploads/").times(1),
+        Fault::cut_taking_after(1000),
+    )
+    .await;
+    healed(
+        When::put("/blobs/uploads/").times(1),
+        Fault::reset_taking_after(5000),
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -99,7 +108,8 @@ async fn what_the_target_has_lost_is_brought_again() {
     target.collect_garbage(&layer);
     // In the same repository: the catalog says that it is there.
     target.forget_manifest(&there("first"), image.digest());
-    rig.targets.pulled(pulled("first", Some("2"), image.digest()));
+    rig.targets
+        .pulled(pulled("first", Some("2"), image.digest()));
     rig.done().await;
     assert_there(&target, "first", "2", &image);
     let state = rig.state();
@@ -117,11 +127,15 @@ async fn what_cannot_be_mounted_any_more_is_uploaded_in_the_same_session() {
     let rig = forgetful(rig).await;
     let layer = image.layers("linux/amd64").remove(0);
     target.collect_garbage(&layer);
-    rig.targets.pulled(pulled("second", Some("1"), image.digest()));
+    rig.targets
+        .pulled(pulled("second", Some("1"), image.digest()));
     rig.done().await;
     assert_there(&target, "second", "1", &image);
     let requests = target.requests();
-    assert_eq!((requests.starts, requests.mounts, requests.finishes), (0, 3, 1));
+    assert_eq!(
+        (requests.starts, requests.mounts, requests.finishes),
+        (0, 3, 1)
+    );
     assert_eq!((requests.heads, requests.cancels), (0, 0));
     assert!(!rig.state().refuses_mounts);
     rig.close().await;
@@ -148,7 +162,10 @@ async fn a_target_that_refuses_mounts_is_asked_once() {
     let requests = target.requests();
     assert!(requests.mounts <= 3, "{requests:?}");
     assert_eq!(requests.mounts + requests.starts, 6);
-    assert_eq!((requests.finishes, requests.heads, requests.cancels), (6, 0, 0));
+    assert_eq!(
+        (requests.finishes, requests.heads, requests.cancels),
+        (6, 0, 0)
+    );
     assert_eq!(rig.state().figures.failures, 0);
     rig.close().await;
 }
@@ -162,9 +179,13 @@ async fn a_full_target_is_told_of_and_filled_later() {
     let full = target.fault(When::put("/blobs/uploads/"), Fault::status(507));
     rig.targets.pulled(pulled("app", Some("1"), image.digest()));
     rig.start();
-    rig.until("it has failed", |state| state.outage.is_some()).await;
+    rig.until("it has failed", |state| state.outage.is_some())
+        .await;
     rig.until("it is told of", |state| {
-        state.errands[0].last_error.as_deref().is_some_and(|why| why.contains("no room"))
+        state.errands[0]
+            .last_error
+            .as_deref()
+            .is_some_and(|why| why.contains("no room"))
     })
     .await;
     assert_eq!(rig.state().owed, 1);
@@ -188,7 +209,10 @@ async fn what_is_too_large_or_denied_is_owed_with_advice() {
         rig.targets.pulled(pulled("app", Some("1"), image.digest()));
         rig.start();
         rig.until("it is told of", |state| {
-            let why = state.errands.first().and_then(|errand| errand.last_error.clone());
+            let why = state
+                .errands
+                .first()
+                .and_then(|errand| errand.last_error.clone());
             why.is_some_and(|why| why.contains(advice))
         })
         .await;
@@ -203,7 +227,9 @@ async fn what_is_too_large_or_denied_is_owed_with_advice() {
 #[tokio::test]
 async fn a_target_that_is_down_is_probed_and_gets_all_when_it_is_back() {
     let target = Target::start().await;
-    let images: Vec<_> = (0..30).map(|seed| ImageBuilder::new(seed).layers(1).build()).collect();
+    let images: Vec<_> = (0..30)
+        .map(|seed| ImageBuilder::new(seed).layers(1).build())
+        .collect();
     let rig = Rig::new(&target, &images);
     let down = target.fault(When::any(), Fault::status(503));
     rig.start();
@@ -211,11 +237,16 @@ async fn a_target_that_is_down_is_probed_and_gets_all_when_it_is_back() {
         let name = format!("app-{number}");
         rig.targets.pulled(pulled(&name, Some("1"), image.digest()));
     }
-    rig.until("nothing is under way", |state| state.outage.is_some() && state.under_way == 0).await;
+    rig.until("nothing is under way", |state| {
+        state.outage.is_some() && state.under_way == 0
+    })
+    .await;
     let before = target.log().len();
-    rig.until("it was probed", |_| target.log().len() > before).await;
+    rig.until("it was probed", |_| target.log().len() > before)
+        .await;
     // One errand, that is two blobs, each tried as often as any request.
-    rig.until("the probe is over", |state| state.under_way == 0).await;
+    rig.until("the probe is over", |state| state.under_way == 0)
+        .await;
     let probe = target.log().len() - before;
     assert!(probe <= 2 * 3, "{probe} requests");
     assert_eq!(rig.state().owed, 30);
@@ -236,7 +267,9 @@ async fn a_target_that_is_dead_hinders_no_other() {
     let rig = Rig::with(configs, shelf([&image]));
     rig.targets.pulled(pulled("app", Some("1"), image.digest()));
     rig.start();
-    alive.wait_for(|log| log.iter().any(|it| it.path.contains("/manifests/"))).await;
+    alive
+        .wait_for(|log| log.iter().any(|it| it.path.contains("/manifests/")))
+        .await;
     rig.settled().await;
     assert_there(&alive, "app", "1", &image);
     assert_eq!(rig.state().owed, 1);
@@ -259,9 +292,13 @@ async fn an_upload_that_hangs_hinders_no_other() {
     );
     rig.start();
     rig.targets.pulled(pulled("slow", Some("1"), slow.digest()));
-    target.wait_for(|log| log.iter().any(|it| it.method == http::Method::PUT)).await;
-    rig.targets.pulled(pulled("quick", Some("1"), quick.digest()));
-    rig.until("the other is done", |state| state.figures.errands == 1).await;
+    target
+        .wait_for(|log| log.iter().any(|it| it.method == http::Method::PUT))
+        .await;
+    rig.targets
+        .pulled(pulled("quick", Some("1"), quick.digest()));
+    rig.until("the other is done", |state| state.figures.errands == 1)
+        .await;
     assert_there(&target, "quick", "1", &quick);
     gate.open();
     rig.done().await;
@@ -280,8 +317,12 @@ async fn content_that_is_gone_is_given_up_and_what_is_late_comes_when_it_is_pull
     rig.start();
     rig.targets.pulled(pulled("gone", Some("1"), gone.digest()));
     rig.targets.pulled(pulled("late", Some("1"), late.digest()));
-    rig.until("one is given up", |state| state.figures.given_up == 1).await;
-    rig.until("one has failed", |state| state.errands.iter().any(|it| it.attempts > 0)).await;
+    rig.until("one is given up", |state| state.figures.given_up == 1)
+        .await;
+    rig.until("one has failed", |state| {
+        state.errands.iter().any(|it| it.attempts > 0)
+    })
+    .await;
     let state = rig.state();
     assert_eq!((state.owed, state.outage.is_some()), (1, false));
     rig.shelf.withhold(&blob, false);
@@ -326,7 +367,10 @@ async fn a_repository_that_no_push_makes_is_told_of() {
     rig.targets.pulled(pulled("app", Some("1"), image.digest()));
     rig.start();
     rig.until("it is told of", |state| {
-        let why = state.errands.first().and_then(|errand| errand.last_error.clone());
+        let why = state
+            .errands
+            .first()
+            .and_then(|errand| errand.last_error.clone());
         why.is_some_and(|why| why.contains("create the repository"))
     })
     .await;

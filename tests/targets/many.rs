@@ -18,7 +18,8 @@ async fn a_thousand_owed_errands_are_done_a_few_at_a_time() {
     for (number, image) in images.iter().enumerate() {
         let name = format!("app-{}", number % 50);
         let tag = number.to_string();
-        rig.targets.pulled(pulled(&name, Some(&tag), image.digest()));
+        rig.targets
+            .pulled(pulled(&name, Some(&tag), image.digest()));
     }
     assert_eq!(rig.state().owed, 1000);
     // The state tells of the first ones only.

@@ -23,7 +23,9 @@ fn puts(target: &Target) -> Vec<String> {
 #[tokio::test]
 async fn an_index_is_put_last_by_its_tag_alone() {
     let target = Target::start().await;
-    let image = ImageBuilder::new(1).platforms(&["linux/amd64", "linux/arm64"]).build();
+    let image = ImageBuilder::new(1)
+        .platforms(&["linux/amd64", "linux/arm64"])
+        .build();
     let rig = Rig::new(&target, [&image]);
     rig.targets.pulled(pulled("app", Some("1"), image.digest()));
     rig.start();
@@ -46,9 +48,12 @@ async fn a_tag_that_moves_is_put_once_and_rightly() {
     rig.shelf.hold(&old.layers("linux/amd64")[0], &gate);
     rig.start();
     rig.targets.pulled(pulled("app", Some("1"), old.digest()));
-    target.wait_for(|log| log.iter().any(|it| it.method == Method::POST)).await;
+    target
+        .wait_for(|log| log.iter().any(|it| it.method == Method::POST))
+        .await;
     rig.targets.pulled(pulled("app", Some("1"), new.digest()));
-    rig.until("the newer one is done", |state| state.figures.errands == 1).await;
+    rig.until("the newer one is done", |state| state.figures.errands == 1)
+        .await;
     assert_there(&target, "app", "1", &new);
     gate.open();
     rig.done().await;
@@ -67,12 +72,16 @@ async fn a_tag_that_moves_while_it_is_put_ends_at_the_newer() {
     let (old, new) = (ImageBuilder::new(1).build(), ImageBuilder::new(2).build());
     let rig = Rig::new(&target, [&old, &new]);
     let gate = Gate::new();
-    let held = target.fault(When::put("/manifests/1").times(1), Fault::hold_taking_after(0, &gate));
+    let held = target.fault(
+        When::put("/manifests/1").times(1),
+        Fault::hold_taking_after(0, &gate),
+    );
     rig.start();
     rig.targets.pulled(pulled("app", Some("1"), old.digest()));
     rig.until("it is being put", |_| held.hits() == 1).await;
     rig.targets.pulled(pulled("app", Some("1"), new.digest()));
-    rig.until("all blobs are there", |state| state.figures.uploads == 6).await;
+    rig.until("all blobs are there", |state| state.figures.uploads == 6)
+        .await;
     gate.open();
     rig.done().await;
     assert_there(&target, "app", "1", &new);

@@ -14,7 +14,9 @@ use crate::rig::there;
 use crate::shelf::shelf;
 
 fn image() -> Image {
-    ImageBuilder::new(1).platforms(&["linux/amd64", "linux/arm64"]).build()
+    ImageBuilder::new(1)
+        .platforms(&["linux/amd64", "linux/arm64"])
+        .build()
 }
 
 fn requested(target: &Target, image: &Image) -> Rig {
@@ -29,8 +31,10 @@ async fn an_index_waits_until_all_its_platforms_were_pulled() {
     let rig = requested(&target, &image);
     rig.start();
     rig.targets.pulled(pulled("app", Some("1"), image.digest()));
-    rig.targets.pulled(pulled("app", None, &image.manifests[0].digest));
-    rig.until("one is there", |state| state.figures.errands == 1).await;
+    rig.targets
+        .pulled(pulled("app", None, &image.manifests[0].digest));
+    rig.until("one is there", |state| state.figures.errands == 1)
+        .await;
     rig.settled().await;
     assert!(target.holds(&there("app"), &image.manifests[0].digest));
     assert!(!target.holds(&there("app"), &image.manifests[1].digest));
@@ -40,7 +44,8 @@ async fn an_index_waits_until_all_its_platforms_were_pulled() {
     assert!(why.contains("waits for"), "{why}");
     assert_eq!((state.owed, state.figures.failures), (1, 0));
     // It is asked whether it takes a part once, and not again.
-    rig.targets.pulled(pulled("app", None, &image.manifests[1].digest));
+    rig.targets
+        .pulled(pulled("app", None, &image.manifests[1].digest));
     rig.done().await;
     assert_there(&target, "app", "1", &image);
     let manifests = target.requests().manifests;
@@ -56,16 +61,21 @@ async fn a_sparse_index_is_put_once_something_of_it_is_there() {
     rig.targets.pulled(pulled("app", Some("1"), image.digest()));
     rig.settled().await;
     assert_eq!(target.requests().total(), 0, "nothing of it was pulled");
-    rig.targets.pulled(pulled("app", None, &image.manifests[0].digest));
+    rig.targets
+        .pulled(pulled("app", None, &image.manifests[0].digest));
     rig.done().await;
-    assert_eq!(target.tag(&there("app"), "1").as_deref(), Some(image.digest()));
+    assert_eq!(
+        target.tag(&there("app"), "1").as_deref(),
+        Some(image.digest())
+    );
     assert!(!target.holds(&there("app"), &image.manifests[1].digest));
     // Known as what it is.
     target.clear_log();
     rig.targets.pulled(pulled("app", Some("1"), image.digest()));
     rig.done().await;
     assert_eq!(target.requests().total(), 0);
-    rig.targets.pulled(pulled("app", None, &image.manifests[1].digest));
+    rig.targets
+        .pulled(pulled("app", None, &image.manifests[1].digest));
     rig.done().await;
     assert_there(&target, "app", "1", &image);
     assert_eq!(target.requests().manifests, 1);

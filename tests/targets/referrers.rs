@@ -27,10 +27,18 @@ async fn a_target_that_keeps_no_list_of_referrers_gets_one_under_a_tag() {
     let entries = list["manifests"].as_array().unwrap();
     let mut listed: Vec<_> = entries
         .iter()
-        .map(|it| (it["digest"].as_str().unwrap(), it["artifactType"].as_str().unwrap()))
+        .map(|it| {
+            (
+                it["digest"].as_str().unwrap(),
+                it["artifactType"].as_str().unwrap(),
+            )
+        })
         .collect();
     listed.sort_unstable();
-    let mut expected = [(sbom.digest(), "an/sbom"), (signature.digest(), "a/signature")];
+    let mut expected = [
+        (sbom.digest(), "an/sbom"),
+        (signature.digest(), "a/signature"),
+    ];
     expected.sort_unstable();
     assert_eq!(listed, expected);
     rig.close().await;

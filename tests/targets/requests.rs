@@ -50,7 +50,8 @@ async fn an_image_costs_two_requests_a_blob_and_one_for_its_manifest() {
     assert_eq!(target.requests(), cost(0, 0, 1));
     // In another repository all is mounted.
     target.clear_log();
-    rig.targets.pulled(pulled("other", Some("1"), image.digest()));
+    rig.targets
+        .pulled(pulled("other", Some("1"), image.digest()));
     rig.done().await;
     assert_eq!(target.requests(), cost(0, 4, 1));
     assert_there(&target, "other", "1", &image);
@@ -60,7 +61,9 @@ async fn an_image_costs_two_requests_a_blob_and_one_for_its_manifest() {
 #[tokio::test]
 async fn two_tags_of_one_manifest_at_once_share_all_but_their_puts() {
     let target = Target::start().await;
-    let image = ImageBuilder::new(2).platforms(&["linux/amd64", "linux/arm64"]).build();
+    let image = ImageBuilder::new(2)
+        .platforms(&["linux/amd64", "linux/arm64"])
+        .build();
     let rig = Rig::new(&target, [&image]);
     for tag in ["1", "1.0", "latest"] {
         rig.pull("app", tag, &image);
@@ -86,7 +89,10 @@ async fn a_corpus_at_once_costs_the_least_there_is() {
         assert_there(&target, name, tag, image);
     }
     let extent = corpus.extent();
-    assert_eq!(target.requests(), cost(extent.blobs, extent.mounts(), extent.manifests));
+    assert_eq!(
+        target.requests(),
+        cost(extent.blobs, extent.mounts(), extent.manifests)
+    );
     assert!(target.mounts().iter().all(|mount| mount.accepted));
     assert_eq!(target.uploaded_twice(), 0);
     rig.close().await;
@@ -95,7 +101,9 @@ async fn a_corpus_at_once_costs_the_least_there_is() {
 #[tokio::test]
 async fn an_old_entry_costs_one_head() {
     let target = Target::start().await;
-    let image = ImageBuilder::new(3).platforms(&["linux/amd64", "linux/arm64"]).build();
+    let image = ImageBuilder::new(3)
+        .platforms(&["linux/amd64", "linux/arm64"])
+        .build();
     let mut config = config(NAME, &target.url());
     config.catalog_ttl = Duration::from_millis(1);
     let rig = Rig::with(vec![config], shelf([&image]));

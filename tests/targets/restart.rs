@@ -47,14 +47,16 @@ async fn what_was_under_way_is_done_after_a_restart() {
     let rig = Rig::new(&target, &images);
     let gate = Gate::new();
     for image in &images[..3] {
-        rig.shelf.hold(image.layers("linux/amd64").last().unwrap(), &gate);
+        rig.shelf
+            .hold(image.layers("linux/amd64").last().unwrap(), &gate);
     }
     rig.start();
     for (number, image) in images.iter().enumerate() {
         let name = format!("app-{number}");
         rig.targets.pulled(pulled(&name, Some("1"), image.digest()));
     }
-    rig.until("some are done", |state| state.figures.errands >= 1).await;
+    rig.until("some are done", |state| state.figures.errands >= 1)
+        .await;
     let done = rig.state().figures.errands as usize;
     let rig = rig.restarted().await;
     assert_eq!(rig.state().owed, images.len() - done);
@@ -85,7 +87,10 @@ async fn what_was_uploaded_and_not_noted_is_found() {
     assert_there(&target, "app", "1", &image);
     assert_eq!(target.uploads().len(), image.blobs.len() - 2);
     let requests = target.requests();
-    assert_eq!((requests.mounts, requests.starts, requests.heads), (3, 0, 0));
+    assert_eq!(
+        (requests.mounts, requests.starts, requests.heads),
+        (3, 0, 0)
+    );
     rig.close().await;
 }
 
@@ -98,9 +103,12 @@ async fn a_closed_engine_ends_what_is_under_way_and_begins_nothing() {
     rig.shelf.hold(&first.layers("linux/amd64")[0], &gate);
     rig.start();
     rig.targets.pulled(pulled("app", Some("1"), first.digest()));
-    target.wait_for(|log| log.iter().any(|it| it.method == Method::PUT)).await;
+    target
+        .wait_for(|log| log.iter().any(|it| it.method == Method::PUT))
+        .await;
     rig.targets.close();
-    rig.targets.pulled(pulled("app", Some("2"), second.digest()));
+    rig.targets
+        .pulled(pulled("app", Some("2"), second.digest()));
     gate.open();
     rig.settled().await;
     assert_there(&target, "app", "1", &first);

@@ -145,7 +145,10 @@ impl Rig {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         while !wanted(&self.state()) {
             let state = self.state();
-            assert!(tokio::time::Instant::now() < deadline, "not {what}: {state:#?}");
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "not {what}: {state:#?}"
+            );
             // Backoff is in real time, and nothing tells of it.
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -170,7 +173,9 @@ impl Rig {
                 tokio::task::yield_now().await;
             }
         };
-        timeout(PATIENCE, reopened).await.expect("the file is let go of");
+        timeout(PATIENCE, reopened)
+            .await
+            .expect("the file is let go of");
         Self::over(configs, shelf, folder)
     }
 
@@ -205,8 +210,16 @@ impl Drop for Rig {
 /// That all of `image` is at `target`, under its tag.
 pub(crate) fn assert_there(target: &Target, name: &str, tag: &str, image: &Image) {
     let name = there(name);
-    assert_eq!(target.tag(&name, tag).as_deref(), Some(image.digest()), "{name}:{tag}");
+    assert_eq!(
+        target.tag(&name, tag).as_deref(),
+        Some(image.digest()),
+        "{name}:{tag}"
+    );
     for part in image.manifests.iter().chain(&image.blobs) {
-        assert!(target.holds(&name, &part.digest), "{name} lacks {}", part.digest);
+        assert!(
+            target.holds(&name, &part.digest),
+            "{name} lacks {}",
+            part.digest
+        );
     }
 }

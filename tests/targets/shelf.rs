@@ -97,9 +97,8 @@ impl Shelf {
     /// Waits until so many blobs were asked for at this pace.
     pub(crate) async fn wait_for(&self, many: usize, pace: Pace) {
         let mut asked = self.asked.subscribe();
-        let enough = asked.wait_for(|asked| {
-            asked.iter().filter(|(_, asked)| *asked == pace).count() >= many
-        });
+        let enough = asked
+            .wait_for(|asked| asked.iter().filter(|(_, asked)| *asked == pace).count() >= many);
         let enough = tokio::time::timeout(PATIENCE, enough).await;
         enough.expect("so many blobs are asked for").unwrap();
     }
@@ -194,19 +193,25 @@ fn chunks(
     is_broken: bool,
     reading: Reading,
 ) -> impl stream::Stream<Item = Result<Bytes, Box<dyn std::error::Error + Send + Sync>>> {
-    stream::unfold((bytes, 0, held, reading), move |(bytes, at, held, reading)| async move {
-        if at > 0
-            && let Some(gate) = &held
-        {
-            gate.opened().await;
-        }
-        if at > 0 && is_broken {
-            return Some((Err("the supply broke".into()), (Bytes::new(), 0, None, reading)));
-        }
-        let end = (at + CHUNK).min(bytes.len());
-        let chunk = bytes.slice(at..end);
-        (!chunk.is_empty()).then_some((Ok(chunk), (bytes, end, held, reading)))
-    })
+    stream::unfold(
+        (bytes, 0, held, reading),
+        move |(bytes, at, held, reading)| async move {
+            if at > 0
+                && let Some(gate) = &held
+            {
+                gate.opened().await;
+            }
+            if at > 0 && is_broken {
+                return Some((
+                    Err("the supply broke".into()),
+                    (Bytes::new(), 0, None, reading),
+                ));
+            }
+            let end = (at + CHUNK).min(bytes.len());
+            let chunk = bytes.slice(at..end);
+            (!chunk.is_empty()).then_some((Ok(chunk), (bytes, end, held, reading)))
+        },
+    )
 }
 
 /// A blob that is being read.
