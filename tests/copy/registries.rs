@@ -21,6 +21,19 @@ fn count(log: &[Access], method: &str, part: &str, status: u16) -> usize {
     log.iter().filter(is_it).count()
 }
 
+/// What tidegate has asked, which has to be so many requests.
+async fn own(registry: &DockerRegistry, expected: usize) -> Vec<Access> {
+    let is_own = |asked: &&Access| asked.user_agent.starts_with("tidegate/");
+    registry
+        .wait_for(|log| log.iter().filter(is_own).count() >= expected)
+        .await;
+    let asked: Vec<Access> = registry.access().iter().filter(is_own).cloned().collect();
+    let line = |asked: &Access| format!("{} {} {}", asked.method, asked.path, asked.status);
+    let lines: Vec<String> = asked.iter().map(line).collect();
+    assert_eq!(asked.len(), expected, "{}", lines.join("\n"));
+    asked
+}
+
 /// Fails unless `reference` of `registry` is `image`, byte for byte.
 async fn assert_there(
     place: &Place,
@@ -54,33 +67,22 @@ async fn an_image_goes_from_registry_to_registry_by_the_fewest_requests() {
     assert_eq!(report["uploads"], image.blobs.len());
     assert_there(&place, &to, "mirror/app:v2", &[&image]).await;
 
-    let log = to.access();
-    let own: Vec<Access> = log
-        .into_iter()
-        .filter(|it| it.user_agent.starts_with("tidegate/"))
-        .collect();
-    assert_eq!(
-        count(&own, "POST", "/blobs/uploads/", 202),
-        image.blobs.len(),
-        "{own:?}"
-    );
-    assert_eq!(
-        count(&own, "PUT", "/blobs/uploads/", 201),
-        image.blobs.len()
-    );
-    assert_eq!(
-        count(&own, "PUT", "/manifests/", 201),
-        image.manifests.len() + 1
-    );
-    assert_eq!(
-        own.len(),
-        2 * image.blobs.len() + image.manifests.len() + 1,
-        "{own:?}"
-    );
+    // One more asks whether the image is there, and one whether the repository is.
+    let (blobs, manifests) = (image.blobs.len(), image.manifests.len() + 1);
+    let asked = own(&to, 2 * blobs + manifests + 2).await;
+    assert_eq!(count(&asked, "POST", "/blobs/uploads/", 202), blobs);
+    assert_eq!(count(&asked, "PUT", "/blobs/uploads/", 201), blobs);
+    assert_eq!(count(&asked, "PUT", "/manifests/", 201), manifests);
 
-    // The same again: manifests alone.
-    let report = place.copied(&format!("--verify {words}")).await;
+    // The same again is one question.
+    let report = place.copied(&words).await;
     assert_eq!(report["uploads"], 0, "{report}");
+    // Under another tag: is it there, is the repository, each blob; and at the end, is it there.
+    let report = place.copied(&format!("--verify {words}-too")).await;
+    assert_eq!(report["uploads"], 0, "{report}");
+    assert_there(&place, &to, "mirror/app:v2-too", &[&image]).await;
+    let asked = own(&to, asked.len() + 1 + 2 + blobs + manifests + 1).await;
+    assert_eq!(count(&asked, "HEAD", "/blobs/", 200), blobs);
 }
 
 #[tokio::test]
