@@ -141,6 +141,23 @@ async fn files_go_into_registries() {
     );
 }
 
+/// The index that lists `referrer` under a fallback tag.
+fn index_of(referrer: &Image) -> Image {
+    let media_type = "application/vnd.oci.image.index.v1+json";
+    let index = json!({"schemaVersion": 2, "manifests": [referrer.root.descriptor()],
+        "mediaType": media_type});
+    let bytes = index.to_string();
+    Image {
+        root: fake_registry::Part {
+            digest: tidegate::oci::Digest::of(bytes.as_bytes()).to_string(),
+            media_type: media_type.to_owned(),
+            bytes: bytes.into(),
+        },
+        manifests: Vec::new(),
+        blobs: Vec::new(),
+    }
+}
+
 /// docker-registry has no referrers API: fallback tags at the source, and at the target.
 #[tokio::test]
 async fn signatures_and_sboms_come_along() {
@@ -155,17 +172,7 @@ async fn signatures_and_sboms_come_along() {
     push(&from, &image, "team/app", "v1").await;
     for (referrer, subject) in [(&sbom, &image), (&signed, &sbom)] {
         push(&from, referrer, "team/app", referrer.digest()).await;
-        let index = json!({"schemaVersion": 2, "manifests": [referrer.root.descriptor()],
-            "mediaType": "application/vnd.oci.image.index.v1+json"});
-        let fallback = Image {
-            root: fake_registry::Part {
-                digest: tidegate::oci::Digest::of(index.to_string().as_bytes()).to_string(),
-                media_type: "application/vnd.oci.image.index.v1+json".to_owned(),
-                bytes: index.to_string().into(),
-            },
-            manifests: Vec::new(),
-            blobs: Vec::new(),
-        };
+        let fallback = index_of(referrer);
         push(
             &from,
             &fallback,
