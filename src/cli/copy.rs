@@ -82,7 +82,8 @@ pub(super) async fn run(args: &CopyArgs, source: &Source) -> Result<Exit, Failur
     })
 }
 
-fn say(report: &Report, out: &mut impl std::io::Write) -> std::io::Result<()> {
+/// Says what was copied.
+pub(super) fn say(report: &Report, out: &mut dyn std::io::Write) -> std::io::Result<()> {
     let uploaded = bytesize::ByteSize(report.upload_bytes);
     writeln!(out, "{}  {}", report.target, report.digest)?;
     if let Some(id) = &report.image_id {
@@ -108,7 +109,7 @@ fn say(report: &Report, out: &mut impl std::io::Write) -> std::io::Result<()> {
 }
 
 /// Shows on a terminal how far the copy is, until it is dropped; nothing elsewhere.
-async fn shown(progress: &Progress) -> std::convert::Infallible {
+pub(super) async fn shown(progress: &Progress) -> std::convert::Infallible {
     const GLANCE: Duration = Duration::from_millis(100);
     if !std::io::stderr().is_terminal() {
         return std::future::pending().await;

@@ -23,6 +23,7 @@ use crate::store::inspect;
 use crate::store::remove;
 use crate::store::verify;
 
+mod carry;
 mod table;
 mod what;
 
@@ -53,6 +54,10 @@ pub(super) enum StoreCommand {
         #[command(flatten)]
         output: Output,
     },
+    /// Copy images out of the store: to an OCI layout or a docker-archive
+    Export(carry::ExportArgs),
+    /// Copy an image into the store: from an OCI layout or a docker-archive
+    Import(carry::ImportArgs),
 }
 
 #[derive(Args, Clone, Copy, Debug)]
@@ -71,6 +76,11 @@ pub(super) async fn run(command: &StoreCommand, source: &Source) -> Result<Exit,
         )));
     }
     let config = config.store;
+    match command {
+        StoreCommand::Export(args) => return carry::export(args, config).await,
+        StoreCommand::Import(args) => return carry::import(args, config).await,
+        _ => {}
+    }
     let command = command.clone();
     tokio::task::spawn_blocking(move || command.run(&config))
         .await
@@ -94,6 +104,8 @@ impl StoreCommand {
                 output.print(&report, table::collected)?;
             }
             Self::Rm { what, output } => return rm(config, &what, output),
+            // These are done before.
+            Self::Export(_) | Self::Import(_) => {}
         }
         Ok(Exit::Done)
     }

@@ -102,6 +102,11 @@ impl Blob {
         Self { span, digest }
     }
 
+    /// Any file of `size` bytes that is said to hold `digest`.
+    pub fn of(file: File, size: u64, digest: &Digest) -> Self {
+        Self::new(Span::new(&Arc::new(file), 0, size), digest)
+    }
+
     /// Its length, in bytes.
     pub fn size(&self) -> u64 {
         self.span.size

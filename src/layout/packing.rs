@@ -24,7 +24,7 @@ pub(super) enum Packing {
 /// file that is mostly zeros is less.
 const RATIO: u64 = 100;
 /// What any content may become, in bytes, however small it is compressed.
-const ALWAYS: u64 = 1 << 30;
+const ALWAYS: u64 = 128 << 20;
 
 impl Packing {
     /// What `start`, the first bytes, say.

@@ -11,12 +11,16 @@ pub(super) enum Access {
     Push,
     /// To write into it, and to read from another one.
     Mount(Arc<str>),
+    /// What the configured user may by name and password: it is no matter of repositories, nor of
+    /// tokens.
+    Login,
 }
 
 impl Access {
     /// As scopes of `repository` (distribution spec, "Token Scope"); none where that is nothing.
     pub(super) fn scopes(&self, repository: &str) -> Scopes {
         match self {
+            Self::Login => Scopes::default(),
             _ if repository.is_empty() => Scopes::default(),
             Self::Pull => Scopes::parse(&format!("repository:{repository}:pull")),
             Self::Push => Scopes::parse(&format!("repository:{repository}:pull,push")),

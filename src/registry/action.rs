@@ -281,6 +281,19 @@ impl Call {
         Ok(call)
     }
 
+    /// `POST` of a project, which Harbor takes from a name and a password; one that is there is as
+    /// good as one that was made.
+    pub(super) fn harbor_project(flow: FlowId, project: &str) -> Self {
+        let path = "/api/v2.0/projects".to_owned();
+        let mut call = Self::new(flow, Action::Other, path).write(Method::POST, &[201, 409]);
+        call.subject.access = Access::Login;
+        let json = HeaderValue::from_static("application/json");
+        call.headers.insert(CONTENT_TYPE, json);
+        let body = serde_json::json!({"project_name": project, "public": false});
+        call.cargo = Cargo::Whole(body.to_string().into());
+        call
+    }
+
     /// Whether `digest` is what this is about, as far as that can be compared.
     pub(super) fn is_about(&self, digest: &Digest) -> bool {
         match self.subject.reference.split_once(':') {

@@ -138,6 +138,10 @@ impl Auth {
         if self.is_relay {
             return Ok(None);
         }
+        if subject.access == Access::Login {
+            let login = self.source.login().await.map_err(Fault::lasting)?;
+            return Ok(login.basic().map(|header| Grant::Login(header, login)));
+        }
         let challenge = self.challenges.get(&subject.matter());
         match challenge.or_else(|| self.expected(subject)) {
             Some(challenge) => self.grant(wire, subject, &challenge).await.map(Some),

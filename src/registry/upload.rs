@@ -248,7 +248,7 @@ impl Registry {
     }
 
     /// One write, at the main endpoint alone: what a fallback has is no part of this registry.
-    async fn write(&self, call: &Call) -> Result<Answer, Error> {
+    pub(super) async fn write(&self, call: &Call) -> Result<Answer, Error> {
         let mut answer = self.attempts(self.main()?, call).await?;
         if let Some(whole) = &mut answer.whole {
             whole.unspent.spend_all(Fate::Discarded(Reason::Control));

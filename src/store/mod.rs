@@ -8,7 +8,7 @@
 //! All that is ours alone is in `<path>/tidegate`: the lock of the process that serves, and files
 //! that are not published yet. The media type of a manifest is in a file beside its link.
 //!
-//! [`inspect`], [`verify`], [`gc`] and [`remove`] look at a store from outside. They work beside a
+//! [`inspect`], [`verify`], [`gc`], [`remove`] and [`carry`] look at a store from outside. They work beside a
 //! process that serves from it: it treats what vanished as not stored, and its readers keep what
 //! they have open.
 
@@ -25,6 +25,7 @@ use crate::oci::Repository;
 use crate::oci::Tag;
 use crate::oci::UpstreamName;
 
+pub mod carry;
 mod check;
 mod disk;
 mod durable;

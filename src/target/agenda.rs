@@ -223,30 +223,41 @@ impl Agenda {
         self.tagged.get(&key)?.first().copied()
     }
 
-    /// Takes up to `most` errands that can begin at `now`.
+    /// Takes up to `most` errands that can begin at `now`, the oldest first.
     pub(super) fn take(&mut self, now: Instant, most: usize) -> Vec<(u64, Entry)> {
+        self.ripen(now);
+        let ids: Vec<_> = self.ready.iter().copied().take(most).collect();
+        ids.into_iter().filter_map(|id| self.begin(id)).collect()
+    }
+
+    /// Takes the errand that has failed least, to see whether the target is well: one that fails
+    /// whatever happens does not stand for all.
+    pub(super) fn take_probe(&mut self, now: Instant) -> Option<(u64, Entry)> {
+        self.ripen(now);
+        let attempts = |id: &u64| self.entries.get(id).map(|entry| entry.attempts);
+        let id = *self.ready.iter().min_by_key(|id| attempts(id))?;
+        self.begin(id)
+    }
+
+    fn ripen(&mut self, now: Instant) {
         while let Some(&(at, id)) = self.timed.first()
             && at <= now
         {
             self.timed.pop_first();
             self.ready.insert(id);
         }
-        let mut taken = Vec::new();
-        while taken.len() < most
-            && let Some(id) = self.ready.pop_first()
-        {
-            let Some(entry) = self.entries.get_mut(&id) else {
-                continue;
-            };
-            entry.when = When::Running;
-            self.running += 1;
-            for digest in std::mem::take(&mut entry.parked) {
-                let key = (entry.errand.repository.clone(), digest);
-                forget(&mut self.parked, &key, id);
-            }
-            taken.push((id, entry.clone()));
+    }
+
+    fn begin(&mut self, id: u64) -> Option<(u64, Entry)> {
+        self.ready.remove(&id);
+        let entry = self.entries.get_mut(&id)?;
+        entry.when = When::Running;
+        self.running += 1;
+        for digest in std::mem::take(&mut entry.parked) {
+            let key = (entry.errand.repository.clone(), digest);
+            forget(&mut self.parked, &key, id);
         }
-        taken
+        Some((id, entry.clone()))
     }
 
     /// When the next errand can begin that can't now.

@@ -10,6 +10,7 @@ use super::claims::Claim;
 use super::claims::Stake;
 use super::errand::Work;
 use super::figures::Brought;
+use super::state::Holder;
 use crate::oci::Digest;
 use crate::oci::Name;
 use crate::registry;
@@ -51,9 +52,11 @@ impl Work {
                     }
                     tokio::select! {
                         () = other.ended() => {}
-                        () = self.remote.mounting.turned_refusing() => {}
+                        () = self.remote.mounting.turned() => {}
                     }
                 }
+                // It has come meanwhile, or can be mounted now: nobody else could see to that.
+                (Stake::Mine(_), source) if self.has_come(digest, source.is_none()) => {}
                 (Stake::Mine(claim), Some(from)) => {
                     if let Some(brought) = self.mount(digest, claim, &from).await? {
                         return Ok(brought);
@@ -62,6 +65,13 @@ impl Work {
                 (Stake::Mine(claim), None) => return self.upload(digest, claim, None).await,
             }
         }
+    }
+
+    /// Whether the repository has it by now, or, where it is to be uploaded, another one.
+    fn has_come(&self, digest: &Digest, or_elsewhere: bool) -> bool {
+        let known = self.remote.catalog.holds(&self.name, digest);
+        known.is_some_and(|known| known.fresh)
+            || (or_elsewhere && self.remote.source(digest, &self.name).is_some())
     }
 
     /// Whether the repository has it. What is not known for sure is asked for.
@@ -104,9 +114,9 @@ impl Work {
         &self,
         digest: &Digest,
         claim: Claim,
-        from: &Name,
+        from: &Holder,
     ) -> Result<Option<Brought>, Error> {
-        let session = match self.start(digest, Some(from)).await? {
+        let session = match self.start(digest, Some(&from.name)).await? {
             Started::Mounted => {
                 self.mounted(digest, &claim);
                 return Ok(Some(Brought::Mounted));
@@ -115,14 +125,9 @@ impl Work {
         };
         let remote = &self.remote;
         remote.counts.mounts_refused.add(1);
-        if remote.mounting.refused(from, digest) {
-            let target = &*remote.name;
-            tracing::warn!(
-                target,
-                "the target refuses mounts: blobs are uploaded to each repository"
-            );
-        } else {
-            remote.catalog.withdraw(from, digest);
+        match remote.mounting.refused(from, digest) {
+            None => remote.catalog.withdraw(&from.name, digest),
+            Some(learned) => self.tell(learned),
         }
         drop(claim);
         match remote.claims.claim(digest, &self.claimant(), By::Upload) {
@@ -137,8 +142,20 @@ impl Work {
         }
     }
 
+    fn tell(&self, learned: Mounts) {
+        let target = &*self.remote.name;
+        match learned {
+            Mounts::Never => {
+                tracing::warn!(
+                    target,
+                    "the target refuses mounts: each repository gets its blobs by uploads"
+                );
+            }
+            _ => tracing::info!(target, "the target mounts only what a manifest names"),
+        }
+    }
+
     fn mounted(&self, digest: &Digest, claim: &Claim) {
-        self.remote.mounting.taken();
         self.remote.took();
         self.arrived(digest, claim);
     }

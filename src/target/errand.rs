@@ -106,7 +106,7 @@ impl Work {
         let elected: Vec<_> = lock(&self.claims).keys().cloned().collect();
         let uploads = elected.iter().map(|digest| self.blob(digest));
         let (root, uploads) = tokio::join!(self.root(), join_all(uploads));
-        root.and_then(|()| uploads.into_iter().collect::<Result<(), _>>())?;
+        worst(uploads.into_iter().chain([root]))?;
         let tally = *lock(&self.tally);
         Ok(tally)
     }

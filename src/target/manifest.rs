@@ -15,8 +15,7 @@ use crate::registry::PutManifest;
 impl Work {
     /// Whether the repository is known to have the manifest `digest`, with all that it names.
     pub(super) fn has_manifest(&self, digest: &Digest) -> bool {
-        let known = self.remote.catalog.holds(&self.name, digest);
-        known.is_some_and(|known| known.fresh && known.committed && known.manifest)
+        self.remote.has_manifest(&self.name, digest)
     }
 
     /// Whether the errand was done long ago, and one `HEAD` says that it still is.

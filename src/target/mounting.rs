@@ -6,6 +6,7 @@ use moka::sync::Cache;
 use tokio::sync::watch;
 
 use super::lock;
+use super::state::Holder;
 use crate::oci::Digest;
 use crate::oci::Name;
 use crate::registry::Mounts;
@@ -14,15 +15,16 @@ use crate::registry::Mounts;
 #[derive(Debug)]
 pub(super) struct Mounting {
     family: Mounts,
-    refusing: Mutex<Option<Instant>>,
-    /// Counts refusals that tell of the target.
-    refused: watch::Sender<u64>,
+    /// What it did lately, and how long that counts.
+    learned: Mutex<Option<(Mounts, Instant)>>,
+    /// Counts what was learned.
+    turns: watch::Sender<u64>,
     /// What was put there just now: a mount of that is refused by who refuses mounts.
     ours: Cache<(Name, Digest), ()>,
     sparse: Mutex<Option<bool>>,
 }
 
-/// How long a target that refuses mounts is taken at its word.
+/// How long a target is taken at its word.
 const A_WHILE: Duration = Duration::from_secs(15 * 60);
 /// How long what was put there is just now.
 const JUST_NOW: Duration = Duration::from_secs(10 * 60);
@@ -32,8 +34,8 @@ impl Mounting {
     pub(super) fn new(family: Mounts, sparse: Option<bool>) -> Self {
         Self {
             family,
-            refusing: Mutex::default(),
-            refused: watch::channel(0).0,
+            learned: Mutex::default(),
+            turns: watch::channel(0).0,
             ours: Cache::builder()
                 .max_capacity(MOST)
                 .time_to_live(JUST_NOW)
@@ -44,16 +46,16 @@ impl Mounting {
 
     /// What it mounts now.
     pub(super) fn now(&self) -> Mounts {
-        let refusing = *lock(&self.refusing);
-        match refusing {
-            Some(until) if Instant::now() < until => Mounts::Never,
+        let learned = *lock(&self.learned);
+        match learned {
+            Some((mounts, until)) if Instant::now() < until => mounts,
             _ => self.family,
         }
     }
 
-    /// Whether it refuses what its family does not.
+    /// Whether it refuses mounts that its family takes.
     pub(super) fn refuses(&self) -> bool {
-        self.now() != self.family
+        self.family != Mounts::Never && self.now() == Mounts::Never
     }
 
     /// `name` has got `digest` from us, so that it can be mounted from there.
@@ -61,26 +63,29 @@ impl Mounting {
         self.ours.insert((name.clone(), digest.clone()), ());
     }
 
-    /// A mount of `digest` from `name` was refused: whether that is because the target refuses
-    /// mounts. Otherwise the blob is not there any more.
-    pub(super) fn refused(&self, name: &Name, digest: &Digest) -> bool {
-        if !self.ours.contains_key(&(name.clone(), digest.clone())) {
-            return false;
+    /// A mount of `digest` from `holder` was refused: what the target mounts from now on, for a
+    /// while. `None` where that tells nothing of it, for the blob may not be there any more.
+    pub(super) fn refused(&self, holder: &Holder, digest: &Digest) -> Option<Mounts> {
+        if !self
+            .ours
+            .contains_key(&(holder.name.clone(), digest.clone()))
+        {
+            return None;
         }
-        *lock(&self.refusing) = Some(Instant::now() + A_WHILE);
-        self.refused.send_modify(|count| *count += 1);
-        true
+        // One that refuses what no manifest names may take what one does.
+        let mounts = match holder.committed {
+            false => Mounts::Committed,
+            true => Mounts::Never,
+        };
+        *lock(&self.learned) = Some((mounts, Instant::now() + A_WHILE));
+        self.turns.send_modify(|count| *count += 1);
+        Some(mounts)
     }
 
-    /// A mount was taken: it does not refuse them.
-    pub(super) fn taken(&self) {
-        *lock(&self.refusing) = None;
-    }
-
-    /// Ends when the target is found to refuse mounts, from now on.
-    pub(super) async fn turned_refusing(&self) {
-        let mut refused = self.refused.subscribe();
-        if refused.changed().await.is_err() {
+    /// Ends when something else is learned, from now on.
+    pub(super) async fn turned(&self) {
+        let mut turns = self.turns.subscribe();
+        if turns.changed().await.is_err() {
             std::future::pending().await
         }
     }
@@ -103,14 +108,21 @@ mod tests {
     #[test]
     fn only_a_refusal_of_what_was_just_put_there_tells_of_the_target() {
         let mounting = Mounting::new(Mounts::Any, None);
-        let (name, blob): (Name, _) = ("a".parse().unwrap(), Digest::of(b"x"));
-        assert!(!mounting.refused(&name, &blob));
+        let blob = Digest::of(b"x");
+        let mut holder = Holder {
+            name: "a".parse().unwrap(),
+            fresh: true,
+            committed: false,
+        };
+        assert_eq!(mounting.refused(&holder, &blob), None);
         assert_eq!(mounting.now(), Mounts::Any);
-        mounting.put(&name, &blob);
-        assert!(mounting.refused(&name, &blob));
+        mounting.put(&holder.name, &blob);
+        assert_eq!(mounting.refused(&holder, &blob), Some(Mounts::Committed));
+        assert_eq!(mounting.now(), Mounts::Committed);
+        assert!(!mounting.refuses());
+        holder.committed = true;
+        assert_eq!(mounting.refused(&holder, &blob), Some(Mounts::Never));
         assert_eq!(mounting.now(), Mounts::Never);
         assert!(mounting.refuses());
-        mounting.taken();
-        assert!(!mounting.refuses());
     }
 }

@@ -95,7 +95,11 @@ fn decide(remote: &Remote, batch: Vec<Request>, number: &mut u64) {
         };
         let mut claims = HashMap::new();
         for digest in uploads {
-            if let Stake::Mine(claim) = remote.claims.claim(&digest, &claimant, By::Upload) {
+            if let Stake::Mine(claim) = remote.claims.claim(&digest, &claimant, By::Upload)
+                // Looked at again, now that nobody else can upload it.
+                && remote.catalog.holds(&request.name, &digest).is_none()
+                && remote.source(&digest, &request.name).is_none()
+            {
                 claims.insert(digest, claim);
             }
         }

@@ -144,7 +144,7 @@ impl Remote {
     }
 
     /// A repository that `name` can mount `digest` from, as far as is known.
-    pub(super) fn source(&self, digest: &Digest, name: &Name) -> Option<Name> {
+    pub(super) fn source(&self, digest: &Digest, name: &Name) -> Option<Holder> {
         let mounts = self.mounting.now();
         if mounts == Mounts::Never {
             return None;
@@ -152,7 +152,7 @@ impl Remote {
         let usable =
             |holder: &Holder| holder.name != *name && (holder.committed || mounts == Mounts::Any);
         let holders = self.catalog.holders(digest);
-        holders.into_iter().find(usable).map(|holder| holder.name)
+        holders.into_iter().find(usable)
     }
 
     /// `errand` is owed from now on; a copy of it that nobody keeps where it is not to be `durable`.
@@ -174,12 +174,11 @@ impl Remote {
         let now = Instant::now();
         let mut agenda = lock(&self.agenda);
         let mut outage = lock(&self.outage);
-        let room = match outage.gate(now) {
-            Gate::Open => room,
-            Gate::One => room.min(1),
-            Gate::Shut(_) => 0,
+        let taken = match outage.gate(now) {
+            Gate::Open => agenda.take(now, room),
+            Gate::One if room > 0 => agenda.take_probe(now).into_iter().collect(),
+            Gate::One | Gate::Shut(_) => Vec::new(),
         };
-        let taken = agenda.take(now, room);
         if !taken.is_empty() {
             outage.probed(now);
         }
@@ -286,6 +285,21 @@ impl Remote {
         self.queue
             .failed(&errand, &error.to_string(), SystemTime::now() + pause);
         agenda.failed(id, error, next);
+        // What has come since it was looked for wakes nobody else.
+        if let Error::Waits { lacking, .. } = error
+            && let Ok(name) = self.config.place.of(&errand.repository)
+            && let Some(there) = lacking
+                .iter()
+                .find(|digest| self.has_manifest(&name, digest))
+        {
+            agenda.wake(&errand.repository, there);
+        }
+    }
+
+    /// Whether `name` is known to have the manifest `digest`, with all that it names.
+    pub(super) fn has_manifest(&self, name: &Name, digest: &Digest) -> bool {
+        let known = self.catalog.holds(name, digest);
+        known.is_some_and(|known| known.fresh && known.committed && known.manifest)
     }
 
     fn trip(&self, error: &Error, at_least: Option<Duration>) {

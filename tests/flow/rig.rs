@@ -1,9 +1,11 @@
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fake_registry::Client;
 use fake_registry::Reply;
 use fake_registry::RequestBuilder;
+use fake_registry::Target;
 use fake_registry::Upstream;
 use tempfile::TempDir;
 use tidegate::flow;
@@ -24,6 +26,12 @@ use tidegate::registry::Retries;
 use tidegate::registry::Timeouts;
 use tidegate::store;
 use tidegate::store::Store;
+use tidegate::target;
+use tidegate::target::Complete;
+use tidegate::target::Place;
+use tidegate::target::State;
+use tidegate::target::Supply;
+use tidegate::target::Targets;
 use tokio::io::AsyncReadExt as _;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -57,6 +65,39 @@ pub(crate) struct Setup {
     pub(crate) fallback: Vec<String>,
     /// Further upstreams: name and URL.
     pub(crate) others: Vec<(&'static str, String)>,
+    /// Whether the store keeps what is pulled.
+    pub(crate) keeps: bool,
+    /// Where what is pulled is mirrored to.
+    pub(crate) targets: Vec<Mirrored>,
+}
+
+/// A target.
+#[derive(Clone, Debug)]
+pub(crate) struct Mirrored {
+    pub(crate) name: &'static str,
+    pub(crate) url: String,
+    pub(crate) read: bool,
+    pub(crate) complete: Complete,
+}
+
+impl Mirrored {
+    /// One that is written to, and gets what was pulled.
+    pub(crate) fn into(name: &'static str, target: &Target) -> Self {
+        Self {
+            name,
+            url: target.url(),
+            read: false,
+            complete: Complete::All,
+        }
+    }
+
+    /// One that is read from as well.
+    pub(crate) fn read(name: &'static str, target: &Target) -> Self {
+        Self {
+            read: true,
+            ..Self::into(name, target)
+        }
+    }
 }
 
 impl Default for Setup {
@@ -75,6 +116,8 @@ impl Default for Setup {
             url: None,
             fallback: Vec::new(),
             others: Vec::new(),
+            keeps: true,
+            targets: Vec::new(),
         }
     }
 }
@@ -110,6 +153,7 @@ pub(crate) struct Rig {
     pub(crate) client: Client,
     pub(crate) flow: Arc<PullThrough>,
     pub(crate) shelf: Arc<Store>,
+    pub(crate) targets: Option<Arc<Targets>>,
     url: String,
     folder: TempDir,
     setup: Setup,
@@ -150,18 +194,28 @@ impl Rig {
         };
         let upstreams = upstreams(&up, &setup, &ledger);
         let flow = setup.flow();
+        let keeps = setup.keeps;
+        let targets = targets(&setup, folder.path(), &ledger);
         let building = async move {
-            let store = Store::open(config).await.expect("a store");
-            let flow = Arc::new(PullThrough::new(flow, store.clone(), upstreams));
+            let store = match keeps {
+                true => Store::open(config).await,
+                false => Store::spool(config).await,
+            };
+            let store = store.expect("a store");
+            let flow = Arc::new(match targets.clone() {
+                Some(to) => PullThrough::mirroring(flow, store.clone(), upstreams, to),
+                None => PullThrough::new(flow, store.clone(), upstreams),
+            });
+            targets.iter().for_each(|it| it.start(flow.supply()));
             let config = front::Config {
                 listen: vec![([127, 0, 0, 1], 0).into()],
                 default_upstream: "up.test".parse().ok(),
                 ..front::Config::default()
             };
             let front = Front::bind(config, flow.clone(), ledger).await;
-            (store, flow, front.expect("a port"))
+            (store, (flow, targets), front.expect("a port"))
         };
-        let (store, flow, front) = premises.run(building).await;
+        let (store, (flow, targets), front) = premises.run(building).await;
         let url = format!("http://{}", front.local_addrs()[0]);
         let (stop, stopped) = oneshot::channel::<()>();
         let stopped = async move { drop(stopped.await) };
@@ -173,6 +227,7 @@ impl Rig {
             client,
             flow,
             shelf: store,
+            targets,
             url,
             folder,
             setup,
@@ -187,10 +242,33 @@ impl Rig {
         drop(self.stop.take());
         assert_eq!((&mut self.running).await.expect("the front ended well"), 0);
         self.flow.settled().await;
+        if let Some(targets) = &self.targets {
+            targets.settled().await;
+        }
         drop(self.flow);
         drop(self.shelf);
+        drop(self.targets);
         drop(self.premises);
         Self::over(self.up, self.folder, self.setup).await
+    }
+
+    /// What the targets are supplied by.
+    pub(crate) fn supply(&self) -> Arc<dyn Supply> {
+        self.flow.supply()
+    }
+
+    /// Does `work` where the proxy runs.
+    pub(crate) fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.premises.runtime().spawn(work)
+    }
+
+    /// Waits until all that can be mirrored now is.
+    pub(crate) async fn mirrored(&self) {
+        let targets = self.targets.as_ref().expect("targets");
+        targets.settled().await;
     }
 
     /// The books, once nothing is under way.
@@ -317,13 +395,38 @@ fn upstreams(up: &Upstream, setup: &Setup, ledger: &Ledger) -> Vec<flow::Upstrea
     upstreams
 }
 
+fn targets(setup: &Setup, folder: &Path, ledger: &Ledger) -> Option<Arc<Targets>> {
+    if setup.targets.is_empty() {
+        return None;
+    }
+    let state = State::open(&folder.join("targets.redb")).expect("a place for what is known");
+    let config = |it: &Mirrored| target::Config {
+        registry: registry::Config {
+            leg: Leg::Target,
+            ..config(it.name, (&it.url, &[]), setup)
+        },
+        place: Place::parse("mirror/{upstream}/{repository}").expect("a place"),
+        only: NameFilter::default(),
+        complete: it.complete,
+        read: it.read,
+        catalog_ttl: Duration::from_secs(3600),
+    };
+    let configs = setup.targets.iter().map(config).collect();
+    Some(Targets::new(configs, state, ledger.clone()).expect("targets"))
+}
+
 fn registry(
     name: &str,
     (url, fallback): (&str, &[String]),
     setup: &Setup,
     ledger: &Ledger,
 ) -> Registry {
-    let config = registry::Config {
+    let config = config(name, (url, fallback), setup);
+    Registry::new(config, ledger.clone()).expect("a registry client")
+}
+
+fn config(name: &str, (url, fallback): (&str, &[String]), setup: &Setup) -> registry::Config {
+    registry::Config {
         name: name.parse().expect("a name"),
         url: url.parse().expect("a URL"),
         leg: Leg::Upstream,
@@ -342,8 +445,7 @@ fn registry(
             base: Duration::from_millis(10),
             cap: Duration::from_secs(1),
         },
-    };
-    Registry::new(config, ledger.clone()).expect("a registry client")
+    }
 }
 
 /// A reply's `X-Cache`.

@@ -29,7 +29,8 @@ struct Receipts {
     upstream: AtomicU64,
     client: AtomicU64,
     target: AtomicU64,
-    sent_to_target: AtomicU64,
+    /// The bodies of requests to targets.
+    sent: AtomicU64,
 }
 
 impl Sink for Receipts {
@@ -37,13 +38,12 @@ impl Sink for Receipts {
         let sum = match receipt.leg {
             Leg::Upstream => &self.upstream,
             Leg::Client => &self.client,
-            Leg::Target => &self.target,
-            Leg::Tap => panic!("a receipt of the tap's"),
+            Leg::Target => {
+                self.sent.fetch_add(receipt.request_bytes, Ordering::SeqCst);
+                &self.target
+            }
+            other => panic!("a receipt of leg {other}"),
         };
-        if receipt.leg == Leg::Target {
-            let sent = &self.sent_to_target;
-            sent.fetch_add(receipt.request_bytes, Ordering::SeqCst);
-        }
         sum.fetch_add(receipt.response_bytes, Ordering::SeqCst);
     }
 
@@ -98,7 +98,7 @@ impl Premises {
             &receipts.upstream,
             &receipts.client,
             &receipts.target,
-            &receipts.sent_to_target,
+            &receipts.sent,
         ];
         let receipts = receipts.map(|sum| sum.load(Ordering::SeqCst));
         assert_eq!(

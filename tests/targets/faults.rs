@@ -7,7 +7,6 @@ use fake_registry::Mounts;
 use fake_registry::Target;
 use fake_registry::When;
 
-use crate::rig::NAME;
 use crate::rig::Rig;
 use crate::rig::assert_there;
 use crate::rig::config;
@@ -43,11 +42,10 @@ async fn healed(when: When, fault: Fault) {
     assert!(struck.hits() > 0);
     assert_there(&target, "app", "1", &image);
     assert_eq!(rig.state().figures.failures, 0);
-    assert_eq!(target.open_sessions(), 0);
     rig.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_session_is_begun_again() {
     let lost = Fault::error(404, "BLOB_UPLOAD_UNKNOWN");
     let when = When::put("/blobs/uploads/").times(1);
@@ -65,7 +63,7 @@ async fn a_lost_session_is_begun_again() {
     rig.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_that_breaks_in_mid_upload_is_made_again() {
     healed(
         When::put("/blobs/uploads/").times(1),
@@ -79,13 +77,13 @@ async fn a_connection_that_breaks_in_mid_upload_is_made_again() {
     .await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_401_in_mid_upload_is_begun_again() {
     let refused = Fault::error(401, "UNAUTHORIZED").early(1000);
     healed(When::put("/blobs/uploads/").times(1), refused).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_target_that_has_had_too_much_gets_it_later() {
     let throttled = Fault::status(429).header("Retry-After", "1");
     let image = image();
@@ -100,7 +98,7 @@ async fn a_target_that_has_had_too_much_gets_it_later() {
 }
 
 /// The target has lost a blob that the catalog knows: one retry, and the image is there.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_target_has_lost_is_brought_again() {
     let image = image();
     let (target, rig) = scene(&image).await;
@@ -120,7 +118,7 @@ async fn what_the_target_has_lost_is_brought_again() {
 }
 
 /// The same for a mount: it is refused, and the session that came instead takes the upload.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_mounted_any_more_is_uploaded_in_the_same_session() {
     let image = image();
     let (target, rig) = scene(&image).await;
@@ -148,7 +146,7 @@ async fn forgetful(rig: Rig) -> Rig {
     rig
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_target_that_refuses_mounts_is_asked_once() {
     let image = image();
     let (target, rig) = scene(&image).await;
@@ -171,7 +169,7 @@ async fn a_target_that_refuses_mounts_is_asked_once() {
 }
 
 /// A full target: the queue tells the truth, and the image is there once there is room.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_target_is_told_of_and_filled_later() {
     let image = image();
     let target = Target::start().await;
@@ -196,7 +194,7 @@ async fn a_full_target_is_told_of_and_filled_later() {
     rig.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_too_large_or_denied_is_owed_with_advice() {
     for (status, code, advice) in [
         (413, "SIZE_INVALID", "client_max_body_size"),
@@ -224,7 +222,7 @@ async fn what_is_too_large_or_denied_is_owed_with_advice() {
 }
 
 /// A target that is down costs a probe now and then, however much is owed to it.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_target_that_is_down_is_probed_and_gets_all_when_it_is_back() {
     let target = Target::start().await;
     let images: Vec<_> = (0..30)
@@ -258,7 +256,7 @@ async fn a_target_that_is_down_is_probed_and_gets_all_when_it_is_back() {
     rig.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_target_that_is_dead_hinders_no_other() {
     let image = image();
     let (alive, dead) = (Target::start().await, Target::start().await);
@@ -280,7 +278,7 @@ async fn a_target_that_is_dead_hinders_no_other() {
 }
 
 /// One that takes nothing more holds up neither other targets nor other images.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_upload_that_hangs_hinders_no_other() {
     let target = Target::start().await;
     let (slow, quick) = (image(), ImageBuilder::new(2).build());
@@ -306,7 +304,7 @@ async fn an_upload_that_hangs_hinders_no_other() {
     rig.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn content_that_is_gone_is_given_up_and_what_is_late_comes_when_it_is_pulled() {
     let target = Target::start().await;
     let (gone, late) = (image(), ImageBuilder::new(2).build());
@@ -333,7 +331,7 @@ async fn content_that_is_gone_is_given_up_and_what_is_late_comes_when_it_is_pull
     rig.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_supply_that_breaks_is_no_fault_of_the_target() {
     let target = Target::start().await;
     let image = image();
@@ -347,7 +345,7 @@ async fn a_supply_that_breaks_is_no_fault_of_the_target() {
     rig.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn harbors_projects_are_made() {
     let target = Target::builder().projects().start().await;
     let image = image();
@@ -359,7 +357,7 @@ async fn harbors_projects_are_made() {
     rig.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_repository_that_no_push_makes_is_told_of() {
     let target = Target::builder().existing_only().start().await;
     let image = image();
@@ -378,7 +376,7 @@ async fn a_repository_that_no_push_makes_is_told_of() {
 }
 
 /// All faults at once, in turn, at random places: in the end all is there.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_happens_it_is_there_in_the_end() {
     let target = Target::start().await;
     let images: Vec<_> = (0..8)

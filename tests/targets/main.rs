@@ -1,5 +1,8 @@
 //! Mirroring into targets, against a scripted registry and Debian's.
 
+#![allow(clippy::unwrap_used)]
+
+mod committed;
 mod docker;
 mod election;
 mod faults;

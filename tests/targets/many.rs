@@ -8,7 +8,7 @@ use crate::rig::assert_there;
 use crate::rig::pulled;
 
 /// However much is owed, few errands are under way, and few blobs are read.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_owed_errands_are_done_a_few_at_a_time() {
     let target = Target::builder().only_hash().start().await;
     let images: Vec<_> = (0..1000)

@@ -1,7 +1,5 @@
 //! What mirroring costs: the fewest requests there can be.
 
-use std::time::Duration;
-
 use fake_registry::Corpus;
 use fake_registry::ImageBuilder;
 use fake_registry::Tally;
@@ -12,10 +10,8 @@ use tidegate::target::Error;
 use crate::rig::NAME;
 use crate::rig::Rig;
 use crate::rig::assert_there;
-use crate::rig::config;
 use crate::rig::pulled;
 use crate::rig::repository;
-use crate::shelf::shelf;
 
 /// So many uploads, mounts and manifests, and nothing else.
 fn cost(uploads: usize, mounts: usize, manifests: usize) -> Tally {
@@ -28,7 +24,7 @@ fn cost(uploads: usize, mounts: usize, manifests: usize) -> Tally {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_image_costs_two_requests_a_blob_and_one_for_its_manifest() {
     let target = Target::start().await;
     let image = ImageBuilder::new(1).layers(3).build();
@@ -58,7 +54,7 @@ async fn an_image_costs_two_requests_a_blob_and_one_for_its_manifest() {
     rig.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_tags_of_one_manifest_at_once_share_all_but_their_puts() {
     let target = Target::start().await;
     let image = ImageBuilder::new(2)
@@ -75,7 +71,7 @@ async fn two_tags_of_one_manifest_at_once_share_all_but_their_puts() {
     rig.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_corpus_at_once_costs_the_least_there_is() {
     let target = Target::start().await;
     let corpus = Corpus::new(1, 2 << 20);
@@ -98,19 +94,18 @@ async fn a_corpus_at_once_costs_the_least_there_is() {
     rig.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_old_entry_costs_one_head() {
     let target = Target::start().await;
     let image = ImageBuilder::new(3)
         .platforms(&["linux/amd64", "linux/arm64"])
         .build();
-    let mut config = config(NAME, &target.url());
-    config.catalog_ttl = Duration::from_millis(1);
-    let rig = Rig::with(vec![config], shelf([&image]));
+    let rig = Rig::new(&target, [&image]);
     rig.targets.pulled(pulled("app", Some("1"), image.digest()));
     rig.start();
     rig.done().await;
-    tokio::time::sleep(Duration::from_millis(2)).await;
+    // Longer than `catalog_ttl`, and not twice as long.
+    rig.pass(3700);
     target.clear_log();
     rig.targets.pulled(pulled("app", Some("1"), image.digest()));
     rig.done().await;
@@ -122,7 +117,7 @@ async fn an_old_entry_costs_one_head() {
     rig.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_asked_for_by_name_is_mirrored_now_and_told_of() {
     let target = Target::start().await;
     let image = ImageBuilder::new(4).layers(2).build();

@@ -11,7 +11,7 @@ use crate::rig::assert_there;
 use crate::rig::pulled;
 
 /// Half of a corpus, a restart, and the other half: each blob is uploaded once all the same.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_restart_mounts_come_from_what_was_there_before() {
     let target = Target::start().await;
     let corpus = Corpus::new(2, 2 << 20);
@@ -38,7 +38,7 @@ async fn after_a_restart_mounts_come_from_what_was_there_before() {
 }
 
 /// The process ends in the middle of everything.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_under_way_is_done_after_a_restart() {
     let target = Target::start().await;
     let images: Vec<_> = (0..6)
@@ -72,7 +72,7 @@ async fn what_was_under_way_is_done_after_a_restart() {
 
 /// A blob that was uploaded by a process that could not note it any more is found by a mount from
 /// its own repository, not uploaded again.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_uploaded_and_not_noted_is_found() {
     let target = Target::start().await;
     let image = ImageBuilder::new(1).layers(2).build();
@@ -94,7 +94,7 @@ async fn what_was_uploaded_and_not_noted_is_found() {
     rig.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_closed_engine_ends_what_is_under_way_and_begins_nothing() {
     let target = Target::start().await;
     let (first, second) = (ImageBuilder::new(1).build(), ImageBuilder::new(2).build());

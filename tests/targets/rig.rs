@@ -1,5 +1,8 @@
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
+use std::time::SystemTime;
 
 use fake_registry::Image;
 use fake_registry::PATIENCE;
@@ -36,6 +39,8 @@ pub(crate) struct Rig {
     configs: Vec<Config>,
     ledger: Ledger,
     folder: Arc<TempDir>,
+    /// How many seconds later it is than it is.
+    later: Arc<AtomicU64>,
 }
 
 /// A target at `url`, with limits that fit a test.
@@ -104,7 +109,11 @@ impl Rig {
 
     fn over(configs: Vec<Config>, shelf: Arc<Shelf>, folder: Arc<TempDir>) -> Self {
         let ledger = Ledger::new();
-        let state = State::open(&folder.path().join("targets.redb")).unwrap();
+        let later = Arc::new(AtomicU64::new(0));
+        let clock = later.clone();
+        let clock = move || SystemTime::now() + Duration::from_secs(clock.load(Relaxed));
+        let file = folder.path().join("targets.redb");
+        let state = State::with_clock(&file, Arc::new(clock)).unwrap();
         let targets = Targets::new(configs.clone(), state, ledger.clone()).unwrap();
         Self {
             shelf,
@@ -112,7 +121,13 @@ impl Rig {
             configs,
             ledger,
             folder,
+            later,
         }
+    }
+
+    /// It is so much later now, for the catalog.
+    pub(crate) fn pass(&self, seconds: u64) {
+        self.later.fetch_add(seconds, Relaxed);
     }
 
     /// Begins.

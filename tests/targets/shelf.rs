@@ -88,12 +88,6 @@ impl Shelf {
         self.state().quiet = Some(gate.clone());
     }
 
-    /// How often the blob `digest` was asked for.
-    pub(crate) fn asks(&self, digest: &str) -> usize {
-        let asked = self.asked.borrow();
-        asked.iter().filter(|(other, _)| other == digest).count()
-    }
-
     /// Waits until so many blobs were asked for at this pace.
     pub(crate) async fn wait_for(&self, many: usize, pace: Pace) {
         let mut asked = self.asked.subscribe();

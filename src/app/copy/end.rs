@@ -87,6 +87,31 @@ impl Reference {
     }
 }
 
+impl Reference {
+    /// Reads what the store's commands read: `UPSTREAM/NAME`, with `:TAG` or `@DIGEST` or without. An
+    /// upstream is called as it is configured.
+    ///
+    /// # Errors
+    /// When it is something else.
+    pub fn stored(text: &str) -> anyhow::Result<Self> {
+        let wanted = || anyhow::anyhow!("expected UPSTREAM/NAME, with :TAG or @DIGEST or without");
+        let (upstream, path) = text.split_once('/').ok_or_else(wanted)?;
+        let (path, digest) = match path.split_once('@') {
+            Some((path, digest)) => (path, Some(digest.parse()?)),
+            None => (path, None),
+        };
+        let (name, tag) = match path.split_once(':') {
+            Some((name, tag)) => (name, Some(tag.parse()?)),
+            None => (path, None),
+        };
+        Ok(Self {
+            repository: Repository::new(upstream.parse()?, name.parse()?),
+            tag,
+            digest,
+        })
+    }
+}
+
 impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.repository)?;

@@ -9,46 +9,49 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use serde::Serialize;
 use tempfile::TempDir;
 
 use crate::config::Config;
-use crate::flow;
 use crate::layout;
 use crate::layout::Location;
 use crate::ledger::FlowId;
 use crate::ledger::Ledger;
-use crate::ledger::Leg;
-use crate::oci::Digest;
 use crate::oci::Repository;
-use crate::oci::UpstreamName;
-use crate::registry;
-use crate::store;
 use crate::target;
-use crate::target::Mirrored;
-use crate::target::Supply;
 
+mod carry;
+mod deliver;
 mod disk;
 mod end;
+mod error;
+mod export;
+mod import;
 mod origin;
 mod pack;
 mod plan;
 mod platform;
-mod pulls;
 mod push;
+mod report;
 mod watched;
 
+pub use carry::Carried;
 pub use end::End;
 pub use end::Reference;
+pub use error::Error;
+pub use export::export;
+pub use import::import;
 pub use platform::Platform;
+pub use report::Report;
 pub use watched::Progress;
 
+use deliver::IntoRegistry;
+use deliver::into_files;
 use origin::Origin;
 use pack::Giver;
+use plan::Part;
 use plan::Plan;
 use plan::Wanted;
 use platform::Index;
-use push::Pusher;
 use watched::Watched;
 
 /// What is to be copied, and how.
@@ -66,78 +69,6 @@ pub struct Copy {
     pub verify: bool,
     /// Whether registries that the configuration does not know are spoken to without TLS.
     pub plain_http: bool,
-}
-
-/// What was copied.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Report {
-    /// As it was written out in full.
-    pub source: String,
-    /// As it was written out in full.
-    pub target: String,
-    /// The digest of the image at its source; at the target too, but in a docker-archive.
-    pub digest: String,
-    /// In a docker-archive: the digest of the config, which docker calls the image's id.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub image_id: Option<String>,
-    /// How many manifests it has, those of its referrers among them.
-    pub manifests: u64,
-    /// How many blobs.
-    pub blobs: u64,
-    /// Their length, in bytes.
-    pub bytes: u64,
-    /// How many manifests refer to it.
-    pub referrers: u64,
-    /// Blobs that had to be written or uploaded.
-    pub uploads: u64,
-    /// Their length, in bytes.
-    pub upload_bytes: u64,
-    /// Blobs that the target took from another of its repositories.
-    pub mounts: u64,
-    /// How long it took, in seconds.
-    pub seconds: f64,
-    /// What refers to the image and could not be copied, and why.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub failed: Vec<String>,
-}
-
-/// Why an image was not copied.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// What was asked can't be done; another command can.
-    #[error("{0}")]
-    Usage(String),
-    /// The source does not give something.
-    #[error("{what}: {why}")]
-    Source {
-        /// What.
-        what: String,
-        /// Why, and what to do.
-        why: String,
-    },
-    /// The source's registry does not give something.
-    #[error(transparent)]
-    Flow(flow::Error),
-    /// There can be no client for a registry.
-    #[error("{name}: {error}")]
-    Registry {
-        /// Which.
-        name: UpstreamName,
-        /// Why.
-        error: registry::Error,
-    },
-    /// The target does not take it.
-    #[error(transparent)]
-    Target(target::Error),
-    /// An image on disk can't be read or written.
-    #[error(transparent)]
-    Disk(#[from] layout::Error),
-    /// There is no room for what is on its way.
-    #[error("the folder for temporary files (set TMPDIR for another): {0}")]
-    Spool(store::Error),
-    /// The store can't be read or written.
-    #[error(transparent)]
-    Store(#[from] store::Error),
 }
 
 /// What all of a copy share.
@@ -165,8 +96,7 @@ pub async fn copy(wish: &Copy, config: &Config, progress: Arc<Progress>) -> Resu
         ledger: &ledger,
         flow,
     };
-    let origin = Origin::open(&wish.source, config, &connection).await?;
-    let root = origin.root(&wish.source).await?;
+    let (origin, root) = Origin::open(&wish.source, config, &connection).await?;
     let plan = plan(wish, &origin, root, flow).await?;
     progress.expect(plan.size());
     let supply = Arc::new(Watched {
@@ -185,12 +115,7 @@ pub async fn copy(wish: &Copy, config: &Config, progress: Arc<Progress>) -> Resu
     let mut report = Report {
         source: wish.source.to_string(),
         target: wish.target.to_string(),
-        digest: plan.root.descriptor.digest.to_string(),
-        manifests: plan.manifests.len() as u64,
-        blobs: plan.blobs.len() as u64,
-        bytes: plan.size(),
-        referrers: plan.others.len() as u64,
-        ..Report::default()
+        ..Report::of(&plan)
     };
     match &wish.target {
         End::Registry(at) => {
@@ -210,7 +135,7 @@ pub async fn copy(wish: &Copy, config: &Config, progress: Arc<Progress>) -> Resu
             into_files(wish, &plan, giver, location, &mut report).await?;
         }
     }
-    report.seconds = (begun.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
+    report.took(begun);
     Ok(report)
 }
 
@@ -221,7 +146,10 @@ async fn plan(
     flow: FlowId,
 ) -> Result<Plan, Error> {
     let everything = Wanted {
-        platforms: &wish.platforms,
+        part: match &wish.platforms[..] {
+            [] => Part::All,
+            platforms => Part::Platforms(platforms),
+        },
         referrers: wish.referrers,
     };
     let End::Disk(Location::Archive { .. }) = &wish.target else {
@@ -254,164 +182,10 @@ async fn plan(
         root.descriptor.digest = index.one(one).map_err(Error::Usage)?;
     }
     let alone = Wanted {
-        platforms: &[],
+        part: Part::All,
         referrers: false,
     };
     Plan::of(origin, root, alone, flow).await
-}
-
-struct IntoRegistry<'a> {
-    wish: &'a Copy,
-    config: &'a Config,
-    connection: Connection<'a>,
-    at: &'a Reference,
-}
-
-impl IntoRegistry<'_> {
-    async fn copy(
-        &self,
-        plan: &Plan,
-        supply: Arc<dyn Supply>,
-        report: &mut Report,
-    ) -> Result<(), Error> {
-        let root = &plan.root.descriptor.digest;
-        if let Some(wanted) = self.at.digest.as_ref().filter(|wanted| *wanted != root) {
-            return Err(Error::Usage(format!(
-                "the source is {root}, so that it can't be {wanted} at the target"
-            )));
-        }
-        let host = &self.at.repository.upstream;
-        let registry = self
-            .config
-            .registry(host, Leg::Target, self.connection.plain_http);
-        let into = push::Into {
-            at: self.at,
-            registry,
-            is_part: plan.part.is_some(),
-            folder: self.connection.folder,
-            ledger: self.connection.ledger,
-            flow: self.connection.flow,
-        };
-        let from = match &self.wish.source {
-            End::Registry(from) if from.repository.upstream == *host => {
-                Some((&from.repository.name, plan))
-            }
-            _ => None,
-        };
-        let pusher = Pusher::begin(into, supply, from).await?;
-        let pushed = self.push(&pusher, plan, report).await;
-        pusher.end().await;
-        pushed
-    }
-
-    async fn push(&self, pusher: &Pusher, plan: &Plan, report: &mut Report) -> Result<(), Error> {
-        let root = &plan.root.descriptor.digest;
-        for child in plan.part.iter().flatten() {
-            report.count(pusher.push(child, None).await.map_err(Error::Target)?);
-        }
-        let pushed = pusher.push(root, self.at.tag.clone()).await;
-        report.count(pushed.map_err(|error| match &plan.part {
-            Some(part) => not_sparse(self.wish, part, &error),
-            None => Error::Target(error),
-        })?);
-        for item in &plan.others {
-            match pusher.push_item(item).await {
-                Ok(mirrored) => report.count(mirrored),
-                Err(error) => {
-                    let name = item.name.clone();
-                    let name = name.unwrap_or_else(|| item.descriptor.digest.to_string());
-                    report.failed.push(format!("{name}: {error}"));
-                }
-            }
-        }
-        if let (true, Some(tag)) = (self.wish.verify, &self.at.tag) {
-            let name = self.at.repository.upstream.clone();
-            let found = pusher.tagged(tag).await;
-            let found = found.map_err(|error| Error::Registry { name, error })?;
-            if found.as_ref() != Some(root) {
-                let found = found.map_or("nothing".to_owned(), |found| found.to_string());
-                return Err(Error::Source {
-                    what: self.wish.target.to_string(),
-                    why: format!("it points to {found} now, not to {root}"),
-                });
-            }
-        }
-        Ok(())
-    }
-}
-
-/// An index of which only a part is there: some registries take it.
-fn not_sparse(wish: &Copy, part: &[Digest], error: &target::Error) -> Error {
-    let source = match &wish.source {
-        End::Registry(reference) => reference.repository.to_string(),
-        End::Disk(location) => location.to_string(),
-    };
-    let one = part.first().map(ToString::to_string).unwrap_or_default();
-    let by = match &wish.source {
-        End::Registry(_) => '@',
-        End::Disk(_) => ':',
-    };
-    Error::Usage(format!(
-        "the target does not take an index whose platforms are not all there ({error}); copy all of \
-         them, or one platform's manifest in its place: tidegate copy {source}{by}{one} {}",
-        wish.target
-    ))
-}
-
-async fn into_files(
-    wish: &Copy,
-    plan: &Plan,
-    giver: Giver<'_>,
-    location: &Location,
-    report: &mut Report,
-) -> Result<(), Error> {
-    match location {
-        Location::Oci { folder, name } => {
-            let name = name.clone().or_else(|| plan.root.name.clone());
-            let (uploads, bytes) = pack::into_layout(plan, giver, folder, name).await?;
-            (report.uploads, report.upload_bytes) = (uploads, bytes);
-        }
-        Location::Archive { file, name } => {
-            let root = &plan.root.descriptor.digest;
-            let manifest = plan.manifests.get(root).map_or(&[][..], |it| &it.bytes);
-            let names = match (name, &wish.source) {
-                (Some(name), _) => vec![tagged(name)],
-                (None, End::Registry(from)) => from.name_and_tag().into_iter().collect(),
-                (None, End::Disk(_)) => plan
-                    .root
-                    .name
-                    .clone()
-                    .filter(|it| it.contains(':'))
-                    .into_iter()
-                    .collect(),
-            };
-            let image = pack::Wanted { manifest, names };
-            let ids = pack::into_archive(&[image], giver, file).await?;
-            report.image_id = ids.first().map(ToString::to_string);
-            (report.uploads, report.upload_bytes) = (report.blobs, report.bytes);
-        }
-    }
-    Ok(())
-}
-
-/// As docker wants it: it takes no name without a tag.
-fn tagged(name: &str) -> String {
-    match name
-        .rsplit('/')
-        .next()
-        .is_some_and(|last| last.contains(':'))
-    {
-        true => name.to_owned(),
-        false => format!("{name}:latest"),
-    }
-}
-
-impl Report {
-    fn count(&mut self, mirrored: Mirrored) {
-        self.uploads += mirrored.uploads;
-        self.upload_bytes += mirrored.upload_bytes;
-        self.mounts += mirrored.mounts;
-    }
 }
 
 /// What stands for the repository of what is on disk.
@@ -435,11 +209,11 @@ async fn spool() -> Result<TempDir, Error> {
 }
 
 /// Runs work that waits for a disk.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, layout::Error> + Send + 'static,
+async fn blocking<T: Send + 'static, E: Into<Error> + Send + 'static>(
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
 ) -> Result<T, Error> {
     match tokio::task::spawn_blocking(work).await {
-        Ok(done) => Ok(done?),
+        Ok(done) => done.map_err(Into::into),
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
             Err(_) => Err(Error::Usage("the process is ending".to_owned())),

@@ -5,7 +5,7 @@ use super::End;
 use super::Error;
 use super::Reference;
 use super::disk::Disk;
-use super::pulls::Pulls;
+use super::disk::Shelf;
 use crate::config::Config;
 use crate::flow;
 use crate::flow::Accept;
@@ -15,7 +15,6 @@ use crate::flow::Caller;
 use crate::flow::PullThrough;
 use crate::flow::Want;
 use crate::layout;
-use crate::layout::Location;
 use crate::ledger::FlowId;
 use crate::ledger::Ledger;
 use crate::ledger::Leg;
@@ -41,7 +40,7 @@ pub(super) struct Origin {
 #[derive(Debug)]
 enum Place {
     Registry(Arc<PullThrough>),
-    Disk(Arc<layout::Source>),
+    Disk(Arc<dyn Shelf>),
 }
 
 /// What is to be copied: a manifest or an index.
@@ -56,70 +55,75 @@ pub(super) struct Root {
 const MOST_PAGES: usize = 100;
 
 impl Origin {
-    /// Opens it. A registry is asked nothing yet.
+    /// Opens it, and finds what is to be copied.
     pub(super) async fn open(
         end: &End,
         config: &Config,
         how: &super::Connection<'_>,
-    ) -> Result<Self, Error> {
-        let flow = how.flow;
+    ) -> Result<(Self, Root), Error> {
         match end {
             End::Registry(reference) => {
-                let repository = reference.repository.clone();
-                let settings = config.registry(&repository.upstream, Leg::Upstream, how.plain_http);
-                let flow_config = flow::Config {
-                    ..config.flow.clone()
-                };
-                let upstream = upstream(settings, how.ledger)?;
-                let spool = crate::store::Config {
-                    path: how.folder.to_path_buf(),
-                    max_size: None,
-                };
-                let store = Store::spool(spool).await.map_err(Error::Spool)?;
-                let pulls = PullThrough::new(flow_config, store, vec![upstream]);
-                Ok(Self {
-                    place: Place::Registry(Arc::new(pulls)),
-                    repository,
-                    flow,
-                })
-            }
-            End::Disk(location) => Ok(Self {
-                place: Place::Disk(Arc::new(opened(location.clone()).await?)),
-                repository: super::on_disk(),
-                flow,
-            }),
-        }
-    }
-
-    /// Who gives its content.
-    pub(super) fn supply(&self) -> Arc<dyn Supply> {
-        match &self.place {
-            Place::Registry(pulls) => Arc::new(Pulls(pulls.clone())),
-            Place::Disk(source) => Arc::new(Disk(source.clone())),
-        }
-    }
-
-    /// What `end` names there.
-    pub(super) async fn root(&self, end: &End) -> Result<Root, Error> {
-        match (&self.place, end) {
-            (Place::Registry(_), End::Registry(reference)) => {
-                let descriptor = self.descriptor(reference).await?;
+                let origin = Self::registry(reference, config, how).await?;
+                let descriptor = origin.descriptor(reference).await?;
                 let descriptor = descriptor.ok_or_else(|| Error::Source {
                     what: end.to_string(),
                     why: "there is no such image".to_owned(),
                 })?;
                 let name = reference.tag.as_ref().map(ToString::to_string);
-                Ok(Root { descriptor, name })
+                Ok((origin, Root { descriptor, name }))
             }
-            (Place::Disk(source), End::Disk(location)) => {
-                let (source, location) = (source.clone(), location.clone());
-                let chosen = super::blocking(move || source.choose(location.name())).await?;
-                Ok(Root {
+            End::Disk(location) => {
+                let location = location.clone();
+                let opened = super::blocking(move || {
+                    let source = layout::Source::open(&location)?;
+                    let chosen = source.choose(location.name())?;
+                    Ok::<_, layout::Error>((source, chosen))
+                });
+                let (source, chosen) = opened.await?;
+                let root = Root {
                     descriptor: chosen.descriptor,
                     name: chosen.names.into_iter().next(),
-                })
+                };
+                Ok((Self::disk(Arc::new(source), how.flow), root))
             }
-            _ => Err(Error::Usage("the source was opened as another".to_owned())),
+        }
+    }
+
+    /// What is on disk.
+    pub(super) fn disk(shelf: Arc<dyn Shelf>, flow: FlowId) -> Self {
+        Self {
+            place: Place::Disk(shelf),
+            repository: super::on_disk(),
+            flow,
+        }
+    }
+
+    async fn registry(
+        reference: &Reference,
+        config: &Config,
+        how: &super::Connection<'_>,
+    ) -> Result<Self, Error> {
+        let repository = reference.repository.clone();
+        let settings = config.registry(&repository.upstream, Leg::Upstream, how.plain_http);
+        let upstream = upstream(settings, how.ledger)?;
+        let spool = crate::store::Config {
+            path: how.folder.to_path_buf(),
+            max_size: None,
+        };
+        let store = Store::spool(spool).await.map_err(Error::Spool)?;
+        let pulls = PullThrough::new(config.flow.clone(), store, vec![upstream]);
+        Ok(Self {
+            place: Place::Registry(Arc::new(pulls)),
+            repository,
+            flow: how.flow,
+        })
+    }
+
+    /// Who gives its content.
+    pub(super) fn supply(&self) -> Arc<dyn Supply> {
+        match &self.place {
+            Place::Registry(pulls) => pulls.supply(),
+            Place::Disk(shelf) => Arc::new(Disk(shelf.clone())),
         }
     }
 
@@ -165,9 +169,9 @@ impl Origin {
     ) -> Result<Vec<Digest>, Error> {
         let pulls = match &self.place {
             Place::Registry(pulls) => pulls,
-            Place::Disk(source) => {
-                let (source, subject) = (source.clone(), subject.clone());
-                return super::blocking(move || source.referrers(&subject)).await;
+            Place::Disk(shelf) => {
+                let (shelf, subject) = (shelf.clone(), subject.clone());
+                return super::blocking(move || shelf.referrers(&subject)).await;
             }
         };
         let mut found = Vec::new();
@@ -212,10 +216,11 @@ impl Origin {
     pub(super) async fn digest_tags(&self) -> Result<DigestTags, Error> {
         let pulls = match &self.place {
             Place::Registry(pulls) => pulls,
-            Place::Disk(source) => {
-                let names = source.images().iter().flat_map(|it| &it.names);
-                let tags = names.filter_map(|name| name.parse().ok()).collect();
-                return Ok(DigestTags::Known(tags));
+            Place::Disk(shelf) => {
+                let shelf = shelf.clone();
+                let names = super::blocking(move || shelf.names()).await?;
+                let tags = names.iter().filter_map(|name| name.parse().ok());
+                return Ok(DigestTags::Known(tags.collect()));
             }
         };
         let mut tags = BTreeSet::new();
@@ -241,11 +246,9 @@ impl Origin {
                 let found = self.get(oci::Reference::Tag(tag.clone())).await?;
                 Ok(found.map(|(descriptor, _)| descriptor.digest))
             }
-            Place::Disk(source) => {
-                let is_meant =
-                    |image: &&layout::Image| image.names.iter().any(|name| name == tag.as_str());
-                let found = source.images().iter().find(is_meant);
-                Ok(found.map(|image| image.descriptor.digest.clone()))
+            Place::Disk(shelf) => {
+                let (shelf, name) = (shelf.clone(), tag.to_string());
+                super::blocking(move || shelf.named(&name)).await
             }
         }
     }
@@ -282,11 +285,11 @@ impl DigestTags {
 
     /// Cosign's tags about `subject` that are there, or may be.
     pub(super) fn cosign(&self, subject: &Digest) -> Vec<Tag> {
-        let tag = |end: &&str| {
+        let tag = |end: &&str| -> Option<Tag> {
             let tag = format!("{}-{}{end}", subject.algorithm().as_str(), subject.hex());
             tag.parse().ok()
         };
-        let all = COSIGN.iter().filter_map(|end| tag(&end));
+        let all = COSIGN.iter().filter_map(tag);
         all.filter(|tag| self.may_have(tag)).collect()
     }
 }
@@ -315,8 +318,4 @@ fn upstream(config: registry::Config, ledger: &Ledger) -> Result<flow::Upstream,
         auth_ttl: std::time::Duration::from_secs(3600),
         names: oci::NameFilter::default(),
     })
-}
-
-async fn opened(location: Location) -> Result<layout::Source, Error> {
-    super::blocking(move || layout::Source::open(&location)).await
 }

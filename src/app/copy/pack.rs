@@ -17,6 +17,7 @@ use super::blocking;
 use super::on_disk;
 use super::plan::Item;
 use super::plan::Plan;
+use crate::layout;
 use crate::layout::Added;
 use crate::layout::ArchiveWriter;
 use crate::layout::BlobWriter;
@@ -44,7 +45,8 @@ const AT_ONCE: usize = 6;
 const BATCH: usize = 1 << 20;
 
 impl Giver<'_> {
-    async fn blob(&self, digest: &Digest) -> Result<Content, Error> {
+    /// A blob, as it comes.
+    pub(super) async fn blob(&self, digest: &Digest) -> Result<Content, Error> {
         let cause = Cause {
             flow: self.flow,
             pace: Pace::Client,
@@ -69,7 +71,7 @@ impl Giver<'_> {
     }
 }
 
-fn lost(digest: &Digest, why: &str) -> Error {
+pub(super) fn lost(digest: &Digest, why: &str) -> Error {
     Error::Source {
         what: digest.to_string(),
         why: why.to_owned(),
@@ -145,7 +147,7 @@ async fn written(mut blob: BlobWriter, mut batch: Vec<u8>) -> Result<(BlobWriter
     blocking(move || {
         blob.write(&batch)?;
         batch.clear();
-        Ok((blob, batch))
+        Ok::<_, layout::Error>((blob, batch))
     })
     .await
 }
@@ -186,7 +188,7 @@ pub(super) async fn into_archive(
         let (names, bytes) = (image.names.clone(), config.clone());
         archive = blocking(move || {
             archive.image(&bytes, &names)?;
-            Ok(archive)
+            Ok::<_, layout::Error>(archive)
         })
         .await?;
         ids.push(layers.config);
@@ -211,7 +213,7 @@ async fn layer(
             current: Bytes::new(),
         };
         archive.layer(&diff_id, chunks, size)?;
-        Ok(archive)
+        Ok::<_, layout::Error>(archive)
     });
     let mut chunks = content.chunks;
     let sent = async {

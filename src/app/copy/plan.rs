@@ -48,10 +48,19 @@ pub(super) struct Plan {
 /// What is wanted of an image.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted<'a> {
-    /// Of an index; empty for all.
-    pub(super) platforms: &'a [Platform],
+    /// How much of an index.
+    pub(super) part: Part<'a>,
     /// Whether what refers to it is wanted too.
     pub(super) referrers: bool,
+}
+
+/// How much of an index is wanted.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Part<'a> {
+    All,
+    Platforms(&'a [Platform]),
+    /// These manifests of it.
+    Only(&'a [Digest]),
 }
 
 /// The most manifests that one image may come with.
@@ -79,7 +88,7 @@ impl Plan {
         };
         let mut walk = Walk { origin, flow };
         let root = plan.root.descriptor.digest.clone();
-        let mut subjects = walk.tree(&mut plan, &root, wanted.platforms).await?;
+        let mut subjects = walk.tree(&mut plan, &root, wanted.part).await?;
         if wanted.referrers {
             let tags = origin.digest_tags().await?;
             while !subjects.is_empty() {
@@ -106,7 +115,7 @@ impl Walk<'_> {
         &mut self,
         plan: &mut Plan,
         root: &Digest,
-        platforms: &[Platform],
+        part: Part<'_>,
     ) -> Result<Vec<Digest>, Error> {
         let mut found = Vec::new();
         let mut next = vec![root.clone()];
@@ -119,12 +128,12 @@ impl Walk<'_> {
             for (digest, manifest) in missing.into_iter().zip(came) {
                 let children = oci::Manifest::parse(&manifest.bytes).manifests;
                 plan.blobs.extend(blobs(&manifest.bytes));
-                if !platforms.is_empty() && digest == *root {
-                    let part = self.part(&manifest, platforms)?;
-                    next.extend_from_slice(&part);
-                    plan.part = (part.len() < children.len()).then_some(part);
-                } else {
+                if matches!(part, Part::All) || digest != *root {
                     next.extend(children);
+                } else {
+                    let chosen = self.part(&manifest, part)?;
+                    next.extend_from_slice(&chosen);
+                    plan.part = (chosen.len() < children.len()).then_some(chosen);
                 }
                 plan.manifests.insert(digest.clone(), manifest);
                 found.push(digest);
@@ -137,7 +146,12 @@ impl Walk<'_> {
         Ok(found)
     }
 
-    fn part(&self, root: &Manifest, platforms: &[Platform]) -> Result<Vec<Digest>, Error> {
+    fn part(&self, root: &Manifest, part: Part<'_>) -> Result<Vec<Digest>, Error> {
+        let platforms = match part {
+            Part::All => return Ok(oci::Manifest::parse(&root.bytes).manifests),
+            Part::Only(digests) => return Ok(digests.to_vec()),
+            Part::Platforms(platforms) => platforms,
+        };
         let index = Index::parse(&root.bytes).ok_or_else(|| {
             Error::Usage(
                 "the source is one platform's image, no index; leave out --platform".to_owned(),
@@ -190,7 +204,7 @@ impl Walk<'_> {
             {
                 continue;
             }
-            new.extend(self.tree(plan, &digest, &[]).await?);
+            new.extend(self.tree(plan, &digest, Part::All).await?);
             if let Some(manifest) = plan.manifests.get(&digest) {
                 let descriptor = Descriptor {
                     media_type: manifest.media_type.clone(),

@@ -164,6 +164,12 @@ impl Index {
         }
     }
 
+    /// Whether a manifest of it is an image, no attestation.
+    pub(super) fn is_image(&self, digest: &Digest) -> bool {
+        let mut entries = self.manifests.iter();
+        entries.any(|entry| entry.digest == digest.as_str() && entry.is_image())
+    }
+
     fn platforms(&self) -> String {
         let images = self.manifests.iter().filter(|it| it.is_image());
         let named = images

@@ -142,3 +142,18 @@ fn who_waits_is_told_and_what_nobody_keeps_is_gone() {
     assert!(matches!(outcome.try_recv(), Ok(Err(Error::GivenUp(_)))));
     assert_eq!((agenda.len(), agenda.running()), (0, 0));
 }
+
+#[test]
+fn what_fails_whatever_happens_is_not_the_only_probe() {
+    let mut agenda = Agenda::default();
+    for content in ["a", "b"] {
+        add(&mut agenda, Some(content), content);
+    }
+    let mut probe = || {
+        let (id, entry) = agenda.take_probe(Instant::now()).unwrap();
+        agenda.failed(id, &failure(), Next::Now);
+        entry.errand.tag.unwrap().to_string()
+    };
+    let probes = [probe(), probe(), probe(), probe()];
+    assert_eq!(probes, ["a", "b", "a", "b"]);
+}
