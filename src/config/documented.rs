@@ -55,6 +55,17 @@ fn every_key_is_in_the_example() {
 }
 
 #[test]
+fn the_recipes_for_targets_are_right() {
+    let page = include_str!("../../docs/targets.md");
+    let recipes = page.split("```toml\n").skip(1);
+    let recipes: Vec<_> = recipes.filter_map(|it| it.split("```").next()).collect();
+    assert!(recipes.len() > 7, "{}", recipes.len());
+    for recipe in recipes {
+        assert_eq!(parse(recipe).targets.len(), 1, "{recipe}");
+    }
+}
+
+#[test]
 fn every_key_is_documented() {
     for (table, keys) in tables() {
         let heading = format!("\n## `{table}`\n");

@@ -104,6 +104,41 @@ fn what_is_kept_can_be_seen_and_forgotten_without_a_proxy() {
     assert_eq!(rest["targets"][0]["owed"], 1, "what is owed stays owed");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn check_asks_targets_too() {
+    let upstream = fake_registry::Upstream::start().await;
+    let target = fake_registry::Target::start().await;
+    let place = Place::new();
+    let config = |url: &str| {
+        format!(
+            "[store]\npath = \"data\"\n[[upstream]]\nname = \"a.io\"\nurl = \"{}\"\n\
+             plain_http = true\n[[target]]\nname = \"near\"\nurl = \"{url}\"\n\
+             plain_http = true\nrepository = \"mirror/{{repository}}\"\n",
+            upstream.url()
+        )
+    };
+    place.write("proxy.toml", &config(&target.url()));
+    let found = json(place.run("check --json"));
+    let near = &found["targets"][0];
+    assert_eq!((&near["name"], &near["ok"]), (&"near".into(), &true.into()));
+    let detail = near["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("a.io/library/nginx becomes mirror/library/nginx"),
+        "{detail}"
+    );
+    assert!(
+        target.repositories().is_empty(),
+        "a check must write nothing"
+    );
+
+    place.write("proxy.toml", &config("http://127.0.0.1:2"));
+    let said = place.run("check");
+    assert_eq!(said.code, Some(1), "{}{}", said.stdout, said.stderr);
+    assert!(said.stdout.contains("failed  near: "), "{}", said.stdout);
+    let offline = place.run("check --offline").well();
+    assert!(!offline.contains("near"), "{offline}");
+}
+
 #[test]
 fn a_target_that_is_not_there_is_said() {
     let place = configured("off");

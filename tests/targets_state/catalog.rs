@@ -29,6 +29,7 @@ fn what_is_noted_is_known_and_survives() {
     assert_eq!((found.digest, found.fresh), (digest(9), true));
     assert_eq!(catalog.entries(), 5);
     assert_eq!(state.targets(), ["one", "two"]);
+    assert!(!fixture.aside().exists(), "to look at it is no damage");
 }
 
 #[test]
