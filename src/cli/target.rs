@@ -128,11 +128,14 @@ fn unknown(name: &str, names: &[String]) -> Failure {
 }
 
 async fn forget(config: &Config, name: &str, of: Option<&Name>) -> Result<u64, Failure> {
-    if let Some(running) = Running::find(config).await {
-        return running.forget(name, of).await.map_err(Failure::nothing);
-    }
     let names: Vec<String> = config.targets.iter().map(kept::name).collect();
     let is_configured = names.iter().any(|known| known == name);
+    if let Some(running) = Running::find(config).await {
+        if !is_configured {
+            return Err(unknown(name, &names));
+        }
+        return running.forget(name, of).await.map_err(Failure::nothing);
+    }
     let (asked, of) = (name.to_owned(), of.cloned());
     let forgotten = with_state(config, move |state, config| {
         if let Some(target) = config.targets.iter().find(|it| kept::name(it) == asked) {
