@@ -85,8 +85,9 @@ impl Blobs {
         })
     }
 
-    /// What others hold or fetch opens only for a repository of which the upstream says that it
-    /// has the blob, too. Returns its size, where the upstream was asked.
+    /// What others hold or fetch, or what a target has because a manifest names it, opens only for a
+    /// repository of which the upstream says that it has the blob, too. Returns its size, where the
+    /// upstream was asked.
     pub(super) async fn permit(&self, call: &Call, ask: &BlobAsk) -> Result<Option<u64>, Error> {
         let of_others = match self.flights.find(&ask.digest, call) {
             Some(flight) => *flight.repository() != call.repository,
@@ -98,22 +99,22 @@ impl Blobs {
                 .flatten()
                 .is_some(),
         };
-        if of_others {
+        if of_others || !self.mirrors.holding(call, &ask.digest).is_empty() {
             self.prove(call, &ask.digest).await
         } else {
             Ok(None)
         }
     }
 
-    /// Sees to it that the repository may open the blob: it is linked, a target has it in the place
-    /// of this repository, or the upstream says so.
+    /// Sees to it that the repository may open the blob: it is linked, was given to a target through
+    /// this repository, or the upstream says so.
     async fn prove(&self, call: &Call, digest: &Digest) -> Result<Option<u64>, Error> {
         let repository = &call.repository;
         let linked = self.store.is_linked(repository, digest).await;
         if linked.unwrap_or_else(|error| {
             tracing::error!(%repository, %digest, "the link can't be read: {error}");
             false
-        }) || !self.mirrors.holding(call, digest).is_empty()
+        }) || self.mirrors.opens(call, digest)
         {
             return Ok(None);
         }
@@ -131,6 +132,7 @@ impl Blobs {
         if let Err(error) = linked {
             tracing::error!(repository = %call.repository, %digest, "the link can't be stored: {error}");
         }
+        self.mirrors.prove(call, digest);
         Ok(size)
     }
 

@@ -74,8 +74,20 @@ impl Mirrors {
         })
     }
 
-    /// Those that are known to have `digest` in the place of this call's repository: it was put
-    /// there through this repository, so that it opens for it.
+    /// Whether one of them has the blob in the place of this call's repository, and it is known that
+    /// it may be read through that.
+    pub(super) fn opens(&self, call: &Call, digest: &Digest) -> bool {
+        self.of(call).any(|it| it.reader.opens(digest))
+    }
+
+    /// The upstream has said that this call's repository has the blob.
+    pub(super) fn prove(&self, call: &Call, digest: &Digest) {
+        for mirror in &*self.holding(call, digest) {
+            mirror.reader.prove(digest);
+        }
+    }
+
+    /// Those that are known to have `digest` in the place of this call's repository.
     pub(super) fn holding(&self, call: &Call, digest: &Digest) -> Arc<[Mirror]> {
         self.of(call).filter(|it| it.reader.holds(digest)).collect()
     }

@@ -157,10 +157,6 @@ impl Work {
 
     fn mounted(&self, digest: &Digest, claim: &Claim) {
         self.remote.took();
-        self.arrived(digest, claim);
-    }
-
-    fn arrived(&self, digest: &Digest, claim: &Claim) {
         self.remote.catalog.note(&self.name, digest);
         claim.there();
     }
@@ -235,7 +231,9 @@ impl Work {
         uploaded.map_err(|error| self.blob_refusal(digest, error))?;
         self.remote.mounting.put(&self.name, digest);
         self.remote.took();
-        self.arrived(digest, claim);
+        // The supply has it of this very repository.
+        self.remote.catalog.note_proven(&self.name, digest);
+        claim.there();
         Ok(Brought::Uploaded(size))
     }
 

@@ -24,6 +24,18 @@ impl Reader {
         self.catalog.holds(&self.name, digest).is_some()
     }
 
+    /// Whether what it has as `digest` may be read through the repository that is mirrored there:
+    /// the upstream gave it through that one. What was mounted, some manifest only names.
+    pub fn opens(&self, digest: &Digest) -> bool {
+        let known = self.catalog.holds(&self.name, digest);
+        known.is_some_and(|known| known.proven)
+    }
+
+    /// The upstream has said that the repository has the blob that is here.
+    pub fn prove(&self, digest: &Digest) {
+        self.catalog.note_proven(&self.name, digest);
+    }
+
     /// Whether it is known to have `tag`.
     pub fn has_tag(&self, tag: &Tag) -> bool {
         self.catalog.tag(&self.name, tag).is_some()

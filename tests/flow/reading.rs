@@ -201,3 +201,39 @@ async fn what_is_stored_is_not_read_from_a_target() {
     assert_eq!(pull(&rig, &image).await, "HIT");
     assert_eq!(target.count(|it| it.method.as_str() == "GET"), 0);
 }
+
+/// Some registries take a manifest that names what they don't have: whoever pushes one could read
+/// the blob of another repository, once the target had mounted it for that.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_mounted_for_a_manifest_opens_when_the_upstream_says_so() {
+    let target = Target::start().await;
+    let image = image(9106);
+    let rig = mirrored("read-6", &target, &image).await;
+    let digest = layer(&target, &image);
+    let part = image.manifest(AMD).expect("a platform");
+    for name in ["evil/app", "good/app"] {
+        rig.up
+            .put_manifest(name, "v1", &part.media_type, part.bytes.clone());
+        let reply = rig.manifest(&format!("{name}/manifests/v1")).await;
+        assert_eq!(reply.status.as_u16(), 200);
+        rig.mirrored().await;
+        let place = format!("mirror/up.test/{name}");
+        assert!(target.holds(&place, &digest), "{}", lines(&target.log()));
+    }
+    let evil = format!("evil/app/blobs/{digest}");
+    assert_eq!(rig.get(&evil).await.status.as_u16(), 404);
+    let bytes = target.blob(PLACE, &digest).expect("a layer");
+    rig.up.put_blob("good/app", bytes);
+    let good = format!("good/app/blobs/{digest}");
+    for _ in 0..2 {
+        assert_eq!(rig.get(&good).await.digest().await.unwrap(), digest);
+    }
+    assert_eq!(rig.get(&evil).await.status.as_u16(), 404);
+    assert_eq!(rig.up.gets_of(&digest).len(), 0);
+    let heads = |path: &str| {
+        rig.up
+            .count(|it| it.method == "HEAD" && it.path.ends_with(path))
+    };
+    assert_eq!(heads(&good), 1, "the answer is remembered");
+    assert!(heads(&evil) > 0);
+}

@@ -38,6 +38,9 @@ pub struct Known {
     pub committed: bool,
     /// It is there as a manifest. What is not, can't be asked for as one.
     pub manifest: bool,
+    /// Its upstream gave it through the repository that is mirrored here, or said that that has it.
+    /// That a manifest names it, and it was mounted for that, is no proof.
+    pub proven: bool,
 }
 
 /// A repository of the target that has a blob.
@@ -70,6 +73,8 @@ const BLOB: u8 = 1;
 const COMMITTED: u8 = 2;
 /// It is there as a manifest.
 const MANIFEST: u8 = 4;
+/// As [`Known::proven`].
+const PROVEN: u8 = 8;
 
 impl Catalog {
     pub(super) fn of(state: Arc<State>, target: &str, ttl: Duration) -> Self {
@@ -90,6 +95,7 @@ impl Catalog {
             fresh,
             committed: flags & (COMMITTED | MANIFEST) != 0,
             manifest: flags & MANIFEST != 0,
+            proven: flags & (PROVEN | MANIFEST) != 0,
         })
     }
 
@@ -119,6 +125,11 @@ impl Catalog {
     /// `name` has the blob `digest`.
     pub fn note(&self, name: &Name, digest: &Digest) {
         self.add(name, &[(digest, BLOB)]);
+    }
+
+    /// `name` has the blob `digest`, which the upstream gives through what is mirrored there.
+    pub fn note_proven(&self, name: &Name, digest: &Digest) {
+        self.add(name, &[(digest, BLOB | PROVEN)]);
     }
 
     /// `name` has the manifest `digest`, and all `blobs` that it names.
