@@ -3,6 +3,7 @@
 mod catalog;
 mod crash;
 mod damage;
+mod full;
 mod model;
 mod queue;
 
