@@ -44,5 +44,6 @@ pub(super) async fn settle(targets: Option<&Arc<Targets>>, deadline: Instant) {
     let Some(targets) = targets else { return };
     if timeout_at(deadline, targets.settled()).await.is_err() {
         tracing::warn!("not all is at its targets: the next start goes on with what is owed");
+        targets.abandon().await;
     }
 }

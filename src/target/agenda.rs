@@ -6,8 +6,6 @@ use std::time::Duration;
 use std::time::Instant;
 use std::time::SystemTime;
 
-use tokio::sync::oneshot;
-
 use super::Errand;
 use super::ErrandState;
 use super::Error;
@@ -15,7 +13,17 @@ use super::Mirrored;
 use super::Pace;
 use crate::oci::Digest;
 use crate::oci::Repository;
-use crate::oci::Tag;
+
+mod entry;
+
+pub(super) use entry::Entry;
+pub(super) use entry::Next;
+
+use entry::Manifest;
+use entry::Slot;
+use entry::Waiter;
+use entry::When;
+use entry::slot;
 
 /// What is owed to one target, the oldest first.
 #[derive(Debug, Default)]
@@ -31,101 +39,6 @@ pub(super) struct Agenda {
     /// Those that wait until a manifest is there, by that.
     parked: HashMap<Manifest, Vec<u64>>,
     running: usize,
-}
-
-type Manifest = (Repository, Digest);
-type Slot = (Repository, Option<Tag>, Option<Digest>);
-type Waiter = oneshot::Sender<Result<Mirrored, Error>>;
-
-/// An errand, as it is begun or taken up.
-#[derive(Clone, Debug)]
-pub(super) struct Entry {
-    pub(super) errand: Errand,
-    pub(super) pace: Pace,
-    /// Whether it is in the queue on disk.
-    pub(super) durable: bool,
-    /// Whether an earlier process may have begun with it.
-    pub(super) resumed: bool,
-    pub(super) since: SystemTime,
-    /// How often it has failed.
-    pub(super) attempts: u32,
-    pub(super) last_error: Option<String>,
-    when: When,
-    /// Whether it is tried again as soon as it is asked for again.
-    eager: bool,
-    /// The manifests that it is parked for.
-    parked: Vec<Digest>,
-    /// Whether it was parked, and nothing has come since.
-    in_vain: bool,
-    waiters: Waiters,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum When {
-    Ready,
-    /// Not before then, unless it is asked for again.
-    At(Instant, SystemTime),
-    Running,
-}
-
-/// Who waits for an errand; a copy of it has none.
-#[derive(Debug, Default)]
-struct Waiters(Vec<Waiter>);
-
-impl Clone for Waiters {
-    fn clone(&self) -> Self {
-        Self::default()
-    }
-}
-
-/// When an errand that failed is tried again.
-#[derive(Clone, Debug)]
-pub(super) enum Next {
-    /// As soon as there is room.
-    Now,
-    /// After this.
-    After(Duration),
-    /// After this, or when it is asked for again.
-    Supply(Duration),
-    /// After this, or as soon as one of these manifests is there.
-    Parked(Duration, Vec<Digest>),
-}
-
-impl Entry {
-    /// An errand that is new.
-    pub(super) fn new(errand: Errand, pace: Pace) -> Self {
-        Self {
-            errand,
-            pace,
-            durable: true,
-            resumed: false,
-            since: SystemTime::now(),
-            attempts: 0,
-            last_error: None,
-            when: When::Ready,
-            eager: false,
-            parked: Vec::new(),
-            in_vain: false,
-            waiters: Waiters::default(),
-        }
-    }
-
-    fn manifest(&self) -> Manifest {
-        (self.errand.repository.clone(), self.errand.digest.clone())
-    }
-
-    fn slot(&self) -> Slot {
-        slot(
-            &self.errand.repository,
-            &self.errand.digest,
-            self.errand.tag.as_ref(),
-        )
-    }
-}
-
-fn slot(repository: &Repository, digest: &Digest, tag: Option<&Tag>) -> Slot {
-    let by_digest = tag.is_none().then(|| digest.clone());
-    (repository.clone(), tag.cloned(), by_digest)
 }
 
 impl Agenda {
@@ -389,7 +302,7 @@ impl Agenda {
         let mut ids: Vec<_> = self.entries.keys().copied().collect();
         ids.sort_unstable();
         let entries = ids.iter().filter_map(|id| self.entries.get(id));
-        entries.take(most).map(state).collect()
+        entries.take(most).map(Entry::state).collect()
     }
 }
 
@@ -399,22 +312,6 @@ fn forget(ids: &mut HashMap<Manifest, Vec<u64>>, key: &Manifest, id: u64) {
         if some.is_empty() {
             ids.remove(key);
         }
-    }
-}
-
-fn state(entry: &Entry) -> ErrandState {
-    ErrandState {
-        repository: entry.errand.repository.to_string(),
-        digest: entry.errand.digest.to_string(),
-        tag: entry.errand.tag.as_ref().map(ToString::to_string),
-        since: entry.since,
-        under_way: entry.when == When::Running,
-        attempts: entry.attempts,
-        last_error: entry.last_error.clone(),
-        next: match entry.when {
-            When::At(_, at) => Some(at),
-            When::Ready | When::Running => None,
-        },
     }
 }
 

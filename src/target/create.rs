@@ -18,17 +18,22 @@ impl Work {
         let remote = &self.remote;
         match remote.registry.habits().creation {
             Creation::OnPush => Ok(false),
-            Creation::Ecr => Err(Error::Registry {
-                what: self.name.to_string(),
-                error: error.clone(),
-                advice: format!(
-                    "create it: `aws ecr create-repository --repository-name {}`, or give the \
-                     account a repository creation template for \"create on push\"",
-                    self.name
-                ),
-            }),
+            Creation::Ecr => self.ecr_repository(error).await,
             Creation::Unknown => self.project(error).await,
         }
+    }
+
+    /// ECR makes repositories by its own API, or on a push where the account has a template.
+    async fn ecr_repository(&self, error: &registry::Error) -> Result<bool, Error> {
+        Err(Error::Registry {
+            what: self.name.to_string(),
+            error: error.clone(),
+            advice: format!(
+                "create it: `aws ecr create-repository --repository-name {}`, or give the account \
+                 a repository creation template for \"create on push\"",
+                self.name
+            ),
+        })
     }
 
     /// Harbor's projects are the first components of its repositories' names.

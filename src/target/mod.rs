@@ -34,6 +34,7 @@ mod config;
 mod create;
 mod dispatch;
 mod election;
+mod ending;
 mod errand;
 mod error;
 mod figures;

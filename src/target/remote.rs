@@ -1,7 +1,6 @@
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 use std::time::Instant;
 use std::time::SystemTime;
 
@@ -23,7 +22,6 @@ use super::State;
 use super::TargetState;
 use super::agenda::Agenda;
 use super::agenda::Entry;
-use super::agenda::Next;
 use super::claims::Claims;
 use super::figures::Counts;
 use super::lock;
@@ -32,7 +30,6 @@ use super::outage::Gate;
 use super::outage::Outage;
 use super::state::Holder;
 use super::turns::Turns;
-use super::verdict::Verdict;
 use crate::ledger::Ledger;
 use crate::oci::Digest;
 use crate::oci::Name;
@@ -52,10 +49,10 @@ pub(super) struct Remote {
     pub(super) mounting: Mounting,
     pub(super) counts: Counts,
     pub(super) lanes: Lanes,
-    queue: Queue,
-    agenda: Mutex<Agenda>,
-    outage: Mutex<Outage>,
-    last_success: Mutex<Option<SystemTime>>,
+    pub(super) queue: Queue,
+    pub(super) agenda: Mutex<Agenda>,
+    pub(super) outage: Mutex<Outage>,
+    pub(super) last_success: Mutex<Option<SystemTime>>,
     closed: AtomicBool,
     /// There may be something to begin.
     pub(super) bell: Notify,
@@ -168,7 +165,7 @@ impl Remote {
 
     /// What can begin now, `room` errands at most.
     pub(super) fn take(&self, room: usize) -> Vec<(u64, Entry)> {
-        if self.closed.load(Ordering::Acquire) {
+        if self.is_closed() {
             return Vec::new();
         }
         let now = Instant::now();
@@ -223,95 +220,10 @@ impl Remote {
         self.bell.notify_one();
     }
 
-    /// An errand has ended: it is settled, or tried again. `taken` is what the target had taken
-    /// before it began.
-    pub(super) fn ended(&self, id: u64, outcome: &Outcome, taken: u64) {
-        match outcome {
-            Ok(_) => self.settle(id, outcome),
-            Err(error) => self.failed(id, outcome, error, taken),
-        }
-        self.bell.notify_one();
-        self.quiet.notify_waiters();
-    }
-
-    fn settle(&self, id: u64, outcome: &Outcome) {
-        let mut agenda = lock(&self.agenda);
-        if let Some(entry) = agenda.done(id, outcome)
-            && entry.durable
-        {
-            self.queue.settle(&entry.errand);
-        }
-        drop(agenda);
-        if outcome.is_ok() {
-            self.counts.errands.add(1);
-            *lock(&self.last_success) = Some(SystemTime::now());
-        }
-    }
-
-    fn failed(&self, id: u64, outcome: &Outcome, error: &Error, taken: u64) {
-        let verdict = Verdict::of(error);
-        if verdict == Verdict::GiveUp {
-            self.counts.given_up.add(1);
-            return self.settle(id, outcome);
-        }
-        self.counts
-            .failures
-            .add(u64::from(verdict != Verdict::Waits));
-        if let Verdict::Outage { at_least } = verdict
-            && self.counts.taken() == taken
-        {
-            self.trip(error, at_least);
-        }
-        let out = self.is_out();
-        if verdict == Verdict::Waits && lock(&self.agenda).was_parked_in_vain(id) {
-            return self.settle(id, outcome);
-        }
-        let mut agenda = lock(&self.agenda);
-        let Some((errand, attempts)) = agenda.attempted(id) else {
-            return;
-        };
-        let pause = verdict.pause(attempts + 1);
-        let next = match (verdict, error) {
-            (Verdict::Outage { .. }, _) if out => Next::Now,
-            (Verdict::Supply, _) => Next::Supply(pause),
-            (_, Error::Waits { lacking, .. }) => Next::Parked(pause, lacking.clone()),
-            _ => Next::After(pause),
-        };
-        let pause = if matches!(next, Next::Now) {
-            Duration::ZERO
-        } else {
-            pause
-        };
-        self.queue
-            .failed(&errand, &error.to_string(), SystemTime::now() + pause);
-        agenda.failed(id, error, next);
-        // What has come since it was looked for wakes nobody else.
-        if let Error::Waits { lacking, .. } = error
-            && let Ok(name) = self.config.place.of(&errand.repository)
-            && let Some(there) = lacking
-                .iter()
-                .find(|digest| self.has_manifest(&name, digest))
-        {
-            agenda.wake(&errand.repository, there);
-        }
-    }
-
     /// Whether `name` is known to have the manifest `digest`, with all that it names.
     pub(super) fn has_manifest(&self, name: &Name, digest: &Digest) -> bool {
         let known = self.catalog.holds(name, digest);
         known.is_some_and(|known| known.fresh && known.committed && known.manifest)
-    }
-
-    fn trip(&self, error: &Error, at_least: Option<Duration>) {
-        let mut outage = lock(&self.outage);
-        if outage.state().is_none() {
-            let target = &*self.name;
-            tracing::warn!(
-                target,
-                "what is owed to the target waits until it is well: {error}"
-            );
-        }
-        outage.trip(Instant::now(), &error.to_string(), at_least);
     }
 
     /// Whether the target is out.
@@ -326,9 +238,14 @@ impl Remote {
         self.quiet.notify_waiters();
     }
 
+    /// Whether nothing begins any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
     /// Whether nothing begins any more, and nothing is under way.
     pub(super) fn is_over(&self) -> bool {
-        self.closed.load(Ordering::Acquire) && lock(&self.agenda).running() == 0
+        self.is_closed() && lock(&self.agenda).running() == 0
     }
 
     /// Whether nothing is under way, and nothing can begin now.
@@ -336,8 +253,7 @@ impl Remote {
         let now = Instant::now();
         let agenda = lock(&self.agenda);
         let shut = matches!(lock(&self.outage).gate(now), Gate::Shut(_));
-        let closed = self.closed.load(Ordering::Acquire);
-        agenda.running() == 0 && (closed || shut || !agenda.has_ready(now))
+        agenda.running() == 0 && (self.is_closed() || shut || !agenda.has_ready(now))
     }
 
     /// How it does.

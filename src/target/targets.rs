@@ -126,6 +126,9 @@ impl Targets {
         if !remote.takes(&errand.repository) {
             return Err(Error::NotTaken(errand.repository));
         }
+        if remote.is_closed() {
+            return Err(Error::GivenUp("the process is ending"));
+        }
         let mut entry = Entry::new(errand, Pace::Client);
         entry.durable = false;
         let (waiter, outcome) = oneshot::channel();
@@ -141,10 +144,11 @@ impl Targets {
         }
     }
 
-    /// Breaks off what is under way: it is owed still.
+    /// Breaks off what is under way, which is owed still. What was noted is on disk at the return.
     pub async fn abandon(&self) {
         let mut tasks = std::mem::take(&mut *lock(&self.tasks));
         tasks.shutdown().await;
+        self.synced().await;
     }
 
     /// Waits until nothing is under way and nothing can begin now, and what was noted is on disk.
@@ -160,6 +164,10 @@ impl Targets {
                 quiet.await;
             }
         }
+        self.synced().await;
+    }
+
+    async fn synced(&self) {
         if let Err(error) = self.state.synced().await {
             tracing::warn!("what is known of targets is not on disk: {error}");
         }

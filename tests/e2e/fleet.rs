@@ -12,6 +12,7 @@ use fake_registry::Extent;
 use fake_registry::Image;
 use fake_registry::Pki;
 use fake_registry::Push;
+use fake_registry::ReservedPort;
 use fake_registry::Tidegate;
 use futures_util::StreamExt as _;
 use futures_util::TryStreamExt as _;
@@ -46,6 +47,7 @@ pub(crate) struct Fleet {
     pub(crate) mirrors: [Mirror; 2],
     pub(crate) proxy: Tidegate,
     _pki: Pki,
+    _admin: ReservedPort,
 }
 
 /// What differs from a proxy with a store and two targets that are to have all.
@@ -66,11 +68,14 @@ impl Fleet {
         fill(&source, &corpus).await;
         let one = Mirror::start("one", &pki).await;
         let two = Mirror::start("two", &pki).await;
+        // `tidegate target` asks the proxy there, and reads the port in the configuration.
+        let admin = ReservedPort::new();
         let ca = pki.ca_file();
         let config = format!(
-            "[server]\nlisten = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n\
+            "[server]\nlisten = \"127.0.0.1:0\"\nadmin = \"{}\"\n\
              [store]\npath = \"store\"\n{}\n\n[[upstream]]\nname = {UPSTREAM:?}\n\
              default = true\nurl = {:?}\nca = {ca:?}\ncredentials = \"anonymous\"\n\n{}{}",
+            admin.address(),
             settings.store,
             source.url(),
             one.table(&ca, settings.target),
@@ -83,6 +88,7 @@ impl Fleet {
             mirrors: [one, two],
             proxy: Tidegate::start(TIDEGATE, &config).await,
             _pki: pki,
+            _admin: admin,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The built proxy with targets, and without a store of its own.
 
 use std::process::Command;
+use std::time::Duration;
 
 use fake_registry::Client;
 use fake_registry::Fault;
@@ -53,7 +54,7 @@ async fn pull(proxy: &Tidegate, image: &Image) {
         let url = format!("{}/v2/demo/app/{what}", proxy.url());
         let request = client.get(url).header("accept", media::ACCEPT_NATIVE);
         let reply = request.send().await.expect("an answer");
-        assert_eq!(reply.digest().await.unwrap(), digest);
+        assert_eq!(reply.digest().await.expect("a whole body"), digest);
     }
 }
 
@@ -65,6 +66,22 @@ async fn tagged(target: &Target) {
             && it.status.is_some_and(|it| it == 201)
     };
     target.wait_for(|log| log.iter().any(is_tag)).await;
+}
+
+/// Waits until all that was fetched is stored: clients get their last bytes before.
+async fn committed(proxy: &Tidegate) {
+    let (client, url) = (Client::new(), format!("{}/api/v1/status", proxy.admin()));
+    let stored = async {
+        loop {
+            let reply = client.get(url.as_str()).send().await.expect("an answer");
+            if reply.json().await.expect("JSON")["fills"] == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let stored = tokio::time::timeout(fake_registry::PATIENCE, stored).await;
+    stored.expect("all is stored");
 }
 
 fn is_whole(target: &Target, image: &Image) -> bool {
@@ -85,6 +102,7 @@ async fn what_a_kill_leaves_owed_is_done_at_the_next_start() {
     pull(&proxy, &image).await;
     let is_upload = |it: &fake_registry::Recorded| it.method.as_str() == "POST";
     target.wait_for(|log| log.iter().any(is_upload)).await;
+    committed(&proxy).await;
     proxy.process_mut().kill();
     target.clear_faults();
     gate.open();

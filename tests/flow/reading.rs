@@ -16,7 +16,7 @@ use crate::rig::cache;
 
 const AMD: &str = "linux/amd64";
 const PLACE: &str = "mirror/up.test/demo/app";
-const LAYER: u64 = 4 << 20;
+const LAYER: usize = 4 << 20;
 
 /// A proxy that keeps nothing, and has mirrored an image to `target`; what was asked is forgotten.
 async fn mirrored(name: &'static str, target: &Target, image: &Image) -> Rig {
@@ -38,20 +38,20 @@ async fn mirrored(name: &'static str, target: &Target, image: &Image) -> Rig {
 
 fn image(seed: u64) -> Image {
     let builder = ImageBuilder::new(seed).layers(2);
-    let builder = builder.layer_size(usize::try_from(LAYER).unwrap());
+    let builder = builder.layer_size(LAYER);
     builder.platforms(&[AMD]).build()
 }
 
 async fn pull(rig: &Rig, image: &Image) -> String {
     let reply = rig.manifest("demo/app/manifests/v1").await;
     let from = cache(&reply).to_owned();
-    assert_eq!(reply.digest().await.unwrap(), image.digest());
+    assert_eq!(reply.digest().await.expect("a whole body"), image.digest());
     let own = &image.manifest(AMD).expect("a platform").digest;
     let reply = rig.manifest(&format!("demo/app/manifests/{own}")).await;
-    assert_eq!(reply.digest().await.unwrap(), *own);
+    assert_eq!(reply.digest().await.expect("a whole body"), *own);
     for digest in image.layers(AMD) {
         let reply = rig.get(&format!("demo/app/blobs/{digest}")).await;
-        assert_eq!(reply.digest().await.unwrap(), digest);
+        assert_eq!(reply.digest().await.expect("a whole body"), digest);
     }
     from
 }

@@ -30,7 +30,10 @@ use crate::rig::cache;
 const LONG: Duration = Duration::from_millis(1500);
 
 fn repository(text: &str) -> Repository {
-    Repository::new("up.test".parse().unwrap(), text.parse().unwrap())
+    Repository::new(
+        "up.test".parse().expect("a name"),
+        text.parse().expect("a name"),
+    )
 }
 
 fn cause(pace: Pace) -> Cause {
@@ -54,7 +57,7 @@ async fn fetch(
     (name, digest): (&str, &str),
     pace: Pace,
 ) -> Result<String, Missing> {
-    let (repository, digest) = (repository(name), digest.parse().unwrap());
+    let (repository, digest) = (repository(name), digest.parse().expect("a digest"));
     let content = supply.blob(&repository, &digest, cause(pace)).await?;
     read(content).await.map_err(Missing::Later)
 }

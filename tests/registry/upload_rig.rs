@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -34,16 +36,18 @@ use crate::setup::name;
 /// More than the client gathers before it sends, and more than all buffers on loopback hold.
 pub(crate) const LARGE: usize = 24 << 20;
 
-/// Receipts in their order.
+/// Receipts in their order, and how many connections have ended.
 #[derive(Debug, Default)]
-pub(crate) struct Receipts(Mutex<Vec<Receipt>>);
+pub(crate) struct Receipts(Mutex<Vec<Receipt>>, AtomicUsize);
 
 impl Sink for Receipts {
     fn exchange(&self, receipt: &Receipt) {
         self.0.lock().unwrap().push(receipt.clone());
     }
 
-    fn connection(&self, _: &Connection) {}
+    fn connection(&self, _: &Connection) {
+        self.1.fetch_add(1, Ordering::SeqCst);
+    }
 }
 
 pub(crate) struct Rig {
@@ -118,6 +122,15 @@ impl Rig {
 
     pub(crate) fn all_receipts(&self) -> Vec<Receipt> {
         self.receipts.0.lock().unwrap().clone()
+    }
+
+    /// Waits until a connection has ended on this side.
+    pub(crate) async fn connection_ended(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.receipts.1.load(Ordering::SeqCst) == 0 {
+            assert!(Instant::now() < deadline, "the connection is still there");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
     }
 
     /// What targets were sent: committed, and discarded by reason, where there is any. Once nothing

@@ -1,11 +1,13 @@
 //! A target that mounts only what a manifest of the source repository names, as ECR does.
 
+use fake_registry::Fault;
 use fake_registry::Gate;
 use fake_registry::Image;
 use fake_registry::Mounts;
 use fake_registry::Part;
 use fake_registry::Random;
 use fake_registry::Target;
+use fake_registry::When;
 use fake_registry::digest_of;
 use serde_json::json;
 use tidegate::oci::media;
@@ -85,45 +87,76 @@ async fn what_is_not_committed_is_not_asked_for() {
     rig.close().await;
 }
 
+/// Images that share blobs at random, each with its repository.
+fn corpus(random: &mut Random) -> Vec<(String, Image)> {
+    let mut below = |most: u64| random.next_u64() % most;
+    let mut images = Vec::new();
+    for _ in 0..12 {
+        let mut blobs = vec![(below(20) as u8, 1000)];
+        while below(5) > 0 {
+            let number = below(20) as u8;
+            if blobs.iter().all(|(other, _)| *other != number) {
+                blobs.push((number, 1000));
+            }
+        }
+        images.push((format!("r{}", below(8)), image(&blobs)));
+    }
+    images
+}
+
+/// Mirrors all of a corpus, a few of it at the same time.
+async fn mirror(target: &Target, rig: &Rig, random: &mut Random, corpus: &[(String, Image)]) {
+    for (at, (name, image)) in corpus.iter().enumerate() {
+        rig.targets
+            .pulled(pulled(name, Some(&at.to_string()), image.digest()));
+        if random.next_u64().is_multiple_of(3) {
+            tokio::task::yield_now().await;
+        }
+    }
+    rig.done().await;
+    for (at, (name, image)) in corpus.iter().enumerate() {
+        assert_there(target, name, &at.to_string(), image);
+    }
+}
+
 /// Whatever is wanted by whom, in whatever order: nobody waits in a circle, nothing is uploaded
 /// twice, and no mount is refused.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn random_corpora_come_to_an_end() {
     for seed in 0..25 {
         let mut random = Random::new(seed);
-        let mut below = |most: u64| random.next_u64() % most;
-        let images: Vec<_> = (0..12)
-            .map(|_| {
-                let mut blobs = vec![(below(20) as u8, 1000)];
-                while below(5) > 0 {
-                    let number = below(20) as u8;
-                    if blobs.iter().all(|(other, _)| *other != number) {
-                        blobs.push((number, 1000));
-                    }
-                }
-                image(&blobs)
-            })
-            .collect();
+        let corpus = corpus(&mut random);
+        let images: Vec<_> = corpus.iter().map(|(_, image)| image.clone()).collect();
         let (target, rig) = scene(&images).await;
         let (before, uploads) = (target.mounts().len(), target.uploaded_twice());
-        let repositories: Vec<_> = images.iter().map(|_| format!("r{}", below(8))).collect();
-        for (at, (name, image)) in repositories.iter().zip(&images).enumerate() {
-            rig.targets
-                .pulled(pulled(name, Some(&at.to_string()), image.digest()));
-            if below(3) == 0 {
-                tokio::task::yield_now().await;
-            }
-        }
-        rig.done().await;
-        for (at, (name, image)) in repositories.iter().zip(&images).enumerate() {
-            assert_there(&target, name, &at.to_string(), image);
-        }
-        let refused = target.mounts()[before..]
-            .iter()
-            .filter(|it| !it.accepted)
-            .count();
+        mirror(&target, &rig, &mut random, &corpus).await;
+        let mounts = target.mounts();
+        let refused = mounts[before..].iter().filter(|it| !it.accepted).count();
         let twice = target.uploaded_twice() - uploads;
         assert_eq!((refused, twice), (0, 0), "seed {seed}");
+        rig.close().await;
+    }
+}
+
+/// The same where requests fail at random, so that errands take over from each other, and begin
+/// again behind those that wait for them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn random_corpora_with_failures_come_to_an_end() {
+    for seed in 100..110 {
+        let mut random = Random::new(seed);
+        let corpus = corpus(&mut random);
+        let images: Vec<_> = corpus.iter().map(|(_, image)| image.clone()).collect();
+        let (target, rig) = scene(&images).await;
+        for when in [
+            When::put("/blobs/uploads/"),
+            When::post("/uploads/"),
+            When::put("/manifests/"),
+        ] {
+            let skipped = random.next_u64() % 8;
+            let when = when.after(skipped as usize).times(4);
+            target.fault(when, Fault::status(500));
+        }
+        mirror(&target, &rig, &mut random, &corpus).await;
         rig.close().await;
     }
 }

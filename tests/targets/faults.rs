@@ -4,6 +4,7 @@ use fake_registry::Fault;
 use fake_registry::Image;
 use fake_registry::ImageBuilder;
 use fake_registry::Mounts;
+use fake_registry::Recorded;
 use fake_registry::Target;
 use fake_registry::When;
 
@@ -32,7 +33,8 @@ fn image() -> Image {
 
 /// Mirrors an image once while `fault` strikes, and finds it there without any later try.
 async fn healed(when: When, fault: Fault) {
-    let image = image();
+    // Too large to be gathered, and sent again, by the client of the registry.
+    let image = ImageBuilder::new(1).layers(2).layer_size(400_000).build();
     let target = Target::start().await;
     let rig = Rig::new(&target, [&image]);
     let struck = target.fault(when, fault);
@@ -43,6 +45,13 @@ async fn healed(when: When, fault: Fault) {
     assert_there(&target, "app", "1", &image);
     assert_eq!(rig.state().figures.failures, 0);
     rig.close().await;
+}
+
+fn is_large(request: &Recorded) -> bool {
+    let length = request
+        .header("content-length")
+        .and_then(|it| it.parse::<u64>().ok());
+    length.is_some_and(|length| length > 150_000)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -66,21 +75,21 @@ async fn a_lost_session_is_begun_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_that_breaks_in_mid_upload_is_made_again() {
     healed(
-        When::put("/blobs/uploads/").times(1),
-        Fault::cut_taking_after(1000),
+        When::put("/blobs/uploads/").and(is_large).times(1),
+        Fault::cut_taking_after(100_000),
     )
     .await;
     healed(
-        When::put("/blobs/uploads/").times(1),
-        Fault::reset_taking_after(5000),
+        When::put("/blobs/uploads/").and(is_large).times(1),
+        Fault::reset_taking_after(70_000),
     )
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_401_in_mid_upload_is_begun_again() {
-    let refused = Fault::error(401, "UNAUTHORIZED").early(1000);
-    healed(When::put("/blobs/uploads/").times(1), refused).await;
+    let refused = Fault::error(401, "UNAUTHORIZED").early(70_000);
+    healed(When::put("/blobs/uploads/").and(is_large).times(1), refused).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

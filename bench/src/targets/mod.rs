@@ -64,6 +64,8 @@ struct Outcome {
 #[derive(Clone, Debug, Default)]
 struct Effort {
     wall: Duration,
+    /// When the clients had all, where there are any.
+    pulled: Option<Duration>,
     /// Processor time, in seconds.
     cpu: f64,
     /// The most memory that a process of it ever had, in MiB.

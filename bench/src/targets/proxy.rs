@@ -42,6 +42,7 @@ pub(super) async fn mirror(
     if let Err(error) = puller.pull(&world.images).await {
         effort.failure = Some(format!("{error:#}"));
     }
+    effort.pulled = Some(start.elapsed());
     finish(&tidegate, (world, stage), (start, &mut effort)).await?;
     Ok(effort)
 }
@@ -70,6 +71,7 @@ pub(super) async fn mirror_by_halves(
     if let Err(error) = pulled {
         effort.failure = Some(format!("{error:#}"));
     }
+    effort.pulled = Some(start.elapsed());
     finish(&tidegate, (world, stage), (start, &mut effort)).await?;
     Ok(effort)
 }

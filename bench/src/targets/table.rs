@@ -36,10 +36,16 @@ const NONE: fn(&Extent) -> usize = |_| 0;
 const BLOBS: fn(&Extent) -> usize = |it| it.blobs;
 const MANIFESTS: fn(&Extent) -> usize = |it| it.manifests;
 
-const ROWS: [Row; 20] = [
+const ROWS: [Row; 21] = [
     Row {
         title: "wall clock, s",
         value: |it| it.effort.wall.as_secs_f64(),
+        places: 1,
+        least: None,
+    },
+    Row {
+        title: "- until the clients have all",
+        value: |it| it.effort.pulled.map_or(f64::NAN, |it| it.as_secs_f64()),
         places: 1,
         least: None,
     },
@@ -172,7 +178,10 @@ pub(super) fn render(
         for outcomes in all {
             let samples: Vec<f64> = outcomes.iter().map(row.value).collect();
             let median = quantile(&samples, 0.5).unwrap_or(f64::NAN);
-            let _ = write!(text, " {median:.*} |", row.places);
+            let _ = match median.is_nan() {
+                true => write!(text, " - |"),
+                false => write!(text, " {median:.*} |", row.places),
+            };
         }
         let least = row.least.map(|least| least(extent).to_string());
         let _ = write!(text, " {} |", least.unwrap_or_default());
