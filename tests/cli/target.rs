@@ -44,11 +44,14 @@ fn configured(admin: &str) -> Place {
 
 /// What a proxy may leave: something owed to `near` that has failed, and some entries.
 fn left(place: &Place) {
-    let state = State::open(&file(place)).unwrap();
+    let state = State::open(&file(place)).expect("no other has it");
     let errand = Errand {
-        repository: Repository::new("a.io".parse().unwrap(), "team/app".parse().unwrap()),
+        repository: Repository::new(
+            "a.io".parse().expect("a name"),
+            "team/app".parse().expect("a name"),
+        ),
         digest: Digest::of(b"x"),
-        tag: Some("v1".parse().unwrap()),
+        tag: Some("v1".parse().expect("a tag")),
         flow: FlowId::next(),
     };
     let queue = state.queue("near");
@@ -56,14 +59,14 @@ fn left(place: &Place) {
     queue.failed(&errand, "no room there", SystemTime::now() + TTL);
     let catalog = state.catalog("near", TTL);
     for repository in ["mirror/team/app", "mirror/other"] {
-        catalog.note(&repository.parse().unwrap(), &Digest::of(b"x"));
+        catalog.note(&repository.parse().expect("a name"), &Digest::of(b"x"));
     }
     let gone = state.catalog("gone", TTL);
-    gone.note(&"a".parse().unwrap(), &Digest::of(b"x"));
+    gone.note(&"a".parse().expect("a name"), &Digest::of(b"x"));
 }
 
 fn json(said: Said) -> Value {
-    serde_json::from_str(&said.well()).unwrap()
+    serde_json::from_str(&said.well()).expect("JSON")
 }
 
 #[test]
