@@ -225,7 +225,7 @@ fn advice(error: &registry::Error) -> &'static str {
         registry::Error::NotFound { .. }
         | registry::Error::Wrong(_)
         | registry::Error::Unsatisfiable => "is there a registry at this url?",
-        registry::Error::Refused { .. } => "check its `credentials`",
+        registry::Error::Refused { .. } => "check `credentials` in its table",
         registry::Error::Throttled { .. } => "try again later, or sign in with `credentials`",
         registry::Error::Status { .. }
         | registry::Error::Content(_)
