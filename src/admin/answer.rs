@@ -16,15 +16,19 @@ use crate::login::Refusal;
 
 use super::Metrics;
 use super::Readiness;
+use super::targets;
 
-const TEXT: &str = "text/plain; charset=utf-8";
+pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 const METRICS: &str = prometheus::TEXT_FORMAT;
-const JSON: &str = "application/json";
+pub(super) const JSON: &str = "application/json";
 const INDEX: &str = "tidegate\n\n\
     /healthz        whether the process is alive\n\
     /readyz         whether it can serve, and why not\n\
     /metrics        what it has done and how it does, for Prometheus\n\
-    /api/v1/status  version, store, books and upstreams, as JSON\n";
+    /api/v1/status  version, store, books, upstreams and targets, as JSON\n\
+    /api/v1/targets what is owed to each target and what was done for it, as JSON\n\
+    POST /api/v1/targets/NAME/forget?repository=REPOSITORY\n                    \
+    forget what a target has, in one of its repositories or in all\n";
 
 /// Answers what one client asks.
 #[derive(Clone, Debug)]
@@ -38,14 +42,15 @@ pub(super) struct Desk {
 impl Desk {
     /// Answers one request.
     pub(super) async fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            let text = "only GET and HEAD are answered here\n";
-            let mut refusal = respond(StatusCode::METHOD_NOT_ALLOWED, TEXT, text);
-            let allow = HeaderValue::from_static("GET, HEAD");
-            refusal.headers_mut().insert(header::ALLOW, allow);
-            return refusal;
-        }
         let path = request.uri().path();
+        let forgetting = targets::forgetting(path);
+        let allowed = match forgetting {
+            Some(_) => &[Method::POST][..],
+            None => &[Method::GET, Method::HEAD],
+        };
+        if !allowed.contains(request.method()) {
+            return refuse_method(allowed);
+        }
         // Whoever watches over the process has no login.
         if path == "/healthz" {
             return respond(StatusCode::OK, TEXT, "ok\n");
@@ -55,11 +60,15 @@ impl Desk {
         {
             return refuse(refusal);
         }
+        if let Some(target) = forgetting {
+            return targets::forget(&self.readiness, target, request).await;
+        }
         match path {
             "/" => respond(StatusCode::OK, TEXT, INDEX),
             "/readyz" => ready(&self.readiness).await,
             "/metrics" => self.metrics().await,
             "/api/v1/status" => respond(StatusCode::OK, JSON, self.readiness.status().to_string()),
+            "/api/v1/targets" => targets::list(&self.readiness),
             path => {
                 let text = format!("there is nothing at '{path}'; see /\n");
                 respond(StatusCode::NOT_FOUND, TEXT, text)
@@ -78,6 +87,17 @@ impl Desk {
             }
         }
     }
+}
+
+fn refuse_method(allowed: &[Method]) -> Response<Full<Bytes>> {
+    let allowed: Vec<_> = allowed.iter().map(Method::as_str).collect();
+    let allowed = allowed.join(", ");
+    let text = format!("only {} is answered here\n", allowed.replace(", ", " and "));
+    let mut refusal = respond(StatusCode::METHOD_NOT_ALLOWED, TEXT, text);
+    if let Ok(allowed) = HeaderValue::from_str(&allowed) {
+        refusal.headers_mut().insert(header::ALLOW, allowed);
+    }
+    refusal
 }
 
 fn refuse(refusal: Refusal) -> Response<Full<Bytes>> {
@@ -116,7 +136,7 @@ async fn ready(readiness: &Readiness) -> Response<Full<Bytes>> {
     respond(status, JSON, body.to_string())
 }
 
-fn respond(
+pub(super) fn respond(
     status: StatusCode,
     media_type: &'static str,
     body: impl Into<Bytes>,

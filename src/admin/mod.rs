@@ -27,6 +27,7 @@ use crate::login::Login;
 mod answer;
 mod metrics;
 mod readiness;
+mod targets;
 
 pub use metrics::{Doors, Metrics};
 pub use readiness::Readiness;

@@ -13,6 +13,8 @@ use crate::ledger::Journal;
 use crate::ledger::Ledger;
 use crate::registry::Limit;
 use crate::store::Store;
+use crate::target::TargetState;
+use crate::target::Targets;
 
 /// What the admin listener knows of the proxy. All clones know the same.
 #[derive(Clone, Debug)]
@@ -24,6 +26,7 @@ struct State {
     flow: Arc<PullThrough>,
     ledger: Ledger,
     journal: OnceLock<Arc<Journal>>,
+    targets: OnceLock<Arc<Targets>>,
     started: Instant,
     is_draining: AtomicBool,
     probed: Mutex<Option<Probe>>,
@@ -49,6 +52,7 @@ impl Readiness {
             flow,
             ledger,
             journal: OnceLock::new(),
+            targets: OnceLock::new(),
             started: Instant::now(),
             is_draining: AtomicBool::new(false),
             probed: Mutex::new(None),
@@ -62,13 +66,20 @@ impl Readiness {
         }
     }
 
+    /// From now on it tells how `targets` do.
+    pub fn show_targets(&self, targets: Option<Arc<Targets>>) {
+        if let Some(targets) = targets {
+            let _ = self.0.targets.set(targets);
+        }
+    }
+
     /// From now on it is not ready: it is shutting down.
     pub fn drain(&self) {
         self.0.is_draining.store(true, Ordering::Relaxed);
     }
 
     /// Why it can't serve; empty where it can. Upstreams that are out don't count: what is stored
-    /// is served.
+    /// is served. Nor do targets: what is owed to them is brought later.
     pub(super) async fn problems(&self) -> Vec<String> {
         let draining = self.is_draining().then(|| "shutting down".to_owned());
         draining
@@ -111,6 +122,17 @@ impl Readiness {
     /// The journal, where there is one.
     pub(super) fn journal(&self) -> Option<&Journal> {
         self.0.journal.get().map(|journal| &**journal)
+    }
+
+    /// The targets, where there are some.
+    pub(super) fn targets(&self) -> Option<&Arc<Targets>> {
+        self.0.targets.get()
+    }
+
+    /// How each target does.
+    pub(super) fn target_states(&self) -> Vec<TargetState> {
+        self.targets()
+            .map_or(Vec::new(), |targets| targets.states())
     }
 
     /// What became of every byte.
@@ -156,8 +178,26 @@ impl Readiness {
             "books": self.books(),
             "journal": self.journal().map(journal),
             "upstreams": self.upstreams(),
+            "targets": self.target_states().iter().map(target).collect::<Value>(),
         })
     }
+}
+
+/// How a target does, in short.
+fn target(target: &TargetState) -> Value {
+    let mut state = json!({
+        "name": target.name,
+        "state": "up",
+        "owed": target.owed,
+        "under_way": target.under_way,
+    });
+    if let Some(outage) = &target.outage {
+        state["state"] = "down".into();
+        let since = outage.since.elapsed().unwrap_or_default();
+        state["down_seconds"] = since.as_secs().into();
+        state["problem"] = outage.error.as_str().into();
+    }
+    state
 }
 
 fn journal(journal: &Journal) -> Value {

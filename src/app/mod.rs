@@ -40,6 +40,7 @@ use registries::Registries;
 use reload::Reload;
 use shutdown::Signals;
 use shutdown::Wish;
+pub use targets::file as targets_file;
 
 /// Why the proxy did not start.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +104,7 @@ impl App {
         let mut registries = Registries::default();
         let upstreams = registries.follow(&config.upstreams, &ledger)?;
         metrics.know(registries.names());
+        metrics.know(config.targets.iter().map(|target| &target.registry.name));
         let store = open_store(&config).await.map_err(Error::Store)?;
         let targets = targets::open(&config, &ledger).await?;
         let flow = config.flow.clone();
@@ -116,6 +118,7 @@ impl App {
         metrics.watch_front(move || doors(&occupancy));
         let readiness = Readiness::new(store, flow.clone(), ledger.clone());
         readiness.show_journal(journal.clone());
+        readiness.show_targets(targets.clone());
         let admin = Admin::bind(config.admin.clone(), readiness.clone(), metrics.clone());
         Ok(Self {
             admin: admin.await.map_err(Error::Listen)?,

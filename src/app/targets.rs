@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -9,14 +10,18 @@ use crate::ledger::Ledger;
 use crate::target::State;
 use crate::target::Targets;
 
+/// Where it is kept what is known of targets and owed to them: beside what the store has of its own.
+pub fn file(config: &Config) -> PathBuf {
+    config.store.path.join("tidegate/targets.redb")
+}
+
 /// The targets, with what is known of them and owed to them; `None`, and no file, where there are
 /// none.
 pub(super) async fn open(config: &Config, ledger: &Ledger) -> Result<Option<Arc<Targets>>, Error> {
     if config.targets.is_empty() {
         return Ok(None);
     }
-    // Beside the store's own: the folder is there once the store is open.
-    let path = config.store.path.join("tidegate/targets.redb");
+    let path = file(config);
     let state = tokio::task::spawn_blocking(move || State::open(&path)).await;
     let state = state.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
     let state = state.map_err(Error::State)?;

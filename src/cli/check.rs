@@ -23,6 +23,8 @@ use crate::login::Login;
 use crate::registry;
 use crate::registry::Registry;
 
+mod target;
+
 /// Arguments of `tidegate check`.
 #[derive(Args, Debug)]
 pub(super) struct CheckArgs {
@@ -47,6 +49,8 @@ struct Report {
     journal: Option<Finding>,
     store: Finding,
     upstreams: Vec<Finding>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    targets: Vec<Finding>,
 }
 
 #[derive(Serialize)]
@@ -76,17 +80,22 @@ pub(super) async fn run(args: &CheckArgs, source: &Source) -> Result<Exit, Failu
     let logins = logins.map_err(Failure::misused)?;
     let journal = journal(&config).map_err(Failure::misused)?;
     let store = store(&config);
-    let upstreams = if args.offline {
-        Vec::new()
-    } else {
-        join_all(registries.iter().map(ping)).await
+    let checks = config.targets.iter().map(|it| target::check(it, &config));
+    let (upstreams, targets) = match args.offline {
+        true => (Vec::new(), Vec::new()),
+        false => {
+            let upstreams = join_all(registries.iter().map(ping));
+            futures_util::future::join(upstreams, join_all(checks)).await
+        }
     };
+    let targets = targets.into_iter().collect::<Result<_, _>>()?;
     let report = Report {
         configuration: source.to_string(),
         logins,
         journal,
         store,
         upstreams,
+        targets,
     };
     if args.json {
         print::json(&report)?;
@@ -94,7 +103,8 @@ pub(super) async fn run(args: &CheckArgs, source: &Source) -> Result<Exit, Failu
         let mut out = std::io::stdout().lock();
         writeln!(out, "ok      configuration: {}", report.configuration)?;
         let own = report.journal.iter().chain([&report.store]);
-        for finding in report.logins.iter().chain(own).chain(&report.upstreams) {
+        let remote = report.upstreams.iter().chain(&report.targets);
+        for finding in report.logins.iter().chain(own).chain(remote) {
             finding.write(&mut out)?;
         }
     }
@@ -215,7 +225,7 @@ fn advice(error: &registry::Error) -> &'static str {
         registry::Error::NotFound { .. }
         | registry::Error::Wrong(_)
         | registry::Error::Unsatisfiable => "is there a registry at this url?",
-        registry::Error::Refused { .. } => "check `credentials` of this upstream",
+        registry::Error::Refused { .. } => "check its `credentials`",
         registry::Error::Throttled { .. } => "try again later, or sign in with `credentials`",
         registry::Error::Status { .. }
         | registry::Error::Content(_)
@@ -226,7 +236,7 @@ fn advice(error: &registry::Error) -> &'static str {
             "check `url`, the name's resolution and the way there; \
              for a private certificate authority set `ca`"
         }
-        registry::Error::Config(_) => "check this upstream's keys in the configuration",
+        registry::Error::Config(_) => "check its keys in the configuration",
     }
 }
 
@@ -243,8 +253,9 @@ impl Finding {
 
 impl Report {
     fn exit(&self) -> Exit {
-        let failed = self.upstreams.iter().filter(|finding| !finding.ok).count();
-        let none_answers = failed > 0 && failed == self.upstreams.len();
+        let remote = || self.upstreams.iter().chain(&self.targets);
+        let failed = remote().filter(|finding| !finding.ok).count();
+        let none_answers = failed > 0 && failed == remote().count();
         if !self.store.ok || none_answers {
             Exit::Nothing
         } else if failed > 0 {

@@ -24,6 +24,7 @@ mod report;
 mod serve;
 mod store;
 mod tap;
+mod target;
 
 pub use exit::Exit;
 use exit::Failure;
@@ -57,6 +58,9 @@ enum Command {
     /// Look into the store, check it, and free room
     #[command(subcommand)]
     Store(store::StoreCommand),
+    /// See what is owed to targets, and forget what they are known to have
+    #[command(subcommand)]
+    Target(target::TargetCommand),
     /// Measure a tool: a proxy that counts all that passes through, and changes nothing
     Tap(tap::TapArgs),
     /// Sum journals up, side by side: a table, or a page with plots
@@ -84,6 +88,7 @@ impl Cli {
             Command::Copy(args) => copy::run(args, &source).await,
             Command::Client(args) => client::run(args, &source),
             Command::Store(command) => store::run(command, &source).await,
+            Command::Target(command) => target::run(command, &source).await,
             Command::Tap(args) => tap::run(args).await,
             Command::Report(args) => report::run(args).await,
             Command::Completions { shell } => completions::run(*shell)

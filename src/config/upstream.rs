@@ -60,17 +60,21 @@ pub struct Upstream {
 }
 
 impl Config {
-    /// How to talk to the registry that people call `host`: as the upstream of that name, or at that
-    /// place, is talked to; else as docker would. One that is not configured is spoken to without TLS
+    /// How to talk to the registry that people call `host`: as to the upstream of that name, or to the
+    /// upstream or target at that place; else as docker would. One that is not configured is spoken to without TLS
     /// where `plain_http` says so.
     pub fn registry(&self, host: &UpstreamName, leg: Leg, plain_http: bool) -> registry::Config {
-        let is_at = |one: &&Upstream| place_of(&one.registry.url).as_deref() == Some(host.as_str());
-        let named = self.upstreams.iter().find(|one| one.registry.name == *host);
-        let known = named.or_else(|| self.upstreams.iter().find(is_at));
-        let mut config = match known {
-            Some(known) => known.registry.clone(),
-            None => unknown(host, plain_http),
+        let upstreams = self.upstreams.iter().map(|upstream| &upstream.registry);
+        let targets = self.targets.iter().map(|target| &target.registry);
+        let is_at = |one: &&registry::Config| place_of(&one.url).as_deref() == Some(host.as_str());
+        let known = match leg {
+            // What an upstream may be asked with may not suffice to push.
+            Leg::Target => targets.clone().find(is_at),
+            _ => None,
         };
+        let known = known.or_else(|| upstreams.clone().find(|one| one.name == *host));
+        let known = known.or_else(|| upstreams.chain(targets).find(is_at));
+        let mut config = known.cloned().unwrap_or_else(|| unknown(host, plain_http));
         if config.credentials == registry::Credentials::Passthrough {
             // There is no client whose they could be.
             config.credentials = registry::Credentials::DockerConfig;

@@ -129,7 +129,6 @@ impl Flights {
         if is_client {
             flight.clients.fetch_add(1, Ordering::Relaxed);
             flight.had_client.store(true, Ordering::Relaxed);
-            self.turns.arrive();
         }
         Follower {
             flights: self.clone(),
@@ -205,7 +204,7 @@ impl Drop for Follower {
     fn drop(&mut self) {
         if self.is_client {
             self.flight.clients.fetch_sub(1, Ordering::Relaxed);
-            self.flights.turns.changed();
+            self.flights.turns.left();
         }
         if self.flight.followers.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.flight.left.notify_one();
@@ -285,6 +284,9 @@ impl Drop for Landing {
         drop(map);
         self.open(Err(Error::GivenUp("the fill was broken off")));
         self.flights.landed.notify_waiters();
-        self.flights.turns.changed();
+        match self.flight.clients.load(Ordering::Relaxed) {
+            0 => self.flights.turns.changed(),
+            _ => self.flights.turns.left(),
+        }
     }
 }

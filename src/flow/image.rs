@@ -32,6 +32,8 @@ impl PullThrough {
         if !self.fan_out.tells(call) {
             return Ok(served);
         }
+        // Its blobs come next: until then, and a moment longer, who can wait does.
+        self.flights.turns.left();
         let (descriptor, origin) = (served.descriptor.clone(), served.origin);
         let told = Told {
             descriptor: &descriptor,

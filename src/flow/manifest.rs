@@ -28,7 +28,7 @@ use crate::store::StoredManifest;
 pub(super) struct Manifests {
     store: Arc<Store>,
     mirrors: Arc<Mirrors>,
-    cache: Cache<(Repository, Digest), StoredManifest>,
+    cache: Memory,
     gone: Cache<(Repository, Reference, Arc<str>), Instant>,
     /// Tags that wait for their manifest to be stored before they are.
     pending: Cache<(Repository, Digest), Vec<Tag>>,
@@ -38,22 +38,30 @@ pub(super) struct Manifests {
 /// A manifest, and with whose credentials it is fetched, where these are the caller's own.
 type FetchKey = (Repository, Digest, Option<Who>);
 
-/// What the manifests in memory may take, in bytes.
+/// Manifests in memory.
+pub(super) type Memory = Cache<(Repository, Digest), StoredManifest>;
+
+/// What they may take, in bytes.
 const CACHED: u64 = 8 << 20;
+
+/// No manifest yet.
+pub(super) fn memory() -> Memory {
+    let weigh = |_: &_, manifest: &StoredManifest| {
+        u32::try_from(manifest.bytes.len())
+            .unwrap_or(u32::MAX)
+            .saturating_add(512)
+    };
+    Cache::builder().max_capacity(CACHED).weigher(weigh).build()
+}
 /// How many absences, and how many waiting tags, are remembered.
 const REMEMBERED: u64 = 10_000;
 
 impl Manifests {
-    pub(super) fn new(store: Arc<Store>, mirrors: Arc<Mirrors>) -> Self {
-        let weigh = |_: &_, manifest: &StoredManifest| {
-            u32::try_from(manifest.bytes.len())
-                .unwrap_or(u32::MAX)
-                .saturating_add(512)
-        };
+    pub(super) fn new(store: Arc<Store>, mirrors: Arc<Mirrors>, cache: Memory) -> Self {
         Self {
             store,
             mirrors,
-            cache: Cache::builder().max_capacity(CACHED).weigher(weigh).build(),
+            cache,
             gone: Cache::new(REMEMBERED),
             pending: Cache::new(REMEMBERED),
             fetches: Arc::default(),
@@ -76,6 +84,12 @@ impl Manifests {
             None
         });
         stored.inspect(|manifest| self.cache.insert(key, manifest.clone()))
+    }
+
+    /// Whether the manifest is in memory for this repository.
+    pub(super) fn remembers(&self, repository: &Repository, digest: &Digest) -> bool {
+        let key = (repository.clone(), digest.clone());
+        self.cache.contains_key(&key)
     }
 
     /// The manifest, from wherever it is; one request for all who ask at the same time.

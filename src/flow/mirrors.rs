@@ -9,14 +9,18 @@ use super::Call;
 use super::breaker::Breaker;
 use super::breaker::Gate;
 use super::breaker::is_outage;
+use super::manifest::Memory;
 use crate::ledger::FlowId;
 use crate::oci::Digest;
+use crate::oci::Manifest;
 use crate::oci::Reference;
+use crate::oci::Repository;
 use crate::oci::Tag;
 use crate::oci::media;
 use crate::registry;
 use crate::registry::FetchedBlob;
 use crate::registry::FetchedManifest;
+use crate::target::Pulled;
 use crate::target::Reader;
 use crate::target::Targets;
 
@@ -24,36 +28,49 @@ use crate::target::Targets;
 ///
 /// Promise: one that is down costs whoever asks first its connect timeout, and nobody after that:
 /// it is left out until it answers again.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Mirrors {
     targets: Option<Arc<Targets>>,
     breakers: Mutex<HashMap<Arc<str>, Arc<Breaker>>>,
+    /// Those that were served lately.
+    manifests: Memory,
 }
 
 /// A target that may have something of a repository.
 #[derive(Debug)]
 pub(super) struct Mirror {
     reader: Reader,
+    targets: Arc<Targets>,
+    repository: Repository,
+    manifests: Memory,
     breaker: Arc<Breaker>,
     /// Whether it has begun to give a blob.
     gave: AtomicBool,
 }
 
 impl Mirrors {
-    pub(super) fn new(targets: Option<Arc<Targets>>) -> Self {
-        let breakers = Mutex::default();
-        Self { targets, breakers }
+    pub(super) fn new(targets: Option<Arc<Targets>>, manifests: Memory) -> Self {
+        Self {
+            targets,
+            breakers: Mutex::default(),
+            manifests,
+        }
     }
 
     /// Those of the call's repository, in their order. None for a client whose own credentials
     /// decide: what is there, others have brought.
     fn of(&self, call: &Call) -> impl Iterator<Item = Mirror> {
         let targets = self.targets.iter().filter(|_| call.who.is_none());
-        let readers = targets.flat_map(|targets| targets.readers(&call.repository));
-        readers.map(|reader| Mirror {
-            breaker: self.breaker(&reader.target),
-            reader,
-            gave: AtomicBool::new(false),
+        targets.flat_map(|targets| {
+            let readers = targets.readers(&call.repository).into_iter();
+            readers.map(|reader| Mirror {
+                targets: targets.clone(),
+                repository: call.repository.clone(),
+                manifests: self.manifests.clone(),
+                breaker: self.breaker(&reader.target),
+                reader,
+                gave: AtomicBool::new(false),
+            })
         })
     }
 
@@ -150,9 +167,28 @@ impl Mirror {
         if gave {
             let Reader { target, name, .. } = &self.reader;
             tracing::warn!(%target, %name, %digest, "the target may have other content than the digest says");
-            self.reader.withdraw(digest);
+            self.lose(digest);
         }
         gave
+    }
+
+    /// The target has not `digest`, or something else in its place: that is known no more, and what
+    /// names it is owed to the target again, as far as it was served lately.
+    fn lose(&self, digest: &Digest) {
+        self.reader.withdraw(digest);
+        let own = self.manifests.iter();
+        for (key, manifest) in own.filter(|(key, _)| key.0 == self.repository) {
+            let named = Manifest::parse(&manifest.bytes);
+            if named.blobs.contains(digest) || named.manifests.contains(digest) {
+                self.reader.withdraw(&key.1);
+                self.targets.pulled(Pulled {
+                    repository: self.repository.clone(),
+                    digest: key.1.clone(),
+                    tag: None,
+                    flow: FlowId::next(),
+                });
+            }
+        }
     }
 
     async fn ask<T>(
@@ -173,7 +209,7 @@ impl Mirror {
         match (&answer, digest) {
             (Err(registry::Error::NotFound { .. } | registry::Error::Wrong(_)), Some(digest)) => {
                 tracing::warn!(%target, %name, %digest, "the target has not what it was known to have");
-                self.reader.withdraw(digest);
+                self.lose(digest);
             }
             (Err(error), _) if is_useless(error) => {
                 tracing::warn!(%target, "not read from for a while: it {error}");

@@ -144,9 +144,10 @@ impl PullThrough {
         (upstreams, targets): (Vec<Upstream>, Option<Arc<Targets>>),
     ) -> Self {
         let flights = Arc::<Flights>::default();
-        let mirrors = Arc::new(Mirrors::new(targets.clone()));
+        let memory = manifest::memory();
+        let mirrors = Arc::new(Mirrors::new(targets.clone(), memory.clone()));
         let fan_out = Arc::new(FanOut::new(targets));
-        let manifests = Manifests::new(store.clone(), mirrors.clone());
+        let manifests = Manifests::new(store.clone(), mirrors.clone(), memory);
         Self {
             settings: ArcSwap::from_pointee(Settings::new(config, upstreams, &HashMap::new())),
             tags: Tags::new(store.clone(), manifests.clone(), mirrors.clone()),

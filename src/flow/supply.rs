@@ -73,11 +73,11 @@ impl PullThrough {
         Ok((call, config.on_disconnect))
     }
 
-    /// Waits for the turn of who can wait.
-    async fn turn(&self, cause: Cause, digest: Option<&Digest>) -> Result<Turn, Missing> {
+    /// Waits for the turn of who can wait: less long where what is wanted `is_here` meanwhile.
+    async fn turn(&self, cause: Cause, is_here: impl Fn() -> bool) -> Result<Turn, Missing> {
         match cause.pace {
             Pace::Client => Ok(Turn::Join),
-            Pace::Background => match self.flights.turn(digest).await {
+            Pace::Background => match self.flights.turn(is_here).await {
                 Turn::Never => Err(Missing::Later("the proxy is shutting down".into())),
                 turn => Ok(turn),
             },
@@ -98,7 +98,8 @@ impl PullThrough {
         let manifest = match self.manifests.held(repository, digest).await {
             Some(manifest) => manifest,
             None => {
-                let _turn = self.turn(cause, None).await?;
+                let is_here = || self.manifests.remembers(repository, digest);
+                let _turn = self.turn(cause, is_here).await?;
                 let got = self.manifests.get(&call, digest).await;
                 got.map_err(missing)?.0
             }
@@ -122,9 +123,11 @@ impl PullThrough {
         let (call, on_disconnect) = self.errand(repository, want, cause)?;
         let place = match self.blobs.is_at_hand(&call, digest).await {
             true => None,
-            false => match self.turn(cause, Some(digest)).await? {
-                Turn::Fetch(place) => Some(place),
-                Turn::Join | Turn::Never => None,
+            false => match self.turn(cause, || self.flights.has(digest)).await {
+                Ok(Turn::Fetch(place)) => Some(place),
+                Ok(Turn::Join | Turn::Never) => None,
+                Err(_) if self.blobs.is_at_hand(&call, digest).await => None,
+                Err(late) => return Err(late),
             },
         };
         let ask = BlobAsk {

@@ -1,13 +1,16 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
+use std::time::Instant;
 
 use tokio::sync::Notify;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 
 use super::flight::Flights;
-use crate::oci::Digest;
 
 /// Whose turn it is to be fetched for: clients', at any time; and those' who can wait, when no
 /// client waits for a blob.
@@ -15,8 +18,8 @@ use crate::oci::Digest;
 pub(super) struct Turns {
     /// Clients that wait for a blob, or are passed one on, beside the followers of flights.
     attending: AtomicUsize,
-    /// How often a client has come for a blob that was not here.
-    arrivals: AtomicU64,
+    /// When a client last waited for a blob; `None` where none ever has.
+    attended: Mutex<Option<Instant>>,
     places: Arc<Semaphore>,
     is_closed: AtomicBool,
     /// Told when any of it has changed, a flight has begun or one has landed.
@@ -30,7 +33,7 @@ pub(super) struct Attending(Arc<Flights>);
 /// What who can wait may do at last.
 #[derive(Debug)]
 pub(super) enum Turn {
-    /// Join: it is being fetched for somebody else.
+    /// Join: it is here, or being fetched for somebody else.
     Join,
     /// Fetch it, as one of few.
     Fetch(OwnedSemaphorePermit),
@@ -50,7 +53,7 @@ impl Default for Turns {
     fn default() -> Self {
         Self {
             attending: AtomicUsize::new(0),
-            arrivals: AtomicU64::new(0),
+            attended: Mutex::default(),
             places: Arc::new(Semaphore::new(PLACES)),
             is_closed: AtomicBool::new(false),
             changed: Notify::new(),
@@ -59,9 +62,20 @@ impl Default for Turns {
 }
 
 impl Turns {
-    /// A client has come.
-    pub(super) fn arrive(&self) {
-        self.arrivals.fetch_add(1, Ordering::Relaxed);
+    /// A client waits no more, or has got what it will go on from.
+    pub(super) fn left(&self) {
+        *self.attended() = Some(Instant::now());
+        self.changed();
+    }
+
+    /// How long it is till no client has waited for long enough, if none comes.
+    fn unrest(&self) -> Duration {
+        let since = self.attended().map_or(QUIET, |last| last.elapsed());
+        QUIET.saturating_sub(since)
+    }
+
+    fn attended(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.attended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Something has changed that somebody may wait for.
@@ -80,37 +94,35 @@ impl Flights {
     /// A client waits for a blob, until the drop.
     pub(super) fn attend(self: &Arc<Self>) -> Attending {
         self.turns.attending.fetch_add(1, Ordering::Relaxed);
-        self.turns.arrive();
         Attending(self.clone())
     }
 
-    /// Waits for the turn of somebody who can wait, and wants `digest` where that is a blob.
-    pub(super) async fn turn(&self, digest: Option<&Digest>) -> Turn {
+    /// Waits for the turn of somebody who can wait; less long where what is wanted `is_here`, or on
+    /// its way, meanwhile.
+    pub(super) async fn turn(&self, is_here: impl Fn() -> bool) -> Turn {
         let turns = &self.turns;
         let own = async {
             let place = turns.places.clone().acquire_owned().await;
             let _ = tokio::time::timeout(LONGEST, self.quiet()).await;
             place.map_or(Turn::Never, Turn::Fetch)
         };
-        let is_flying = || digest.is_some_and(|digest| self.has(digest));
         tokio::select! {
             biased;
+            () = self.until(is_here) => Turn::Join,
             () = self.until(|| turns.is_closed.load(Ordering::Relaxed)) => Turn::Never,
-            () = self.until(is_flying) => Turn::Join,
             turn = own => turn,
         }
     }
 
     /// Waits until no client has waited for a while.
     async fn quiet(&self) {
-        let arrivals = || self.turns.arrivals.load(Ordering::Relaxed);
         loop {
             self.until(|| !self.is_attended()).await;
-            let before = arrivals();
-            tokio::time::sleep(QUIET).await;
-            if arrivals() == before && !self.is_attended() {
+            let unrest = self.turns.unrest();
+            if unrest.is_zero() {
                 return;
             }
+            tokio::time::sleep(unrest).await;
         }
     }
 
@@ -133,6 +145,6 @@ impl Flights {
 impl Drop for Attending {
     fn drop(&mut self) {
         self.0.turns.attending.fetch_sub(1, Ordering::Relaxed);
-        self.0.turns.changed();
+        self.0.turns.left();
     }
 }

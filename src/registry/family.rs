@@ -270,6 +270,22 @@ mod tests {
     }
 
     #[test]
+    fn habits_are_as_their_registry_has_them() {
+        let habits = |host| Family::of(host).habits();
+        let ecr = habits("123456789012.dkr.ecr.eu-west-1.amazonaws.com");
+        assert_eq!(
+            (ecr.mounts, ecr.creation),
+            (Mounts::Committed, Creation::Ecr)
+        );
+        assert_eq!(habits("public.ecr.aws").mounts, Mounts::Never);
+        let hub = habits("registry-1.docker.io");
+        assert_eq!((hub.mounts, hub.sparse), (Mounts::Any, Some(false)));
+        let unknown = habits("127.0.0.1");
+        assert_eq!((unknown.mounts, unknown.sparse), (Mounts::Any, None));
+        assert_eq!(unknown.creation, Creation::Unknown);
+    }
+
+    #[test]
     fn tokens_are_apart_everywhere() {
         for host in ["docker.io", "ghcr.io", "quay.io"] {
             assert_eq!(windows(host, &[Action::Token]), [TOKEN]);

@@ -280,6 +280,34 @@ mod tests {
     }
 
     #[test]
+    fn reads_what_a_manifest_lacks() {
+        let [a, b] = [Digest::of(b"a"), Digest::of(b"b")];
+        let lacking = |body: &str| {
+            let words = Words::of(body.as_bytes());
+            let status = StatusCode::NOT_FOUND;
+            match of_write(Action::ManifestPut, status, &words) {
+                Some(Error::BlobUnknown(digests)) => Some(digests),
+                _ => None,
+            }
+        };
+        let both = || Some(vec![a.clone(), b.clone()]);
+        let of =
+            |detail: String| format!(r#"{{"code":"MANIFEST_BLOB_UNKNOWN","detail":{detail}}}"#);
+        let (text, object) = (of(format!("\"{a}\"")), of(format!(r#"{{"digest":"{b}"}}"#)));
+        let distribution = format!(r#"{{"errors":[{text},{object},{text}]}}"#);
+        assert_eq!(lacking(&distribution), both());
+        let ecr = format!(
+            "{{\"errors\":[{{\"code\":\"BLOB_UPLOAD_UNKNOWN\",\"message\":\"Layers with digests \
+             '[{a}, {b}]' required for pushing image into repository with name 'x' do not exist\"}}]}}"
+        );
+        assert_eq!(lacking(&ecr), both());
+        let silent = r#"{"errors":[{"code":"BLOB_UNKNOWN"}]}"#;
+        assert_eq!(lacking(silent), Some(Vec::new()));
+        let name = r#"{"errors":[{"code":"NAME_UNKNOWN","message":"no such repository"}]}"#;
+        assert_eq!(lacking(name), None);
+    }
+
+    #[test]
     fn tells_what_can_be_tried_again() {
         let again = |status: u16| {
             let status = StatusCode::from_u16(status).unwrap();

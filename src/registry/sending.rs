@@ -22,6 +22,8 @@ const SLICE: usize = 64 << 10;
 const BUFFERS: u64 = 8 << 20;
 /// As slow may a target be that empties them, in bytes a second.
 const SLOWEST: u64 = 64 << 10;
+/// As slow may it be that checks all of a body, or moves it to where it is kept, in bytes a second.
+const CHECKING: u64 = 32 << 20;
 
 /// What requests are to bring: gone as it is taken. All clones are the same.
 #[derive(Clone)]
@@ -236,13 +238,14 @@ impl Progress {
     }
 
     /// When to look again; `Late` where whoever takes this has taken nothing for `idle` though there
-    /// was something, or has not answered for `header` after all was taken and buffers had time to
-    /// be emptied. Content that is slow to come is not the taker's fault.
+    /// was something, or has not answered for `header` after all was taken, and there was time to empty
+    /// buffers and to check it. Content that is slow to come is not the taker's fault.
     pub(super) fn look(&self, idle: Duration, header: Duration) -> Result<Instant, Late> {
         let (moves, now) = (self.moves(), Instant::now());
         let (due, late) = if moves.taken == moves.size {
-            let emptied = Duration::from_secs(moves.size.min(BUFFERS) / SLOWEST);
-            (moves.at + header + emptied, Late::Answering)
+            let digested = moves.size.min(BUFFERS) / SLOWEST + moves.size / CHECKING;
+            let digested = Duration::from_secs(digested);
+            (moves.at + header + digested, Late::Answering)
         } else if moves.starved {
             return Ok(now + idle.min(header));
         } else {

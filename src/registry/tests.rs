@@ -7,10 +7,15 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use bytes::Bytes;
+use fake_registry::Access;
+use fake_registry::DockerRegistry;
 use fake_registry::Fault;
 use fake_registry::TokenServer;
 use fake_registry::Upstream;
 use fake_registry::When;
+use futures_util::StreamExt as _;
+use futures_util::stream;
 use http::Method;
 use tower_service::Service as _;
 
@@ -213,4 +218,47 @@ async fn docker_hubs_limits_are_as_its_family_has_them() {
     head(&registry).await.unwrap();
     let gets = up.count(|it| it.method == Method::GET);
     assert_eq!(gets, 1, "{}", fake_registry::lines(&up.log()));
+}
+
+/// All of a blob that was uploaded in `way` is there.
+async fn goes(registry: &Registry, way: way::Way, bytes: &Bytes) {
+    let (flow, (name, _)) = (FlowId::next(), tag());
+    registry.endpoints[0].ways.set(way);
+    let Started::Session(session) = registry.upload_start(flow, &name, None).await.unwrap() else {
+        panic!("it was no mount");
+    };
+    let digest = Digest::of(bytes);
+    let mut rest = bytes.clone();
+    let chunks = std::iter::from_fn(move || {
+        let next = rest.split_to(rest.len().min(100_001));
+        (!next.is_empty()).then_some(Ok(next))
+    });
+    let content = Content {
+        size: bytes.len() as u64,
+        chunks: stream::iter(chunks.collect::<Vec<_>>()).boxed(),
+    };
+    let sent = registry.upload(flow, session, &digest, content).await;
+    sent.unwrap_or_else(|error| panic!("{way:?}: {error}"));
+    let got = registry.blob_get(flow, &name, &digest, None).await;
+    let mut got = got.unwrap().body;
+    let whole = got.whole(bytes.len()).await.unwrap().bytes;
+    assert!(whole == *bytes, "{way:?}: other bytes");
+}
+
+#[tokio::test]
+async fn a_real_registry_takes_a_blob_in_each_way() {
+    if !fake_registry::need(&["docker-registry"]) {
+        return;
+    }
+    let docker = DockerRegistry::builder().start().await;
+    let registry = Names::default().open(&docker.url());
+    let ways = [way::Way::Put, way::Way::Patch, way::Way::Chunks(300_000)];
+    for (seed, way) in ways.into_iter().enumerate() {
+        let large = vec![seed as u8 + 1; 1_000_000];
+        for bytes in [&large[..1000], &large[..300_000], &large] {
+            goes(&registry, way, &Bytes::copy_from_slice(bytes)).await;
+        }
+    }
+    let patches = |log: &[Access]| log.iter().filter(|it| it.method == "PATCH").count();
+    docker.wait_for(|log| patches(log) == 3 + 4).await;
 }

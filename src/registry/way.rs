@@ -52,6 +52,12 @@ impl Ways {
         }
     }
 
+    /// From now on `way`.
+    #[cfg(test)]
+    pub(super) fn set(&self, way: Way) {
+        *self.learned.lock().unwrap() = Some((way, Instant::now()));
+    }
+
     /// Whether `error`, which a blob of `size` bytes came to that was sent in the way `tried`, is a
     /// reason to go another way from now on.
     pub(super) fn learn(&self, tried: Way, size: u64, error: &Error) -> bool {

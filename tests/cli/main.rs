@@ -6,6 +6,7 @@ mod login;
 mod serve;
 mod serving;
 mod store;
+mod target;
 mod upstream;
 
 use std::path::Path;
@@ -102,6 +103,7 @@ fn help_names_every_command_and_what_it_is_for() {
         "check        Check the configuration",
         "client       Print, or write, the configuration that makes a client pull",
         "store        Look into the store",
+        "target       See what is owed to targets",
         "report       Sum journals up, side by side",
         "completions  Print the completions of a shell",
         "--config <FILE>",

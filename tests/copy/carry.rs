@@ -122,7 +122,7 @@ async fn what_was_pulled_of_an_index_is_exported() {
     assert_eq!(reports[0]["digest"], image.digest());
     assert_eq!(reports[0]["manifests"], 2);
     assert_eq!(reports[1]["digest"], second.digest());
-    let named = format!("oci:carried:a.io/team/app:v2");
+    let named = "oci:carried:a.io/team/app:v2";
     let inspected = place
         .run("skopeo", &format!("inspect --raw {named}"))
         .await

@@ -7,4 +7,5 @@ mod carry;
 mod hostile;
 mod layouts;
 mod properties;
+mod registries;
 mod rig;

@@ -18,6 +18,7 @@ use fake_registry::Upstream;
 use fake_registry::When;
 use serde_json::Value;
 
+use crate::fleet::ACCEPT;
 use crate::fleet::UPSTREAM;
 use crate::fleet::said_of_target;
 use crate::mirror::ARRIVAL;
@@ -73,8 +74,7 @@ impl Scene {
         let blobs = blobs.map(|blob| format!("blobs/{}", blob.digest));
         for path in manifests.chain(blobs) {
             let request = self.client.get(format!("{place}/{path}"));
-            let accept = image.root.media_type.as_str();
-            let reply = request.header("accept", accept).send().await.unwrap();
+            let reply = request.header("accept", ACCEPT).send().await.unwrap();
             assert_eq!(reply.status, 200, "{path}");
             let digest = reply.digest().await.unwrap();
             assert!(
@@ -151,7 +151,8 @@ async fn a_target_that_is_held_up_holds_no_client_up() {
     let said = scene
         .until("nothing is owed", |said| said["owed"] == 1)
         .await;
-    assert!(scene.target.uploads().is_empty(), "{said:#}");
+    let place = Mirror::place(UPSTREAM, APP.0);
+    assert_eq!(scene.target.tag(&place, APP.1), None, "{said:#}");
     gate.open();
     scene.arrived(APP, &image).await;
     assert_eq!(scene.target.requests().total(), 2 * image.blobs.len() + 1);

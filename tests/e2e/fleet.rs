@@ -24,6 +24,13 @@ use crate::scene::TIDEGATE;
 /// What the proxy calls the registry.
 pub(crate) const UPSTREAM: &str = "source.test";
 
+/// The manifests that clients say they take: those that do without one of them may be given a
+/// converted one, which is mirrored by its digest alone.
+pub(crate) const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, \
+                                 application/vnd.oci.image.manifest.v1+json, \
+                                 application/vnd.docker.distribution.manifest.list.v2+json, \
+                                 application/vnd.docker.distribution.manifest.v2+json";
+
 /// The bytes of all blobs, about.
 const BYTES: u64 = 1 << 20;
 /// How many images are pulled, or put into the source, at the same time.
@@ -171,11 +178,7 @@ async fn one(
     let blobs = blobs.into_iter();
     let blobs = blobs.map(|digest| format!("{place}/blobs/{digest}"));
     for url in [index].into_iter().chain(manifests).chain(blobs) {
-        let accept = format!(
-            "{}, {}",
-            image.root.media_type, image.manifests[0].media_type
-        );
-        let reply = client.get(&url).header("accept", accept).send().await;
+        let reply = client.get(&url).header("accept", ACCEPT).send().await;
         let reply = reply.map_err(|error| format!("{url}: {error}"))?;
         let (status, found) = (reply.status, reply.digest().await);
         let found = found.map_err(|error| format!("{url}: {error}"))?;

@@ -137,8 +137,16 @@ impl Asked {
         self.0.iter().filter(wanted).count()
     }
 
+    /// The requests, with as much of their queries as tells what they are.
     fn lines(&self) -> String {
-        let line = |it: &Access| format!("{} {}?{} {}\n", it.method, it.path, it.query, it.status);
+        let line = |it: &Access| {
+            let mut query = it.query.split('&');
+            let mount = query
+                .find(|it| it.starts_with("mount="))
+                .unwrap_or_default();
+            let digest = digest(&it.query).unwrap_or_default();
+            format!("{} {} {mount}{digest} {}\n", it.method, it.path, it.status)
+        };
         self.0.iter().map(line).collect()
     }
 }

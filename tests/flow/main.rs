@@ -13,9 +13,12 @@ mod memory;
 mod passthrough;
 #[path = "../premises/mod.rs"]
 mod premises;
+mod process;
 mod ranges;
+mod reading;
 mod rig;
 mod stalls;
 mod stateless;
 mod supply;
+mod targets;
 mod throttled;

@@ -242,6 +242,9 @@ impl Rig {
         drop(self.stop.take());
         assert_eq!((&mut self.running).await.expect("the front ended well"), 0);
         self.flow.settled().await;
+        if let Some(targets) = &self.targets {
+            targets.settled().await;
+        }
         drop(self.flow);
         drop(self.shelf);
         drop(self.targets);

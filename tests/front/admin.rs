@@ -82,7 +82,13 @@ async fn it_shows_what_there_is_and_takes_no_writes() {
     let (address, _) = listen(&house).await;
     assert!(get(address, "/").await.text().contains("/readyz"));
     assert_eq!(get(address, "/elsewhere").await.status, 404);
-    for path in ["/healthz", "/readyz", "/metrics", "/api/v1/status"] {
+    for path in [
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/api/v1/status",
+        "/api/v1/targets",
+    ] {
         let refused = ask(address, "POST", path, &[]).await;
         assert_eq!(refused.status, 405);
         assert_eq!(refused.header("allow"), "GET, HEAD");
@@ -100,6 +106,23 @@ async fn it_shows_what_there_is_and_takes_no_writes() {
         .await
         .unwrap_err();
     assert!(error.to_string().contains(&address.to_string()), "{error}");
+}
+
+/// How it is with targets, `tests/cli/target.rs` shows.
+#[tokio::test]
+async fn without_targets_there_is_nothing_to_show_or_forget() {
+    let house = House::build().await;
+    let (address, _) = listen(&house).await;
+    let list = get(address, "/api/v1/targets").await;
+    assert_eq!(list.text(), r#"{"targets":[]}"#);
+    let forget = "/api/v1/targets/a/forget";
+    let refused = get(address, forget).await;
+    assert_eq!((refused.status, refused.header("allow")), (405, "POST"));
+    assert_eq!(ask(address, "POST", forget, &[]).await.status, 404);
+    let misspelt = ask(address, "POST", &format!("{forget}?repositry=x"), &[]).await;
+    assert_eq!(misspelt.status, 400);
+    let page = [("Origin", "https://evil.example")];
+    assert_eq!(ask(address, "POST", forget, &page).await.status, 403);
 }
 
 #[tokio::test]
@@ -141,7 +164,9 @@ async fn with_a_login_only_health_is_for_everybody() {
     let (house, people) = (House::build().await, People::new());
     let (address, _) = listen_with(&house, Some(people.config())).await;
     assert_eq!(get(address, "/healthz").await.status, 200);
-    for path in ["/", "/readyz", "/metrics", "/api/v1/status", "/elsewhere"] {
+    let forget = ask(address, "POST", "/api/v1/targets/a/forget", &[]).await;
+    assert_eq!(forget.status, 401);
+    for path in ["/", "/readyz", "/metrics", "/api/v1/targets", "/elsewhere"] {
         for headers in [&[][..], &[("Authorization", ALICE_WRONG)]] {
             let refused = ask(address, "GET", path, headers).await;
             assert_eq!(refused.status, 401, "{path}");

@@ -194,5 +194,8 @@ fn config(upstreams: &[(&str, &str)]) -> String {
              default = {is_default}\ncredentials = \"anonymous\"\n"
         );
     }
+    // Nothing is pulled from there.
+    text += "[[target]]\nname = \"far\"\nurl = \"http://127.0.0.1:2\"\nplain_http = true\n\
+             credentials = \"anonymous\"\nonly = [\"down.test/*\"]\n";
     text
 }

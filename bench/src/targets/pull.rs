@@ -16,8 +16,11 @@ use super::world::Wanted;
 /// How many images are pulled at the same time.
 const AT_ONCE: usize = 4;
 
+/// All that real clients take: who does without one of them may be given a converted manifest.
 const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, \
-                      application/vnd.oci.image.manifest.v1+json";
+                      application/vnd.oci.image.manifest.v1+json, \
+                      application/vnd.docker.distribution.manifest.list.v2+json, \
+                      application/vnd.docker.distribution.manifest.v2+json";
 
 /// A machine that pulls, and keeps what it has: no blob of a repository is pulled twice.
 #[derive(Clone)]

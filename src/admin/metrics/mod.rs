@@ -2,7 +2,8 @@
 //!
 //! Two kinds of figures meet here. [`Metrics`] is a [`Sink`]: it counts receipts and connections as
 //! they end, where bytes are moved, so it finds its counters without a lock (`table`). All else is
-//! read from the rooms when it is asked for (`flow`, `store`, `front`, `ledger`, `process`). `label` sees to it that there are
+//! read from the rooms when it is asked for (`flow`, `store`, `targets`, `front`, `ledger`,
+//! `process`). `label` sees to it that there are
 //! few values of a label, whatever is sent to us; `family` writes the page.
 
 use std::fmt;
@@ -27,6 +28,7 @@ mod ledger;
 mod process;
 mod store;
 mod table;
+mod targets;
 
 use connections::Connections;
 use exchanges::Exchanges;
@@ -88,6 +90,7 @@ impl Metrics {
         front::build(&mut page, readiness.is_draining());
         flow::show(&mut page, readiness.flow());
         store::show(&mut page, readiness.store(), is_ready);
+        targets::show(&mut page, &readiness.target_states());
         ledger::books(&mut page, &readiness.books());
         ledger::journal(&mut page, readiness.journal());
         let doors = self.front.get().map(|look| look());

@@ -10,14 +10,19 @@ use super::Reference;
 use super::Report;
 use super::pack;
 use super::pack::Giver;
+use super::plan::Item;
 use super::plan::Plan;
 use super::push;
 use super::push::Pusher;
+use super::push::Survey;
 use crate::config::Config;
 use crate::layout::Location;
 use crate::ledger::Leg;
 use crate::oci::Digest;
+use crate::oci::Tag;
+use crate::registry;
 use crate::target;
+use crate::target::Mirrored;
 use crate::target::Supply;
 
 /// A registry that is copied into.
@@ -69,16 +74,20 @@ impl IntoRegistry<'_> {
 
     async fn push(&self, pusher: &Pusher, plan: &Plan, report: &mut Report) -> Result<(), Error> {
         let root = &plan.root.descriptor.digest;
-        for child in plan.part.iter().flatten() {
-            report.count(pusher.push(child, None).await.map_err(Error::Target)?);
+        let tag = self.at.tag.as_ref();
+        let survey = pusher.survey(plan, tag).await?;
+        if survey != Survey::Done {
+            for child in plan.part.iter().flatten() {
+                report.count(pusher.push(child, None).await.map_err(Error::Target)?);
+            }
+            let pushed = pusher.push(root, tag.cloned()).await;
+            report.count(pushed.map_err(|error| match &plan.part {
+                Some(part) if is_about_a_part(&error) => not_sparse(self.wish, part, &error),
+                _ => Error::Target(error),
+            })?);
         }
-        let pushed = pusher.push(root, self.at.tag.clone()).await;
-        report.count(pushed.map_err(|error| match &plan.part {
-            Some(part) => not_sparse(self.wish, part, &error),
-            None => Error::Target(error),
-        })?);
         for item in &plan.others {
-            match pusher.push_item(item).await {
+            match self.push_item(pusher, item, survey).await {
                 Ok(mirrored) => report.count(mirrored),
                 Err(error) => {
                     let name = item.name.clone();
@@ -87,20 +96,38 @@ impl IntoRegistry<'_> {
                 }
             }
         }
-        if let (true, Some(tag)) = (self.wish.verify, &self.at.tag) {
-            let name = self.at.repository.upstream.clone();
-            let found = pusher.tagged(tag).await;
-            let found = found.map_err(|error| Error::Registry { name, error })?;
-            if found.as_ref() != Some(root) {
-                let found = found.map_or("nothing".to_owned(), |found| found.to_string());
-                return Err(Error::Source {
-                    what: self.wish.target.to_string(),
-                    why: format!("it points to {found} now, not to {root}"),
-                });
-            }
+        if self.wish.verify && !pusher.has(root, tag).await? {
+            return Err(Error::Source {
+                what: self.wish.target.to_string(),
+                why: format!("it is not {root} after the copy; does somebody else push there?"),
+            });
         }
         Ok(())
     }
+
+    /// Puts what refers to the image there, if it is not there.
+    async fn push_item(
+        &self,
+        pusher: &Pusher,
+        item: &Item,
+        survey: Survey,
+    ) -> Result<Mirrored, Error> {
+        let tag: Option<Tag> = item.name.as_ref().and_then(|name| name.parse().ok());
+        let digest = &item.descriptor.digest;
+        if survey != Survey::New && pusher.has(digest, tag.as_ref()).await? {
+            return Ok(Mirrored::default());
+        }
+        pusher.push(digest, tag).await.map_err(Error::Target)
+    }
+}
+
+/// Whether the target wants all manifests of an index.
+fn is_about_a_part(error: &target::Error) -> bool {
+    use registry::Error::BlobUnknown;
+    use target::Error::Registry;
+    let lacks = |error: &registry::Error| matches!(error, BlobUnknown(_));
+    matches!(error, target::Error::Waits { .. })
+        || matches!(error, Registry { error, .. } if lacks(error))
 }
 
 /// An index of which only a part is there: some registries take it.

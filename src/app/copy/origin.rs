@@ -285,11 +285,11 @@ impl DigestTags {
 
     /// Cosign's tags about `subject` that are there, or may be.
     pub(super) fn cosign(&self, subject: &Digest) -> Vec<Tag> {
-        let tag = |end: &&str| {
+        let tag = |end: &&str| -> Option<Tag> {
             let tag = format!("{}-{}{end}", subject.algorithm().as_str(), subject.hex());
             tag.parse().ok()
         };
-        let all = COSIGN.iter().filter_map(|end| tag(&end));
+        let all = COSIGN.iter().filter_map(tag);
         all.filter(|tag| self.may_have(tag)).collect()
     }
 }

@@ -3,12 +3,16 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use futures_util::StreamExt as _;
+use futures_util::stream;
+
 use super::Error;
 use super::Reference;
-use super::plan::Item;
 use super::plan::Plan;
+use crate::ledger::Fate;
 use crate::ledger::FlowId;
 use crate::ledger::Ledger;
+use crate::ledger::Reason;
 use crate::oci;
 use crate::oci::NameFilter;
 use crate::oci::Repository;
@@ -16,6 +20,7 @@ use crate::oci::Tag;
 use crate::registry;
 use crate::registry::Registry;
 use crate::target;
+use crate::target::Catalog;
 use crate::target::Complete;
 use crate::target::Errand;
 use crate::target::Mirrored;
@@ -31,8 +36,23 @@ pub(super) struct Pusher {
     name: Arc<str>,
     repository: Repository,
     registry: Registry,
+    catalog: Catalog,
     flow: FlowId,
 }
+
+/// What a target has of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Survey {
+    /// The image, as it is wanted.
+    Done,
+    /// Nothing: there is no such repository.
+    New,
+    /// It was asked for each blob.
+    Known,
+}
+
+/// How many questions are put to a target at once.
+const AT_ONCE: usize = 16;
 
 /// What a copy into a registry needs.
 #[derive(Debug)]
@@ -90,16 +110,61 @@ impl Pusher {
             read: false,
             catalog_ttl: CATALOG_TTL,
         };
-        let targets = Targets::new(vec![config], state, into.ledger.clone());
+        let targets = Targets::new(vec![config], state.clone(), into.ledger.clone());
         let targets = targets.map_err(Error::Target)?;
         targets.start(supply);
         Ok(Self {
             targets,
+            catalog: state.catalog(&name, CATALOG_TTL),
             name,
             repository: into.at.repository.clone(),
             registry,
             flow: into.flow,
         })
+    }
+
+    /// Finds out what is there already, so that it need not come from the source: whether `item` is,
+    /// as it is wanted. A repository that is new is asked nothing but that.
+    pub(super) async fn survey(&self, plan: &Plan, tag: Option<&Tag>) -> Result<Survey, Error> {
+        let root = &plan.root.descriptor.digest;
+        if self.has(root, tag).await? {
+            return Ok(Survey::Done);
+        }
+        let list = self
+            .registry
+            .tag_list(self.flow, &self.repository.name, "n=1");
+        match list.await {
+            Ok(mut list) => list.unspent.spend_all(Fate::Discarded(Reason::Control)),
+            Err(registry::Error::NotFound { .. }) => return Ok(Survey::New),
+            // Whoever may push may not always list.
+            Err(_) => {}
+        }
+        let asked = stream::iter(plan.blobs.keys()).map(|digest| async move {
+            let name = &self.repository.name;
+            match self.registry.blob_head(self.flow, name, digest).await {
+                Ok(_) => self.catalog.note(name, digest),
+                // Then it is uploaded, or that fails with a reason.
+                Err(error) => tracing::debug!("{digest} at the target: {error}"),
+            }
+        });
+        asked.buffer_unordered(AT_ONCE).collect::<()>().await;
+        Ok(Survey::Known)
+    }
+
+    /// Whether the manifest is there, under its tag where it has one.
+    pub(super) async fn has(&self, digest: &oci::Digest, tag: Option<&Tag>) -> Result<bool, Error> {
+        let reference = match tag {
+            Some(tag) => oci::Reference::Tag(tag.clone()),
+            None => oci::Reference::Digest(digest.clone()),
+        };
+        match self.head(&reference).await {
+            Ok(found) => Ok(found.as_ref() == Some(digest)),
+            Err(registry::Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(Error::Registry {
+                name: self.repository.upstream.clone(),
+                error,
+            }),
+        }
     }
 
     /// Puts one manifest there, with all that it names.
@@ -117,19 +182,14 @@ impl Pusher {
         self.targets.mirror(&self.name, errand).await
     }
 
-    /// Puts what refers to the image there.
-    pub(super) async fn push_item(&self, item: &Item) -> Result<Mirrored, target::Error> {
-        let tag = item.name.as_ref().and_then(|name| name.parse().ok());
-        self.push(&item.descriptor.digest, tag).await
-    }
-
-    /// What the target says that `tag` points to.
-    pub(super) async fn tagged(&self, tag: &Tag) -> Result<Option<oci::Digest>, registry::Error> {
-        let (name, tag) = (&self.repository.name, oci::Reference::Tag(tag.clone()));
-        let accept = oci::media::ACCEPT_NATIVE;
+    async fn head(
+        &self,
+        reference: &oci::Reference,
+    ) -> Result<Option<oci::Digest>, registry::Error> {
+        let (name, accept) = (&self.repository.name, oci::media::ACCEPT_NATIVE);
         let head = self
             .registry
-            .manifest_head(self.flow, name, &tag, accept)
+            .manifest_head(self.flow, name, reference, accept)
             .await?;
         Ok(head.digest)
     }

@@ -18,13 +18,12 @@ use crate::store;
 
 /// Arguments of `tidegate store export`.
 #[derive(Args, Clone, Debug)]
+#[command(override_usage = "tidegate store export [OPTIONS] <REF>... <TO>")]
 pub(in crate::cli) struct ExportArgs {
-    /// UPSTREAM/NAME:TAG or UPSTREAM/NAME@DIGEST; UPSTREAM/NAME for all its tags
-    #[arg(required = true, value_name = "REF", value_parser = Reference::stored)]
-    images: Vec<Reference>,
-    /// oci:DIR[:REF] or docker-archive:FILE[:NAME:TAG]
-    #[arg(value_name = "TO", value_parser = location)]
-    to: Location,
+    /// REF: UPSTREAM/NAME:TAG or UPSTREAM/NAME@DIGEST; UPSTREAM/NAME for all its tags.
+    /// TO, the last: oci:DIR[:REF] or docker-archive:FILE[:NAME:TAG]
+    #[arg(required = true, value_name = "REF|TO")]
+    words: Vec<String>,
     #[command(flatten)]
     how: How,
 }
@@ -72,10 +71,20 @@ fn location(text: &str) -> Result<Location, String> {
 
 /// Runs `tidegate store export`.
 pub(super) async fn export(args: &ExportArgs, store: store::Config) -> Result<Exit, Failure> {
+    let Some((to, images @ [_, ..])) = args.words.split_last() else {
+        return Err(Failure::misused(anyhow::anyhow!(
+            "name an image and where it is to go"
+        )));
+    };
+    let misused = |word: &String, why: String| Failure::misused(anyhow::anyhow!("'{word}': {why}"));
+    let to = location(to).map_err(|why| misused(to, why))?;
+    let read =
+        |word: &String| Reference::stored(word).map_err(|why| misused(word, why.to_string()));
+    let images = images.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     let progress = Arc::new(Progress::default());
     let wish = args.how.of(store);
     let reports = tokio::select! {
-        reports = copy::export(&wish, &args.images, &args.to, progress.clone()) => reports?,
+        reports = copy::export(&wish, &images, &to, progress.clone()) => reports?,
         never = shown(&progress) => match never {},
     };
     args.how

@@ -253,7 +253,7 @@ impl Catalog {
     fn read<'v>(&self, value: &'v [u8]) -> Option<(bool, u8, &'v [u8])> {
         let age = age(value, seconds(self.state.now()))?;
         let (flags, rest) = value[4..].split_first()?;
-        (age < self.ttl * 2).then_some((age < self.ttl, *flags, rest))
+        (age < self.ttl.saturating_mul(2)).then_some((age < self.ttl, *flags, rest))
     }
 }
 

@@ -117,8 +117,11 @@ impl State {
     /// are not configured any more.
     pub fn targets(&self) -> Vec<String> {
         let tables = self.book.file.tables().unwrap_or_default();
-        let names = tables.iter().filter_map(|table| table.split_once('/'));
-        let names: BTreeSet<_> = names.map(|(_, target)| target.to_owned()).collect();
+        let of_targets = tables.iter().filter_map(|table| {
+            let (_, target) = table.split_once('/')?;
+            (self.book.len(table) > 0).then(|| target.to_owned())
+        });
+        let names: BTreeSet<_> = of_targets.collect();
         names.into_iter().collect()
     }
 

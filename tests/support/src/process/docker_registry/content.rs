@@ -25,7 +25,7 @@ impl DockerRegistry {
     /// Waits until `tag` names `digest`.
     ///
     /// # Panics
-    /// After `limit`, with what was asked of it.
+    /// After `limit`, with what was asked of it last.
     pub async fn wait_for_tag(
         &self,
         (repository, tag): (&str, &str),
@@ -37,11 +37,19 @@ impl DockerRegistry {
             let late = tokio::time::Instant::now() > deadline;
             assert!(
                 !late,
-                "waited {limit:?} in vain for {repository}:{tag}; the log:\n{}",
-                self.process.stdout()
+                "waited {limit:?} in vain for {repository}:{tag}; asked last: {:#?}",
+                self.last()
             );
             tokio::time::sleep(GLANCE).await;
         }
+    }
+
+    /// The last requests: method, path and status.
+    fn last(&self) -> Vec<String> {
+        let log = self.access();
+        let last = log.iter().rev().take(20).rev();
+        last.map(|it| format!("{} {} {}", it.method, it.path, it.status))
+            .collect()
     }
 
     fn repository(&self, name: &str) -> PathBuf {
