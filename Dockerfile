@@ -8,7 +8,8 @@
 FROM rust:1-slim-bookworm AS build
 WORKDIR /src
 COPY . .
-RUN cargo build --release --locked --bin tidegate \
+# With all features: who runs an image can't build it otherwise.
+RUN cargo build --release --locked --all-features --bin tidegate \
  && deploy/bundle.sh target/release/tidegate /out
 
 FROM scratch

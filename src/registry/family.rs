@@ -93,6 +93,7 @@ const FAMILIES: &[Family] = &[
             "*.dkr.ecr.*.amazonaws.com.cn",
             "*.dkr.ecr-fips.*.amazonaws.com",
             "*.dkr-ecr.*.on.aws",
+            "*.dkr-ecr-fips.*.on.aws",
         ],
         windows: &[],
         others: Others::Apart,

@@ -1,5 +1,7 @@
 //! How a blob comes to be in a repository: known, mounted, or uploaded.
 
+use std::time::Instant;
+
 use tokio::sync::SemaphorePermit;
 
 use super::Error;
@@ -246,8 +248,9 @@ impl Work {
             let _lane = remote.lanes.requests.acquire().await;
             remote.registry.upload_start(flow, &self.name, mount).await
         };
+        let asked = Instant::now();
         let started = match start().await {
-            Err(error) if self.created(&error).await? => start().await,
+            Err(error) if self.created(&error, asked).await? => start().await,
             started => started,
         };
         started.map_err(|error| self.blob_refusal(digest, error))

@@ -1,39 +1,47 @@
 //! Repositories that no push makes.
 
+use std::time::Instant;
+
 use super::Error;
 use super::errand::Work;
 use crate::registry;
 use crate::registry::Creation;
 
 impl Work {
-    /// Whether the repository was missing, as `error` says, and has been made: then it is worth
-    /// another try.
+    /// Whether the repository was missing, as `error` says to what was `asked` then, and has been
+    /// made: then it is worth another try.
     ///
     /// # Errors
     /// When it could not be made: what to do about it.
-    pub(super) async fn created(&self, error: &registry::Error) -> Result<bool, Error> {
+    pub(super) async fn created(
+        &self,
+        error: &registry::Error,
+        asked: Instant,
+    ) -> Result<bool, Error> {
         if !is_missing(error) {
             return Ok(false);
         }
         let remote = &self.remote;
         match remote.registry.habits().creation {
             Creation::OnPush => Ok(false),
-            Creation::Ecr => self.ecr_repository(error).await,
+            Creation::Ecr => self.ecr_repository(error, asked).await,
             Creation::Unknown => self.project(error).await,
         }
     }
 
     /// ECR makes repositories by its own API, or on a push where the account has a template.
-    async fn ecr_repository(&self, error: &registry::Error) -> Result<bool, Error> {
-        Err(Error::Registry {
-            what: self.name.to_string(),
-            error: error.clone(),
-            advice: format!(
-                "create it: `aws ecr create-repository --repository-name {}`, or give the account \
-                 a repository creation template for \"create on push\"",
-                self.name
-            ),
-        })
+    async fn ecr_repository(&self, error: &registry::Error, asked: Instant) -> Result<bool, Error> {
+        let remote = &self.remote;
+        // No tag is called so.
+        let _turn = remote.turns.take(&self.name, "the repository").await;
+        match remote.ecr.create(&remote.registry, &self.name, asked).await {
+            Ok(()) => Ok(true),
+            Err(advice) => Err(Error::Registry {
+                what: self.name.to_string(),
+                error: error.clone(),
+                advice,
+            }),
+        }
     }
 
     /// Harbor's projects are the first components of its repositories' names.

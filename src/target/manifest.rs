@@ -1,5 +1,7 @@
 //! How a manifest comes to be in a repository, once all that it names is there.
 
+use std::time::Instant;
+
 use super::Error;
 use super::errand::Work;
 use super::node::Node;
@@ -142,6 +144,7 @@ impl Work {
     /// Puts a manifest. Where the target says that something is missing, that is looked for once,
     /// brought again, and the manifest put again.
     async fn put(&self, node: &Node, reference: &Reference) -> Result<PutManifest, Error> {
+        let asked = Instant::now();
         let mut put = self.put_once(node, reference).await;
         match put {
             Err(registry::Error::BlobUnknown(lacking)) => {
@@ -149,7 +152,7 @@ impl Work {
                 self.heal(node, &lacking).await?;
                 put = self.put_once(node, reference).await;
             }
-            Err(error) if self.created(&error).await? => {
+            Err(error) if self.created(&error, asked).await? => {
                 put = self.put_once(node, reference).await;
             }
             other => put = other,

@@ -33,6 +33,7 @@ mod claims;
 mod config;
 mod create;
 mod dispatch;
+mod ecr;
 mod election;
 mod ending;
 mod errand;

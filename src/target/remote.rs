@@ -23,6 +23,7 @@ use super::TargetState;
 use super::agenda::Agenda;
 use super::agenda::Entry;
 use super::claims::Claims;
+use super::ecr::Ecr;
 use super::figures::Counts;
 use super::lock;
 use super::mounting::Mounting;
@@ -46,6 +47,7 @@ pub(super) struct Remote {
     pub(super) catalog: Catalog,
     pub(super) claims: Arc<Claims>,
     pub(super) turns: Turns,
+    pub(super) ecr: Ecr,
     pub(super) mounting: Mounting,
     pub(super) counts: Counts,
     pub(super) lanes: Lanes,
@@ -103,6 +105,7 @@ impl Remote {
             catalog: state.catalog(&name, config.catalog_ttl),
             claims: Arc::default(),
             turns: Turns::default(),
+            ecr: Ecr::default(),
             mounting: Mounting::new(habits.mounts, habits.sparse),
             counts: Counts::default(),
             lanes: Lanes {

@@ -8,12 +8,16 @@ mod clients;
 mod container;
 mod containerd;
 mod dockerd;
+#[cfg(feature = "ecr")]
+mod ecr;
 mod faulty_targets;
 mod fleet;
 mod intercept;
 mod layout;
 mod login;
 mod mirror;
+#[cfg(feature = "ecr")]
+mod moto;
 mod need;
 mod passthrough;
 mod podman;

@@ -61,7 +61,11 @@ async fn known(registry: &Registry, target: &target::Config, config: &Config) ->
         None => None,
     });
     if habits.creation == Creation::Ecr {
-        known.push("repositories are created by the ECR API".to_owned());
+        let how = match cfg!(feature = "ecr") {
+            true => "repositories are created by the ECR API",
+            false => "repositories have to be there: this build can't create them by the ECR API",
+        };
+        known.push(how.to_owned());
     }
     known.join("; ")
 }
