@@ -143,10 +143,7 @@ impl Fleet {
 
 async fn fill(source: &DockerRegistry, corpus: &Corpus) {
     let push = Push::to(&source.url(), source.client());
-    let images = corpus.images();
-    let pushes = images.map(|(name, tag, image)| image.push_http(&push, name, tag));
-    let pushes = futures_util::stream::iter(pushes).buffer_unordered(AT_ONCE);
-    pushes.try_collect::<()>().await.unwrap();
+    corpus.push_http(&push).await.unwrap();
 }
 
 /// Pulls all parts of `images` from the proxy at `url`, a few at a time; of each repository each

@@ -10,7 +10,6 @@ use fake_registry::Extent;
 use fake_registry::Image;
 use fake_registry::Pki;
 use fake_registry::Push;
-use futures_util::StreamExt as _;
 use tempfile::TempDir;
 
 use super::Count;
@@ -44,8 +43,6 @@ pub(super) struct Stage {
     before: usize,
 }
 
-/// How many images are put into the source at the same time.
-const AT_ONCE: usize = 4;
 /// How long a registry may take to write its last lines. They follow the answers.
 const LAST_LINES: Duration = Duration::from_millis(200);
 
@@ -62,14 +59,8 @@ impl World {
         eprintln!("putting the corpus into the source");
         let corpus = Corpus::new(options.seed, options.megabytes * 1_000_000);
         let push = Push::to(&source.url(), source.client());
-        let images = corpus.images();
-        let pushes = images.map(|(name, tag, image)| image.push_http(&push, name, tag));
-        let mut pushes = futures_util::stream::iter(pushes).buffer_unordered(AT_ONCE);
-        while let Some(pushed) = pushes.next().await {
-            crate::stop::check()?;
-            pushed?;
-        }
-        drop(pushes);
+        corpus.push_http(&push).await?;
+        crate::stop::check()?;
         Ok(Self {
             images: corpus.images().map(Wanted::of).collect(),
             extent: corpus.extent(),

@@ -5,6 +5,8 @@
 use std::collections::HashMap;
 use std::collections::HashSet;
 
+use futures_util::StreamExt as _;
+use futures_util::TryStreamExt as _;
 use serde_json::Value;
 use serde_json::json;
 
@@ -12,9 +14,14 @@ use crate::image::Image;
 use crate::image::OCI_INDEX;
 use crate::image::OCI_MANIFEST;
 use crate::image::Part;
+use crate::image::Push;
+use crate::image::PushError;
 use crate::image::layer::noise;
 use crate::image::layer::pack;
 use crate::random::Random;
+
+/// How many repositories are pushed at the same time.
+const AT_ONCE: usize = 4;
 
 const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
@@ -145,6 +152,23 @@ impl Corpus {
             let tags = shelf.tags.iter();
             tags.map(|(tag, image)| (shelf.name.as_str(), tag.as_str(), image))
         })
+    }
+
+    /// Pushes all of it into a real registry, four repositories at a time, the images of each in
+    /// turn: docker-registry now and then loses a blob that two pushes bring to one repository at
+    /// the same moment.
+    ///
+    /// # Errors
+    /// The first that the registry refuses, with its words.
+    pub async fn push_http(&self, push: &Push) -> Result<(), PushError> {
+        let shelves = self.repositories.iter().map(|shelf| async move {
+            for (tag, image) in &shelf.tags {
+                image.push_http(push, &shelf.name, tag).await?;
+            }
+            Ok(())
+        });
+        let shelves = futures_util::stream::iter(shelves).buffer_unordered(AT_ONCE);
+        shelves.try_collect().await
     }
 
     /// What it is made of, counted.
