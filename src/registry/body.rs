@@ -1,3 +1,4 @@
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -7,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
+use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
 
@@ -25,7 +27,9 @@ use crate::ledger::Unspent;
 
 /// The bytes of a blob as they come: metered, and failed by `Timeouts::idle_body`.
 ///
-/// A drop ends the exchange: the connection is closed (HTTP/1.1) or the stream is reset (HTTP/2).
+/// A drop ends the exchange: the connection is closed (HTTP/1.1) or the stream is reset (HTTP/2). But
+/// where all bytes have come that the header promised, the end of an HTTP/2 stream is waited for, by a
+/// task of its own: a reset would tell the registry that somebody has left, and some count those.
 /// After an error or the end there is nothing more to come. Whoever takes bytes tells the account
 /// what becomes of them.
 #[derive(Debug)]
@@ -82,7 +86,7 @@ impl Body {
     /// The next bytes; `None` at the end. Cancel-safe.
     pub async fn chunk(&mut self) -> Option<Result<Bytes, Error>> {
         loop {
-            let frame = std::future::poll_fn(|cx| Pin::new(&mut *self).poll_frame(cx)).await?;
+            let frame = poll_fn(|cx| Pin::new(&mut *self).poll_frame(cx)).await?;
             match frame.map(Frame::into_data) {
                 Ok(Ok(bytes)) if bytes.is_empty() => {}
                 Ok(Ok(bytes)) => return Some(Ok(bytes)),
@@ -91,6 +95,30 @@ impl Body {
             }
         }
     }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        let Some(metered) = self.metered.take() else {
+            return;
+        };
+        let has_all = metered.size_hint().exact() == Some(0) && !metered.is_end_stream();
+        if let (true, Ok(runtime)) = (has_all, Handle::try_current()) {
+            let held = (self.permit.take(), self.rest.take());
+            runtime.spawn(async move {
+                let _ = tokio::time::timeout(FAREWELL, ended(metered)).await;
+                drop(held);
+            });
+        }
+    }
+}
+
+/// How long the end of a stream may take behind its last byte.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Reads on to the end.
+async fn ended(mut metered: Box<Meter<Watched>>) {
+    while let Some(Ok(_)) = poll_fn(|cx| Pin::new(metered.as_mut()).poll_frame(cx)).await {}
 }
 
 impl Body {
