@@ -21,6 +21,8 @@ use crate::oci::Tag;
 use crate::registry;
 use crate::store::Store;
 
+mod request;
+
 /// What tags point to, and how sure we are of it.
 #[derive(Clone, Debug)]
 pub(super) struct Tags {
@@ -350,84 +352,6 @@ impl Tags {
             }
             Ok(pointer)
         }
-    }
-
-    /// Asks with one `HEAD`; a registry that doesn't tell digests is asked with a `GET`.
-    async fn ask(&self, call: &Call, key: &TagKey) -> Result<Pointer, Error> {
-        let reference = Reference::Tag(key.tag.clone());
-        let (name, accept) = (&call.repository.name, key.accept.header());
-        let head = call
-            .registry()
-            .manifest_head(call.flow, name, &reference, accept)
-            .await;
-        let head = match call.noted(head) {
-            Ok(head) => head,
-            Err(error) => return Err(self.refused(call, key, error).await),
-        };
-        let Some(digest) = head.digest else {
-            return self.fetch(call, key).await;
-        };
-        let (media_type, size) = (head.media_type, head.size);
-        let confirmed = SystemTime::now();
-        Ok(self
-            .learn(
-                key,
-                Pointer {
-                    digest,
-                    media_type,
-                    size,
-                    confirmed,
-                },
-            )
-            .await)
-    }
-
-    /// Asks with one `GET`.
-    async fn fetch(&self, call: &Call, key: &TagKey) -> Result<Pointer, Error> {
-        let reference = Reference::Tag(key.tag.clone());
-        let (name, accept) = (&call.repository.name, key.accept.header());
-        let fetched = call
-            .registry()
-            .manifest_get(call.flow, name, &reference, accept)
-            .await;
-        let fetched = match call.noted(fetched) {
-            Ok(fetched) => fetched,
-            Err(error) => return Err(self.refused(call, key, error).await),
-        };
-        let digest = fetched.digest.clone();
-        let manifest = self.manifests.keep(&call.repository, fetched).await;
-        let (media_type, size) = (Some(manifest.media_type), Some(manifest.bytes.len() as u64));
-        let confirmed = SystemTime::now();
-        Ok(self
-            .learn(
-                key,
-                Pointer {
-                    digest,
-                    media_type,
-                    size,
-                    confirmed,
-                },
-            )
-            .await)
-    }
-
-    async fn learn(&self, key: &TagKey, pointer: Pointer) -> Pointer {
-        self.known.insert(key.clone(), pointer.clone());
-        if key.accept == Accept::Native {
-            self.manifests
-                .point(&key.repository, &key.tag, &pointer.digest)
-                .await;
-        }
-        pointer
-    }
-
-    async fn refused(&self, call: &Call, key: &TagKey, error: registry::Error) -> Error {
-        // To a caller that may not know, some say that there is nothing.
-        if matches!(error, registry::Error::NotFound { .. }) && call.who.is_none() {
-            self.forget(key).await;
-        }
-        self.manifests
-            .failed(call, &Reference::Tag(key.tag.clone()), error)
     }
 }
 

@@ -4,8 +4,6 @@ use std::time::Duration;
 use std::time::Instant;
 
 use bytes::Bytes;
-use bytes::BytesMut;
-use futures_util::StreamExt as _;
 use http::header::{HeaderName, LOCATION};
 use url::Url;
 
@@ -17,16 +15,16 @@ use super::answer;
 use super::endpoint::Answer;
 use super::endpoint::Endpoint;
 use super::redirect;
-use super::sending::Cargo;
-use super::sending::Payload;
-use super::way::Way;
 use crate::ledger::Fate;
 use crate::ledger::FlowId;
 use crate::ledger::Reason;
-use crate::ledger::Unspent;
 use crate::oci::Digest;
 use crate::oci::Name;
 use crate::oci::Reference;
+
+mod transfer;
+
+use transfer::Transfer;
 
 /// A blob that another repository of the same registry is to give.
 #[derive(Clone, Copy, Debug)]
@@ -95,14 +93,11 @@ pub struct PutManifest {
     pub subject: Option<Digest>,
 }
 
-/// A blob of no more bytes is gathered before it is sent: so it can be sent again.
-const GATHERED: u64 = 64 << 10;
 /// As long a registry may take to hear that an upload is not wanted.
 const CANCELLING: Duration = Duration::from_secs(10);
 
 const SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 const LEAST: HeaderName = HeaderName::from_static("oci-chunk-min-length");
-const RANGE: HeaderName = HeaderName::from_static("range");
 
 impl Registry {
     /// `POST /v2/<name>/blobs/uploads/`, with `?mount=<digest>&from=<name>` for `mount`: where it is
@@ -298,114 +293,4 @@ fn is_no(error: &Error) -> bool {
         Error::Status { status, .. } => *status < 500,
         _ => false,
     }
-}
-
-/// A blob on its way.
-struct Transfer<'a> {
-    registry: &'a Registry,
-    flow: FlowId,
-    /// As it is after what was sent last.
-    session: Session,
-    digest: &'a str,
-    /// What was sent, and is not committed yet.
-    sent: Vec<Unspent>,
-}
-
-impl Transfer<'_> {
-    async fn run(&mut self, way: Way, content: Content) -> Result<(), Error> {
-        let size = content.size;
-        let all = if size <= GATHERED {
-            Cargo::Whole(gather(content).await?)
-        } else {
-            let payload = Payload::stream(content);
-            Cargo::Part {
-                payload,
-                start: 0,
-                size,
-            }
-        };
-        let most = match way {
-            Way::Chunks(most) => most.max(self.session.least),
-            Way::Put | Way::Patch => u64::MAX,
-        };
-        match all {
-            Cargo::Part { payload, .. } if size > most => self.chunks(&payload, size, most).await?,
-            all if way == Way::Patch => self.patch(None, all).await?,
-            all => return self.finish(all).await,
-        }
-        self.finish(Cargo::Whole(Bytes::new())).await
-    }
-
-    async fn chunks(&mut self, payload: &Payload, size: u64, most: u64) -> Result<(), Error> {
-        let mut start = 0;
-        while start < size {
-            let part = Cargo::Part {
-                payload: payload.clone(),
-                start,
-                size: most.min(size - start),
-            };
-            self.patch(Some(start), part).await?;
-            start = size.min(start.saturating_add(most));
-        }
-        Ok(())
-    }
-
-    /// One `PATCH`: the chunk that starts at `start`, or all.
-    async fn patch(&mut self, start: Option<u64>, cargo: Cargo) -> Result<(), Error> {
-        let end = start.unwrap_or(0) + cargo.size();
-        let range = start.map(|start| start..end);
-        let call = Call::upload_chunk(&self.upload(), range.as_ref(), cargo);
-        let mut answer = self.registry.write(&call).await?;
-        self.sent.extend(answer.body.take_sent());
-        let taken = answer::text(&answer.headers, &RANGE);
-        let taken = taken.and_then(|text| text.rsplit_once('-')?.1.parse::<u64>().ok());
-        if let Some(last) = taken.filter(|last| last.saturating_add(1) != end) {
-            return Err(Error::Wrong(format!(
-                "it took the bytes up to {last} of an upload, sent were those before {end}"
-            )));
-        }
-        if answer.headers.contains_key(LOCATION) {
-            self.session.url = self.registry.location(&answer)?;
-        }
-        Ok(())
-    }
-
-    /// The `PUT` that ends it.
-    async fn finish(&mut self, cargo: Cargo) -> Result<(), Error> {
-        let call = Call::upload_finish(&self.upload(), cargo);
-        let mut answer = self.registry.write(&call).await?;
-        self.sent.extend(answer.body.take_sent());
-        match answer::digest(&answer.headers) {
-            Some(given) if !call.is_about(&given) => Err(Error::Wrong(format!(
-                "it says that the blob it was given is {given}, not {}",
-                self.digest
-            ))),
-            _ => Ok(()),
-        }
-    }
-
-    fn upload(&self) -> Upload<'_> {
-        Upload {
-            flow: self.flow,
-            session: &self.session,
-            digest: self.digest,
-        }
-    }
-}
-
-/// All of a content.
-async fn gather(mut content: Content) -> Result<Bytes, Error> {
-    let most = usize::try_from(content.size).unwrap_or(usize::MAX);
-    let mut all = BytesMut::with_capacity(most);
-    while all.len() < most {
-        match content.chunks.next().await {
-            Some(Ok(bytes)) => all.extend_from_slice(&bytes[..bytes.len().min(most - all.len())]),
-            Some(Err(error)) => return Err(Error::Content(error.to_string())),
-            None => {
-                let text = format!("it ends after {} of {most} bytes", all.len());
-                return Err(Error::Content(text));
-            }
-        }
-    }
-    Ok(all.freeze())
 }

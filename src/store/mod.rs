@@ -12,7 +12,6 @@
 //! process that serves from it: it treats what vanished as not stored, and its readers keep what
 //! they have open.
 
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -27,6 +26,7 @@ use crate::oci::UpstreamName;
 
 pub mod carry;
 mod check;
+mod content;
 mod disk;
 mod durable;
 mod error;
@@ -48,6 +48,9 @@ pub mod verify;
 mod walk;
 mod writer;
 
+pub use content::Blob;
+pub use content::StoredManifest;
+pub use content::TagRecord;
 pub use error::Error;
 pub use index::Evictions;
 pub use index::Usage;
@@ -55,7 +58,6 @@ pub use writer::Relief;
 pub use writer::Writer;
 
 use kept::Kept;
-use seal::Stamp;
 use spool::Spool;
 
 /// Where and how much to store.
@@ -75,40 +77,6 @@ pub struct Store(Kind);
 enum Kind {
     Kept(Box<Kept>),
     Spool(Arc<Spool>),
-}
-
-/// A committed blob, open for reading: it stays readable, whatever happens to its name, until
-/// this is dropped, and it is not evicted as long.
-#[derive(Clone, Debug)]
-pub struct Blob {
-    /// The file, at an offset of no meaning: read it with positioned reads only. Holding this
-    /// alone keeps the blob from being evicted.
-    pub file: Arc<File>,
-    /// Its length, in bytes.
-    pub size: u64,
-    /// When it was committed.
-    pub stored: SystemTime,
-    stamp: Stamp,
-}
-
-/// A stored manifest.
-#[derive(Clone, Debug)]
-pub struct StoredManifest {
-    /// Byte for byte as the upstream sent it.
-    pub bytes: Bytes,
-    /// As the upstream called it.
-    pub media_type: Arc<str>,
-    /// When it was committed.
-    pub stored: SystemTime,
-}
-
-/// What a tag pointed to, when last heard.
-#[derive(Clone, Debug)]
-pub struct TagRecord {
-    /// The manifest.
-    pub digest: Digest,
-    /// When the upstream last confirmed it.
-    pub confirmed: SystemTime,
 }
 
 /// How far a long job is.
@@ -372,22 +340,6 @@ impl Store {
                 blocking(move || spool.probe()).await
             }
         }
-    }
-}
-
-impl Blob {
-    /// Whether nobody has altered the file since it was opened, as far as its mtime tells. What was
-    /// read before is right where this is so afterwards.
-    pub fn is_unaltered(&self) -> bool {
-        let now = self.file.metadata();
-        now.is_ok_and(|now| Stamp::of(&now).has_content_of(&self.stamp))
-    }
-
-    /// The file can't be read, or not all of it: it is hashed before it is served again, and goes
-    /// where that is no better.
-    pub fn doubt(&self) {
-        // Refused on a disk that is read-only: then nothing can be healed either.
-        let _ = seal::remove(&self.file);
     }
 }
 
