@@ -1,6 +1,8 @@
 //! A store's folder that goes away under the proxy.
 
 use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
 
 use fake_registry::Fault;
 use fake_registry::Gate;
@@ -26,7 +28,7 @@ async fn a_store_that_is_removed_while_it_serves_is_begun_anew() {
     );
     let mut under_way = rig.get(&format!("blobs/{digest}")).await;
     let head = under_way.read_exactly(MIB as usize).await.unwrap();
-    fs::remove_dir_all(rig.store()).unwrap();
+    remove(&rig.store());
     gate.open();
     let rest = under_way.bytes().await.unwrap();
     assert_eq!(
@@ -46,7 +48,7 @@ async fn a_store_that_is_removed_while_it_serves_is_begun_anew() {
     rig.pull_image("v1", &image).await;
     // Parts of it, too.
     for part in ["tidegate", "docker", "docker/registry/v2/repositories"] {
-        fs::remove_dir_all(rig.store().join(part)).unwrap();
+        remove(&rig.store().join(part));
         rig.pull_image("v1", &image).await;
         rig.pull(&stored).await;
         rig.settled().await;
@@ -55,6 +57,13 @@ async fn a_store_that_is_removed_while_it_serves_is_begun_anew() {
     }
     let report = rig.offline_json("verify");
     assert_eq!(report["problems"], serde_json::json!([]));
+}
+
+/// Removes a folder, again where the proxy puts something into it meanwhile.
+fn remove(folder: &Path) {
+    while let Err(error) = fs::remove_dir_all(folder) {
+        assert_eq!(error.kind(), ErrorKind::DirectoryNotEmpty, "{error}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
