@@ -10,6 +10,7 @@ pub mod config;
 
 pub mod admin;
 pub mod front;
+pub mod prefetch;
 pub mod report;
 pub mod tap;
 

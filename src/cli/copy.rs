@@ -17,11 +17,11 @@ use crate::app::copy;
 use crate::app::copy::Copy;
 use crate::app::copy::End;
 use crate::app::copy::Error;
-use crate::app::copy::Platform;
 use crate::app::copy::Progress;
 use crate::app::copy::Report;
 use crate::config::Source;
 use crate::layout;
+use crate::oci::Platform;
 
 /// Arguments of `tidegate copy`.
 #[derive(Args, Debug)]

@@ -10,6 +10,7 @@ mod filter;
 mod manifest;
 pub mod media;
 mod name;
+mod platform;
 mod reference;
 
 pub use descriptor::Descriptor;
@@ -18,6 +19,7 @@ pub use endpoint::{Endpoint, Part, below_v2};
 pub use filter::NameFilter;
 pub use manifest::Manifest;
 pub use name::{Name, NameError, Repository, UpstreamName};
+pub use platform::{Index, Platform, PlatformError};
 pub use reference::{Reference, ReferenceError, Tag};
 
 #[cfg(test)]

@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use super::Carried;
 use super::Error;
-use super::Platform;
 use super::Progress;
 use super::Reference;
 use super::Report;
@@ -21,12 +20,13 @@ use super::pack::Giver;
 use super::plan::Part;
 use super::plan::Plan;
 use super::plan::Wanted;
-use super::platform::Index;
 use crate::layout::Location;
 use crate::ledger::FlowId;
 use crate::oci;
 use crate::oci::Descriptor;
 use crate::oci::Digest;
+use crate::oci::Index;
+use crate::oci::Platform;
 use crate::oci::Tag;
 use crate::store::carry::Outside;
 

@@ -16,6 +16,8 @@ use crate::layout;
 use crate::layout::Location;
 use crate::ledger::FlowId;
 use crate::ledger::Ledger;
+use crate::oci::Index;
+use crate::oci::Platform;
 use crate::oci::Repository;
 use crate::target;
 
@@ -29,7 +31,6 @@ mod import;
 mod origin;
 mod pack;
 mod plan;
-mod platform;
 mod push;
 mod report;
 mod watched;
@@ -40,7 +41,6 @@ pub use end::Reference;
 pub use error::Error;
 pub use export::export;
 pub use import::import;
-pub use platform::Platform;
 pub use report::Report;
 pub use watched::Progress;
 
@@ -51,7 +51,6 @@ use pack::Giver;
 use plan::Part;
 use plan::Plan;
 use plan::Wanted;
-use platform::Index;
 use watched::Watched;
 
 /// What is to be copied, and how.

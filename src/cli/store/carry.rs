@@ -9,11 +9,11 @@ use super::Failure;
 use super::Output;
 use crate::app::copy;
 use crate::app::copy::Carried;
-use crate::app::copy::Platform;
 use crate::app::copy::Progress;
 use crate::app::copy::Reference;
 use crate::app::copy::Report;
 use crate::layout::Location;
+use crate::oci::Platform;
 use crate::store;
 
 /// Arguments of `tidegate store export`.

@@ -3,19 +3,25 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
-use crate::oci::Digest;
+use super::Digest;
+use super::DigestError;
 
 /// A platform, as `docker --platform` takes it: `os/architecture`, with `/variant` or without.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Platform {
     os: String,
     architecture: String,
     variant: Option<String>,
 }
 
+/// A text that is no platform.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected OS/ARCHITECTURE, such as linux/arm64")]
+pub struct PlatformError;
+
 impl Platform {
     /// The one that containers have on this machine.
-    pub(super) fn own() -> Self {
+    pub fn own() -> Self {
         let architecture = match std::env::consts::ARCH {
             "x86_64" => "amd64",
             "aarch64" => "arm64",
@@ -38,17 +44,15 @@ impl Platform {
 }
 
 impl FromStr for Platform {
-    type Err = anyhow::Error;
+    type Err = PlatformError;
 
-    fn from_str(text: &str) -> anyhow::Result<Self> {
+    fn from_str(text: &str) -> Result<Self, PlatformError> {
         let parts: Vec<&str> = text.split('/').collect();
         let has_all = parts.iter().all(|part| !part.is_empty());
         match parts[..] {
             [os, architecture] if has_all => Ok((os, architecture, None)),
             [os, architecture, variant] if has_all => Ok((os, architecture, Some(variant))),
-            _ => Err(anyhow::anyhow!(
-                "expected OS/ARCHITECTURE, such as linux/arm64"
-            )),
+            _ => Err(PlatformError),
         }
         .map(|(os, architecture, variant)| Self {
             os: os.to_owned(),
@@ -70,7 +74,7 @@ impl fmt::Display for Platform {
 
 /// The manifests of an index, by platform.
 #[derive(Debug, Deserialize)]
-pub(super) struct Index {
+pub struct Index {
     manifests: Vec<Entry>,
 }
 
@@ -96,7 +100,7 @@ const ABOUT: &str = "vnd.docker.reference.digest";
 
 impl Index {
     /// Of an index' bytes; `None` where they are none.
-    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
         serde_json::from_slice(bytes).ok()
     }
 
@@ -104,7 +108,7 @@ impl Index {
     ///
     /// # Errors
     /// When there is none for one of them; the error says which there are.
-    pub(super) fn choose(&self, platforms: &[Platform]) -> Result<Vec<Digest>, String> {
+    pub fn choose(&self, platforms: &[Platform]) -> Result<Vec<Digest>, String> {
         let mut chosen: Vec<&str> = Vec::new();
         for platform in platforms {
             let of = |entry: &&Entry| entry.platform.as_ref().is_some_and(|it| platform.takes(it));
@@ -140,7 +144,7 @@ impl Index {
         }
         let parsed = all.into_iter().map(str::parse);
         parsed
-            .collect::<Result<_, crate::oci::DigestError>>()
+            .collect::<Result<_, DigestError>>()
             .map_err(|error| error.to_string())
     }
 
@@ -148,7 +152,7 @@ impl Index {
     ///
     /// # Errors
     /// As [`Self::choose`].
-    pub(super) fn one(&self, platform: Option<&Platform>) -> Result<Digest, String> {
+    pub fn one(&self, platform: Option<&Platform>) -> Result<Digest, String> {
         let images: Vec<&Entry> = self.manifests.iter().filter(|it| it.is_image()).collect();
         let digest = |text: &str| text.parse::<Digest>().map_err(|error| error.to_string());
         match (&images[..], platform) {
@@ -165,7 +169,7 @@ impl Index {
     }
 
     /// Whether a manifest of it is an image, no attestation.
-    pub(super) fn is_image(&self, digest: &Digest) -> bool {
+    pub fn is_image(&self, digest: &Digest) -> bool {
         let mut entries = self.manifests.iter();
         entries.any(|entry| entry.digest == digest.as_str() && entry.is_image())
     }

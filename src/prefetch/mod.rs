@@ -1,0 +1,137 @@
+//! Prefetch: configured sets of tags are kept in the store and at the targets.
+//!
+//! A [`Set`] says which tags of which sources are to be where. discovery asks its sources, and
+//! tells of each repository as soon as its tags are judged; a run resolves each tag by one
+//! request at its source, and has it mirrored, while other repositories are still being discovered.
+//! Everything is asked of the engine of pulls, so a client that pulls what is being prefetched joins
+//! the same fill.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::oci::Digest;
+use crate::oci::Platform;
+use crate::oci::Reference;
+use crate::oci::Repository;
+use crate::oci::Tag;
+use crate::oci::UpstreamName;
+
+/// One `[[prefetch]]`: which tags are kept warm, and where.
+#[derive(Clone, Debug)]
+pub struct Set {
+    /// What it is called.
+    pub name: Arc<str>,
+    /// Where its tags come from.
+    pub from: Vec<Source>,
+    /// The platforms that are wanted of an index; empty for all.
+    pub platforms: Vec<Platform>,
+    /// Whether signatures, attestations and whatever else refers to an image come with it.
+    pub referrers: bool,
+    /// Where its tags go to.
+    pub to: Vec<Destination>,
+    /// How a target is asked about tags that it is known to have.
+    pub verify: Verify,
+    /// What becomes of tags that are gone at the source.
+    pub prune: Prune,
+    /// At most so many tags are pruned in one run: more are an error, and none is.
+    pub prune_max: u64,
+}
+
+/// Where tags come from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Source {
+    /// One repository.
+    Repository(Repository),
+    /// All repositories of a registry whose names fit a glob: by its catalog, or by Quay's API
+    /// where it is a Quay.
+    Catalog {
+        /// The registry.
+        upstream: UpstreamName,
+        /// Over its repositories' names; `*` stands for any characters, `/` too.
+        pattern: String,
+    },
+    /// An OpenShift release: the release image and all its components.
+    Release(Release),
+    /// A file with a reference in each line, as `docker images`, Kubernetes manifests and Helm
+    /// charts name them.
+    References(PathBuf),
+}
+
+/// An OpenShift release.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Release {
+    /// Its version, such as `4.20.8`.
+    pub version: String,
+    /// Its architectures, as OCI calls them, such as `amd64`.
+    pub architectures: Vec<String>,
+}
+
+/// Where tags go to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Destination {
+    /// The embedded store.
+    Store,
+    /// The target of this name.
+    Target(Arc<str>),
+}
+
+/// How a target is asked about tags that it is known to have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verify {
+    /// Not at all: what the catalog says is believed.
+    Never,
+    /// By one `HEAD` for each tag.
+    #[default]
+    Tags,
+    /// By one `HEAD` for each tag, manifest and blob.
+    Deep,
+}
+
+/// What becomes of tags that are gone at the source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Prune {
+    /// They stay.
+    #[default]
+    Off,
+    /// They stay, and are told of.
+    Report,
+    /// They are removed.
+    Delete,
+}
+
+/// What a source tells.
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// An image that is wanted.
+    Wanted(Wanted),
+    /// All of the repository's tags have been told: those that were listed, wanted or not. What is
+    /// not among them is gone at the source. Not told where the tags are literal, or came from a file.
+    Listed {
+        /// Whose tags.
+        repository: Repository,
+        /// All of them, sorted.
+        tags: Arc<[Tag]>,
+    },
+    /// A source, or one repository of it, that could not be asked: the rest goes on.
+    Failed {
+        /// What could not be had: a repository, a registry's catalog, a file.
+        what: String,
+        /// Why.
+        why: String,
+    },
+}
+
+/// An image that is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Where it comes from.
+    pub repository: Repository,
+    /// What it is called there.
+    pub reference: Reference,
+    /// The tag that it has where it goes to; `None` for its digest alone.
+    pub tag: Option<Tag>,
+    /// Its digest, where the source has told it just now: it needs not be asked again.
+    pub digest: Option<Digest>,
+    /// Whether its tag never moves: once it is there, it is not asked about again.
+    pub immutable: bool,
+}
