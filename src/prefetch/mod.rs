@@ -6,6 +6,7 @@
 //! Everything is asked of the engine of pulls, so a client that pulls what is being prefetched joins
 //! the same fill.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -15,6 +16,24 @@ use crate::oci::Reference;
 use crate::oci::Repository;
 use crate::oci::Tag;
 use crate::oci::UpstreamName;
+
+mod gate;
+mod quiet;
+mod schedule;
+mod service;
+
+pub use gate::Ended;
+pub use gate::Gate;
+pub use quiet::Hours;
+pub use quiet::Quiet;
+pub use schedule::Cron;
+pub use schedule::Schedule;
+pub use schedule::When;
+pub use service::Cause;
+pub use service::Service;
+pub use service::SetState;
+pub use service::Trigger;
+pub use service::Under;
 
 /// One `[[prefetch]]`: which tags are kept warm, and where.
 #[derive(Clone, Debug)]
@@ -35,6 +54,12 @@ pub struct Set {
     pub prune: Prune,
     /// At most so many tags are pruned in one run: more are an error, and none is.
     pub prune_max: u64,
+    /// When it is run by itself; `None` for never: only where somebody asks for it.
+    pub schedule: Option<Schedule>,
+    /// When a run that began by itself begins nothing new.
+    pub quiet: Quiet,
+    /// How many bytes a second its runs fetch, on average; `None` for no limit of its own.
+    pub bandwidth: Option<NonZeroU64>,
 }
 
 /// Where tags come from.
