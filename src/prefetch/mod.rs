@@ -17,13 +17,10 @@ use crate::oci::Repository;
 use crate::oci::Tag;
 use crate::oci::UpstreamName;
 
-mod gate;
 mod quiet;
 mod schedule;
 mod service;
 
-pub use gate::Ended;
-pub use gate::Gate;
 pub use quiet::Hours;
 pub use quiet::Quiet;
 pub use schedule::Cron;
