@@ -16,6 +16,27 @@ use crate::oci::Repository;
 use crate::oci::Tag;
 use crate::oci::UpstreamName;
 
+mod progress;
+mod report;
+mod run;
+mod tally;
+mod world;
+
+pub use progress::Active;
+pub use progress::Progress;
+pub use progress::Snapshot;
+pub use report::Counts;
+pub use report::Delivery;
+pub use report::Item;
+pub use report::ItemOutcome;
+pub use report::Outcome;
+pub use report::Report;
+pub use report::Traffic;
+pub use run::run;
+pub use tally::Tally;
+pub use world::Tell;
+pub use world::World;
+
 /// One `[[prefetch]]`: which tags are kept warm, and where.
 #[derive(Clone, Debug)]
 pub struct Set {
