@@ -17,12 +17,28 @@ use crate::oci::Repository;
 use crate::oci::Tag;
 use crate::oci::UpstreamName;
 
+mod progress;
 mod quiet;
+mod report;
+mod run;
 mod schedule;
 mod service;
+mod tally;
+mod world;
 
+pub use progress::Active;
+pub use progress::Progress;
+pub use progress::Snapshot;
 pub use quiet::Hours;
 pub use quiet::Quiet;
+pub use report::Counts;
+pub use report::Delivery;
+pub use report::Item;
+pub use report::ItemOutcome;
+pub use report::Outcome;
+pub use report::Report;
+pub use report::Traffic;
+pub use run::run;
 pub use schedule::Cron;
 pub use schedule::Schedule;
 pub use schedule::When;
@@ -31,6 +47,9 @@ pub use service::Service;
 pub use service::SetState;
 pub use service::Trigger;
 pub use service::Under;
+pub use tally::Tally;
+pub use world::Tell;
+pub use world::World;
 
 /// One `[[prefetch]]`: which tags are kept warm, and where.
 #[derive(Clone, Debug)]
