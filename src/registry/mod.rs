@@ -286,6 +286,11 @@ impl Registry {
             .map(Listing::of)
     }
 
+    /// `GET /v2/_catalog?<query>`.
+    pub async fn catalog(&self, flow: FlowId, query: &str) -> Result<Listing, Error> {
+        self.ask(&Call::catalog(flow, query)).await.map(Listing::of)
+    }
+
     /// Asks the main endpoint, and the fallbacks where it is down or has had too much. A fallback may lack what the
     /// main one has, so only its success counts.
     async fn ask(&self, call: &Call) -> Result<Answer, Error> {
