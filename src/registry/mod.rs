@@ -42,6 +42,7 @@ mod fault;
 mod guard;
 mod habits;
 mod project;
+pub mod quay;
 mod quota;
 mod redirect;
 mod refusal;
