@@ -213,7 +213,11 @@ mod tests {
             "next_page":"gAAAAABp"}"#;
         let page: RepositoriesPage = serde_json::from_str(json).unwrap();
         let page = page.read();
-        let names: Vec<_> = page.repositories.iter().map(|it| it.name.as_str()).collect();
+        let names: Vec<_> = page
+            .repositories
+            .iter()
+            .map(|it| it.name.as_str())
+            .collect();
         assert_eq!(names, ["openstack.kolla/nova-api", "openstack.kolla/empty"]);
         let modified = page.repositories[0].modified.map(|it| it.to_string());
         assert_eq!(modified.as_deref(), Some("2026-03-20T22:57:46Z"));
@@ -230,8 +234,14 @@ mod tests {
             format!(r#"{{"name":"{name}","manifest_digest":"{digest}","size":1{rest}}}"#)
         };
         let json = [
-            tag("by-mail", r#","last_modified":"Fri, 20 Mar 2026 22:57:46 -0000""#),
-            tag("by-number", r#","start_ts":1774047466,"last_modified":"nonsense""#),
+            tag(
+                "by-mail",
+                r#","last_modified":"Fri, 20 Mar 2026 22:57:46 -0000""#,
+            ),
+            tag(
+                "by-number",
+                r#","start_ts":1774047466,"last_modified":"nonsense""#,
+            ),
             tag("undated", ""),
             tag("over", r#","expiration":"Fri, 20 Mar 2026 22:57:46 -0000""#),
             tag("lasting", r#","end_ts":1774047468"#),
@@ -251,7 +261,11 @@ mod tests {
             ("lasting", false),
         ];
         assert_eq!(read, expected.map(|(name, dated)| (name.to_owned(), dated)));
-        assert!(page.tags.iter().all(|it| it.digest.as_ref() == Some(&digest)));
+        assert!(
+            page.tags
+                .iter()
+                .all(|it| it.digest.as_ref() == Some(&digest))
+        );
         assert!(page.has_more);
     }
 }
