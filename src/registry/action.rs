@@ -175,6 +175,14 @@ impl Call {
         call
     }
 
+    /// `GET` of the list of all repositories.
+    pub(super) fn catalog(flow: FlowId, query: &str) -> Self {
+        let mut call = Self::new(flow, Action::Catalog, "/v2/_catalog".into());
+        query.clone_into(&mut call.query);
+        call.whole = Some(LONGEST_LIST);
+        call
+    }
+
     /// `GET` of a list of referrers.
     pub(super) fn referrers(flow: FlowId, name: &Name, digest: &Digest, query: &str) -> Self {
         let path = format!("/v2/{name}/referrers/{digest}");
