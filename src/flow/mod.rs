@@ -41,6 +41,7 @@ mod listing;
 mod manifest;
 mod mirrors;
 mod passed;
+mod quay;
 mod segment;
 mod served;
 mod supplier;
