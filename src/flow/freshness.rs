@@ -43,12 +43,18 @@ struct TagKey {
 }
 
 /// A request, and with whose credentials, where these are the caller's own.
-type RequestKey = (TagKey, Method, Option<Who>);
+type RequestKey = (TagKey, Purpose, Option<Who>);
 
+/// What a request is for. Who wants the same for the same purpose waits for the one under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Method {
-    Head,
-    Get,
+enum Purpose {
+    /// The first word of a tag, by a `HEAD` or a `GET`: whichever is under way tells the digest, and
+    /// the manifest then comes once, whoever wants it.
+    First,
+    /// Whether the tag is still where it was: a `HEAD`.
+    Confirm,
+    /// A `GET`, whatever was said before.
+    Anew,
 }
 
 /// Where a tag points to.
@@ -104,7 +110,7 @@ impl Tags {
             Gate::Open => Ok((known, Origin::Stale)),
             Gate::Probe => {
                 let work = self.confirm(call, &key, &known);
-                let key = (key, Method::Head, call.who);
+                let key = (key, Purpose::Confirm, call.who);
                 self.requests.spawn(key, || work);
                 Ok((known, Origin::Stale))
             }
@@ -138,7 +144,7 @@ impl Tags {
         self.known.invalidate(&key);
         let (this, task, wanted) = (self.clone(), call.clone(), key.clone());
         let work = move || async move { this.fetch(&task, &wanted).await };
-        let key = (key, Method::Get, call.who);
+        let key = (key, Purpose::Anew, call.who);
         self.requests.run(key, work).await.0
     }
 
@@ -278,25 +284,15 @@ impl Tags {
         self.manifests
             .check_gone(call, &Reference::Tag(key.tag.clone()))?;
         let (this, task, wanted) = (self.clone(), call.clone(), key.clone());
-        let (outcome, seat) = if head {
-            let work = move || async move {
-                match this.heard(&task, &wanted).await {
-                    Some(pointer) => Ok(pointer),
-                    None => this.ask(&task, &wanted).await,
-                }
-            };
-            let key = (key, Method::Head, call.who);
-            self.requests.run(key, work).await
-        } else {
-            let work = move || async move {
-                match this.heard(&task, &wanted).await {
-                    Some(pointer) => Ok(pointer),
-                    None => this.fetch(&task, &wanted).await,
-                }
-            };
-            let key = (key, Method::Get, call.who);
-            self.requests.run(key, work).await
+        let work = move || async move {
+            match this.heard(&task, &wanted).await {
+                Some(pointer) => Ok(pointer),
+                None if head => this.ask(&task, &wanted).await,
+                None => this.fetch(&task, &wanted).await,
+            }
         };
+        let key = (key, Purpose::First, call.who);
+        let (outcome, seat) = self.requests.run(key, work).await;
         Ok((outcome?, seat.origin()))
     }
 
@@ -314,7 +310,7 @@ impl Tags {
         known: Pointer,
     ) -> Result<(Pointer, Origin), Error> {
         let work = self.confirm(call, &key, &known);
-        let key = (key, Method::Head, call.who);
+        let key = (key, Purpose::Confirm, call.who);
         let confirmed = self.requests.run(key, || work);
         match tokio::time::timeout(PATIENCE, confirmed).await {
             Ok((Ok(pointer), _)) => Ok((pointer, Origin::Hit)),
