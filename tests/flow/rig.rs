@@ -439,6 +439,8 @@ fn config(name: &str, (url, fallback): (&str, &[String]), setup: &Setup) -> regi
         plain_http: true,
         allow_private: false,
         max_concurrent: setup.max_concurrent,
+        rate: None,
+        bandwidth: None,
         timeouts: setup.timeouts.clone(),
         retries: Retries {
             attempts: 2,

@@ -172,6 +172,8 @@ pub(crate) fn upstream(name: &str, url: &str) -> Upstream {
         plain_http: true,
         allow_private: false,
         max_concurrent: None,
+        rate: None,
+        bandwidth: None,
         timeouts: Timeouts {
             connect: second,
             header: second,

@@ -88,6 +88,8 @@ async fn proxy(upstream: SocketAddr, folder: &Path, ledger: Ledger) -> String {
         plain_http: true,
         allow_private: false,
         max_concurrent: None,
+        rate: None,
+        bandwidth: None,
         timeouts: Timeouts {
             connect: 10 * second,
             header: 10 * second,
