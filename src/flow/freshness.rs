@@ -11,6 +11,7 @@ use super::access::Who;
 use super::breaker::Gate;
 use super::breaker::is_outage;
 use super::coalesce::Coalesce;
+use super::coalesce::Seat;
 use super::manifest::Manifests;
 use super::mirrors::Mirrors;
 use crate::ledger::Origin;
@@ -116,6 +117,55 @@ impl Tags {
             }
             Gate::Closed => self.revalidate(call, key, known).await,
         }
+    }
+
+    /// Where `tag` points to by the upstream's word of now, and where it was known to point to
+    /// before: by a `HEAD` where it is `known`, here or elsewhere, else by the `GET` that brings it.
+    ///
+    /// # Errors
+    /// When the upstream has no such tag, or can't say.
+    pub(super) async fn now(
+        &self,
+        call: &Call,
+        tag: &Tag,
+        known: bool,
+    ) -> Result<(Pointer, Option<Digest>), Error> {
+        let key = self.key(call, tag).await;
+        let before = self.recall(&key).await.map(|pointer| pointer.digest);
+        let head = known || before.is_some();
+        let purpose = match before {
+            Some(_) => Purpose::Confirm,
+            None => Purpose::First,
+        };
+        let (pointer, _) = self.request(call, (key, purpose), head).await;
+        Ok((pointer?, before))
+    }
+
+    /// The upstream has just said elsewhere where the tag points to.
+    pub(super) async fn told(&self, call: &Call, tag: &Tag, digest: &Digest) {
+        let key = self.key(call, tag).await;
+        let held = self.manifests.held(&call.repository, digest).await;
+        let pointer = Pointer {
+            digest: digest.clone(),
+            size: held.as_ref().map(|manifest| manifest.bytes.len() as u64),
+            media_type: held.map(|manifest| manifest.media_type),
+            confirmed: SystemTime::now(),
+        };
+        self.learn(&key, pointer).await;
+    }
+
+    /// The tag is not to be known any more.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub(super) async fn dropped(&self, repository: &Repository, tag: &Tag) -> Result<(), Error> {
+        let key = TagKey {
+            repository: repository.clone(),
+            tag: tag.clone(),
+            accept: Accept::Native,
+        };
+        self.known.invalidate(&key);
+        Ok(self.store.remove_tag(repository, tag).await?)
     }
 
     /// Asks the upstream, as this caller alone, whether it may have the tag: by a `HEAD` where the
@@ -283,6 +333,17 @@ impl Tags {
     ) -> Result<(Pointer, Origin), Error> {
         self.manifests
             .check_gone(call, &Reference::Tag(key.tag.clone()))?;
+        let (outcome, seat) = self.request(call, (key, Purpose::First), head).await;
+        Ok((outcome?, seat.origin()))
+    }
+
+    /// One request for all who ask at the same time: a `HEAD`, or the `GET` that brings the manifest.
+    async fn request(
+        &self,
+        call: &Call,
+        (key, purpose): (TagKey, Purpose),
+        head: bool,
+    ) -> (Result<Pointer, Error>, Seat) {
         let (this, task, wanted) = (self.clone(), call.clone(), key.clone());
         let work = move || async move {
             match this.heard(&task, &wanted).await {
@@ -291,9 +352,7 @@ impl Tags {
                 None => this.fetch(&task, &wanted).await,
             }
         };
-        let key = (key, Purpose::First, call.who);
-        let (outcome, seat) = self.requests.run(key, work).await;
-        Ok((outcome?, seat.origin()))
+        self.requests.run((key, purpose, call.who), work).await
     }
 
     /// What another request has heard since this call was made: it came between this call's look

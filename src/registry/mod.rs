@@ -43,6 +43,7 @@ mod guard;
 mod habits;
 mod pace;
 mod project;
+pub mod quay;
 mod quota;
 mod redirect;
 mod refusal;
@@ -309,6 +310,11 @@ impl Registry {
         self.ask(&Call::referrers(flow, name, digest, query))
             .await
             .map(Listing::of)
+    }
+
+    /// `GET /v2/_catalog?<query>`.
+    pub async fn catalog(&self, flow: FlowId, query: &str) -> Result<Listing, Error> {
+        self.ask(&Call::catalog(flow, query)).await.map(Listing::of)
     }
 
     /// Asks the main endpoint, and the fallbacks where it is down or has had too much. A fallback may lack what the
