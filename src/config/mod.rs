@@ -161,6 +161,7 @@ fn build(file: File, folder: &Path) -> Result<Config, Flaw> {
     front.access = login::access(file.access, users_have_names, &upstreams)?;
     front.default_upstream = default_upstream;
     front.intercepted = upstream::hosts(&upstreams);
+    let has_access_rules = !front.access.is_open();
     Ok(Config {
         admin: admin(&file.server, folder)?,
         drain_timeout: file.server.drain_timeout.map_or(DRAIN_TIMEOUT, |ttl| ttl.0),
@@ -173,6 +174,7 @@ fn build(file: File, folder: &Path) -> Result<Config, Flaw> {
             on_disconnect: defaults
                 .on_disconnect
                 .map_or(OnDisconnect::Finish, |word| word.0),
+            has_access_rules,
         },
         upstreams,
         targets,

@@ -86,6 +86,8 @@ fn one(
             plain_http: target.plain_http,
             allow_private: target.allow_private,
             max_concurrent: target.max_concurrent.map(|count| count.0),
+            rate: None,
+            bandwidth: None,
             timeouts: upstream::timeouts(
                 defaults,
                 [

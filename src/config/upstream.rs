@@ -185,6 +185,8 @@ fn usual(name: UpstreamName, url: Url, timeouts: Timeouts, plain_http: bool) -> 
         plain_http,
         allow_private: false,
         max_concurrent: None,
+        rate: None,
+        bandwidth: None,
         timeouts,
         retries: RETRIES,
     }
@@ -260,6 +262,8 @@ fn one(upstream: file::Upstream, defaults: &Defaults, folder: &Path) -> Result<U
             plain_http: upstream.plain_http,
             allow_private: upstream.allow_private,
             max_concurrent: upstream.max_concurrent.map(|count| count.0),
+            rate: None,
+            bandwidth: None,
             timeouts: timeouts(defaults, waits),
             retries: RETRIES,
         },

@@ -29,6 +29,7 @@ mod buffer;
 mod bypass;
 mod coalesce;
 mod coverage;
+mod discover;
 mod error;
 mod fan_out;
 mod fill;
@@ -40,6 +41,7 @@ mod listing;
 mod manifest;
 mod mirrors;
 mod passed;
+mod quay;
 mod segment;
 mod served;
 mod supplier;
@@ -47,13 +49,16 @@ mod supply;
 mod tail;
 mod turns;
 mod upstream;
+mod warm;
 
 pub use ask::{Accept, Ask, ByteRange, Caller, Want};
+pub use discover::{Referrers, ReferrersBy};
 pub use error::Error;
 pub use passed::Passed;
 pub use served::{Body, Listing, Served};
 pub use tail::{Piece, Span, Tail};
 pub use upstream::{Upstream, UpstreamState};
+pub use warm::{Kept, Resolved};
 
 use access::Who;
 use blob::BlobAsk;
@@ -74,6 +79,9 @@ pub struct Config {
     pub negative_ttl: Duration,
     /// What becomes of a fill whose last client left.
     pub on_disconnect: OnDisconnect,
+    /// Whether some clients may pull less than others: then nothing is opened to a repository's
+    /// clients but what its upstream gives through that repository, prefetched or not.
+    pub has_access_rules: bool,
 }
 
 /// What becomes of a fill whose last client left.
@@ -288,11 +296,14 @@ impl PullThrough {
         Ok(all)
     }
 
+    fn route(&self, upstream: &UpstreamName) -> Result<Arc<Route>, Error> {
+        let route = self.settings.load().routes.get(upstream).cloned();
+        route.ok_or_else(|| Error::UnknownUpstream(upstream.to_string()))
+    }
+
     fn call(&self, ask: &Ask) -> Result<(Call, Config), Error> {
         let settings = self.settings.load();
-        let upstream = &ask.repository.upstream;
-        let route = settings.routes.get(upstream);
-        let route = route.ok_or_else(|| Error::UnknownUpstream(upstream.to_string()))?;
+        let route = &self.route(&ask.repository.upstream)?;
         if !route.upstream.names.passes(ask.repository.name.as_str()) {
             return Err(Error::Denied(ask.repository.clone()));
         }

@@ -64,10 +64,7 @@ impl PullThrough {
         };
         let (mut call, config) = self.call(&ask).map_err(missing)?;
         if call.who.is_some() {
-            return Err(Missing::Gone(format!(
-                "{repository}: its upstream is asked with the clients' own credentials, so nothing \
-                 is fetched from it for others"
-            )));
+            return Err(missing(Error::Passthrough(repository.to_string())));
         }
         call.is_errand = true;
         Ok((call, config.on_disconnect))
@@ -223,10 +220,11 @@ impl Supplying {
 
 /// What keeps an errand from its content. Where the configuration lets nobody have it, it is as if
 /// it were gone.
-fn missing(error: Error) -> Missing {
+pub(super) fn missing(error: Error) -> Missing {
     match error {
         Error::UnknownUpstream(_)
         | Error::Denied(_)
+        | Error::Passthrough(_)
         | Error::NoManifest(..)
         | Error::NoBlob(..)
         | Error::NoRepository(..) => Missing::Gone(error.to_string()),

@@ -1,6 +1,10 @@
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use std::time::Instant;
 
 use super::access::Access;
 use super::breaker::Breaker;
@@ -31,7 +35,12 @@ pub(super) struct Route {
     /// Whom it lets in, where the clients' own credentials decide.
     pub(super) access: Option<Access>,
     pub(super) trouble: Arc<Trouble>,
+    /// When it was found to have no referrers API.
+    no_referrers: Mutex<Option<Instant>>,
 }
+
+/// How long an upstream is believed to have no referrers API: it may get one.
+const NO_REFERRERS: Duration = Duration::from_secs(60 * 60);
 
 /// What went wrong with an upstream's answers and was made good, or thrown away.
 #[derive(Debug, Default)]
@@ -61,7 +70,25 @@ impl Route {
             upstream,
             breaker: Breaker::default(),
             trouble: before.map_or_else(Arc::default, |before| before.trouble.clone()),
+            no_referrers: Mutex::default(),
         }
+    }
+
+    /// Whether it was found lately to have no referrers API.
+    pub(super) fn lacks_referrers(&self) -> bool {
+        let found = *self.no_referrers();
+        found.is_some_and(|at| at.elapsed() < NO_REFERRERS)
+    }
+
+    /// It has no referrers API.
+    pub(super) fn found_no_referrers(&self) {
+        *self.no_referrers() = Some(Instant::now());
+    }
+
+    fn no_referrers(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.no_referrers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The client for it.

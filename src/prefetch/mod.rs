@@ -19,6 +19,7 @@ use crate::oci::UpstreamName;
 
 mod progress;
 mod quiet;
+mod release;
 mod report;
 mod run;
 mod schedule;
@@ -33,6 +34,8 @@ pub use progress::Progress;
 pub use progress::Snapshot;
 pub use quiet::Hours;
 pub use quiet::Quiet;
+pub use release::Release;
+pub use release::ReleaseError;
 pub use report::Counts;
 pub use report::Delivery;
 pub use report::Item;
@@ -69,7 +72,7 @@ pub use world::Tell;
 pub use world::World;
 
 /// One `[[prefetch]]`: which tags are kept warm, and where.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Set {
     /// What it is called.
     pub name: Arc<str>,
@@ -133,15 +136,6 @@ pub enum Source {
     /// A file with a reference in each line, as `docker images`, Kubernetes manifests and Helm
     /// charts name them.
     References(PathBuf),
-}
-
-/// An OpenShift release.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Release {
-    /// Its version, such as `4.20.8`.
-    pub version: String,
-    /// Its architectures, as OCI calls them, such as `amd64`.
-    pub architectures: Vec<String>,
 }
 
 /// Where tags go to.

@@ -1,8 +1,10 @@
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use url::Url;
 
+use super::Rate;
 use super::Secret;
 use crate::ledger::Leg;
 use crate::oci::UpstreamName;
@@ -31,6 +33,10 @@ pub struct Config {
     pub allow_private: bool,
     /// The most exchanges at a time, bodies included; `None` for no limit.
     pub max_concurrent: Option<usize>,
+    /// The most requests, of all actions together; `None` for no limit but the registry's own.
+    pub rate: Option<Rate>,
+    /// The most bytes of bodies a second, down and up together; `None` for no limit.
+    pub bandwidth: Option<NonZeroU64>,
     /// How long to wait for what.
     pub timeouts: Timeouts,
     /// How often to try.

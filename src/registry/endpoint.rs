@@ -160,7 +160,7 @@ impl Endpoint {
         permit: Option<OwnedSemaphorePermit>,
     ) -> Result<Answer, Fault> {
         let scouting = match call.subject.access {
-            Access::Pull | Access::Login => None,
+            Access::Pull | Access::Login | Access::Api => None,
             Access::Push | Access::Mount(_) => self.scout.acquire().await.ok(),
         };
         let answer = self.signed_in(call, permit).await;

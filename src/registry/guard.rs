@@ -149,6 +149,8 @@ mod tests {
             plain_http: true,
             allow_private,
             max_concurrent: None,
+            rate: None,
+            bandwidth: None,
             timeouts: Timeouts {
                 connect: second,
                 header: second,

@@ -41,7 +41,9 @@ mod family;
 mod fault;
 mod guard;
 mod habits;
+mod pace;
 mod project;
+pub mod quay;
 mod quota;
 mod redirect;
 mod refusal;
@@ -67,6 +69,7 @@ pub use config::{Config, Credentials, Retries, Timeouts};
 pub use content::Content;
 pub use error::Error;
 pub use habits::{Creation, Habits, Mounts};
+pub use pace::{Priority, Rate};
 pub use quota::Quota;
 pub use secret::Secret;
 pub use upload::{MountFrom, NewManifest, PutManifest, Session, Started};
@@ -86,6 +89,7 @@ pub struct Registry {
     turned: bool,
     permits: Option<Arc<Semaphore>>,
     retried: Arc<AtomicU64>,
+    pace: Priority,
 }
 
 impl Registry {
@@ -137,6 +141,7 @@ impl Registry {
             turned: false,
             permits,
             retried: outside.retried.clone(),
+            pace: Priority::Foreground,
         })
     }
 
@@ -160,6 +165,7 @@ impl Registry {
             turned: false,
             permits: self.permits.clone(),
             retried: self.retried.clone(),
+            pace: self.pace,
         })
     }
 
@@ -193,7 +199,27 @@ impl Registry {
             turned: true,
             permits: self.permits.clone(),
             retried: self.retried.clone(),
+            pace: self.pace,
         }
+    }
+
+    /// This registry, with the same connections, windows and tokens, whose requests are of
+    /// `priority`.
+    pub fn at_pace(&self, priority: Priority) -> Self {
+        Self {
+            config: self.config.clone(),
+            endpoints: self.endpoints.clone(),
+            turned: self.turned,
+            permits: self.permits.clone(),
+            retried: self.retried.clone(),
+            pace: priority,
+        }
+    }
+
+    /// Whether requests that somebody waits for are in flight or waiting to leave, or were within
+    /// the last second: background work shrinks meanwhile.
+    pub fn is_busy(&self) -> bool {
+        false
     }
 
     /// How many places there are to ask: the main one and the fallbacks.
@@ -284,6 +310,11 @@ impl Registry {
         self.ask(&Call::referrers(flow, name, digest, query))
             .await
             .map(Listing::of)
+    }
+
+    /// `GET /v2/_catalog?<query>`.
+    pub async fn catalog(&self, flow: FlowId, query: &str) -> Result<Listing, Error> {
+        self.ask(&Call::catalog(flow, query)).await.map(Listing::of)
     }
 
     /// Asks the main endpoint, and the fallbacks where it is down or has had too much. A fallback may lack what the

@@ -57,6 +57,8 @@ impl Names {
             plain_http: true,
             allow_private: false,
             max_concurrent: None,
+            rate: None,
+            bandwidth: None,
             timeouts: Timeouts {
                 connect: limit,
                 header: limit,

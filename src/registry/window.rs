@@ -22,7 +22,7 @@ use super::retry;
 use crate::ledger::Action;
 
 /// What is known of one limit of a registry.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Limit {
     /// The registry's host, with its port where it has one.
     pub host: Arc<str>,
@@ -32,6 +32,23 @@ pub struct Limit {
     pub paused: Option<Duration>,
     /// What the registry last said of it.
     pub quota: Option<Quota>,
+    /// How many requests may be in flight, bodies included.
+    pub size: usize,
+    /// How many are.
+    pub in_flight: usize,
+    /// How many of those are for somebody who waits.
+    pub in_flight_foreground: usize,
+    /// How many wait to leave.
+    pub waiting: usize,
+    /// How many of those are for somebody who waits.
+    pub waiting_foreground: usize,
+    /// How many background requests may be in flight now.
+    pub background: usize,
+    /// How many requests a second leave at most, where the registry, the configuration or its
+    /// documentation has shown that there is such a limit.
+    pub rate: Option<f64>,
+    /// How often it was made smaller.
+    pub decreases: u64,
 }
 
 /// The windows of one registry at one host, for those who ask with the same credentials.
@@ -210,6 +227,14 @@ impl Windows {
             window: key.to_string(),
             paused: window.paused(now),
             quota: window.quota.clone(),
+            size: 0,
+            in_flight: 0,
+            in_flight_foreground: 0,
+            waiting: 0,
+            waiting_foreground: 0,
+            background: 0,
+            rate: None,
+            decreases: 0,
         });
         let told = |limit: &Limit| limit.paused.is_some() || limit.quota.is_some();
         let mut limits: Vec<_> = known.filter(told).collect();

@@ -41,6 +41,8 @@ pub(super) struct Work {
     pub(super) name: Name,
     /// Whether an earlier process may have put there what nobody took note of.
     pub(super) resumed: bool,
+    /// Whether somebody other than a client wishes it.
+    is_ours: bool,
     /// For the manifest itself, and for what else an index names.
     paces: (Pace, Pace),
     /// Older errands have lower ones.
@@ -78,6 +80,7 @@ impl Work {
             id,
             name: name.map_err(Error::Place)?,
             resumed: entry.resumed,
+            is_ours: !entry.durable,
             paces: (entry.pace, below),
             errand: entry.errand,
             number: AtomicU64::new(u64::MAX),
@@ -107,7 +110,7 @@ impl Work {
         let uploads = elected.iter().map(|digest| self.blob(digest));
         let (root, uploads) = tokio::join!(self.root(), join_all(uploads));
         worst(uploads.into_iter().chain([root]))?;
-        let tally = *lock(&self.tally);
+        let tally = lock(&self.tally).clone();
         Ok(tally)
     }
 
@@ -225,6 +228,7 @@ impl Work {
         Cause {
             flow: self.errand.flow,
             pace,
+            ours: self.is_ours,
         }
     }
 

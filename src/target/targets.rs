@@ -14,6 +14,7 @@ use super::Reader;
 use super::State;
 use super::Supply;
 use super::TargetState;
+use super::Wish;
 use super::agenda::Entry;
 use super::dispatch;
 use super::lock;
@@ -121,20 +122,25 @@ impl Targets {
     ///
     /// # Errors
     /// Why it is not there.
-    pub async fn mirror(&self, target: &str, errand: Errand) -> Result<Mirrored, Error> {
+    pub async fn mirror(&self, target: &str, wish: Wish) -> Result<Mirrored, Error> {
         let remote = self.remote(target)?;
-        if !remote.takes(&errand.repository) {
-            return Err(Error::NotTaken(errand.repository));
+        if !remote.takes(&wish.errand.repository) {
+            return Err(Error::NotTaken(wish.errand.repository));
         }
         if remote.is_closed() {
             return Err(Error::GivenUp("the process is ending"));
         }
-        let mut entry = Entry::new(errand, Pace::Client);
+        let mut entry = Entry::new(wish.errand, wish.pace);
         entry.durable = false;
         let (waiter, outcome) = oneshot::channel();
         remote.owe(entry, Some(waiter));
         let ended = |_| Err(Error::GivenUp("the process is ending"));
         outcome.await.unwrap_or_else(ended)
+    }
+
+    /// The targets' names, as they are configured.
+    pub fn names(&self) -> Vec<Arc<str>> {
+        self.remotes.iter().map(|it| it.name.clone()).collect()
     }
 
     /// Begins no errand from now on; those under way go on.
@@ -187,7 +193,7 @@ impl Targets {
         Ok(self.remote(target)?.catalog.forget(name)?)
     }
 
-    fn remote(&self, target: &str) -> Result<&Arc<Remote>, Error> {
+    pub(super) fn remote(&self, target: &str) -> Result<&Arc<Remote>, Error> {
         let mut remotes = self.remotes.iter();
         let found = remotes.find(|remote| *remote.name == *target);
         found.ok_or_else(|| Error::NoTarget(target.to_owned()))

@@ -38,7 +38,11 @@ fn repository(text: &str) -> Repository {
 
 fn cause(pace: Pace) -> Cause {
     let flow = FlowId::next();
-    Cause { flow, pace }
+    Cause {
+        flow,
+        pace,
+        ours: false,
+    }
 }
 
 /// The digest of all that comes of a blob.

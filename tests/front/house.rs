@@ -95,6 +95,7 @@ impl Plan {
             let config = flow::Config {
                 negative_ttl: Duration::ZERO,
                 on_disconnect: OnDisconnect::Finish,
+                has_access_rules: false,
             };
             let flow = Arc::new(PullThrough::new(config, store.clone(), upstreams));
             let front = Front::bind(self.front, flow.clone(), ledger).await;
@@ -172,6 +173,8 @@ pub(crate) fn upstream(name: &str, url: &str) -> Upstream {
         plain_http: true,
         allow_private: false,
         max_concurrent: None,
+        rate: None,
+        bandwidth: None,
         timeouts: Timeouts {
             connect: second,
             header: second,

@@ -88,6 +88,8 @@ async fn proxy(upstream: SocketAddr, folder: &Path, ledger: Ledger) -> String {
         plain_http: true,
         allow_private: false,
         max_concurrent: None,
+        rate: None,
+        bandwidth: None,
         timeouts: Timeouts {
             connect: 10 * second,
             header: 10 * second,
@@ -113,6 +115,7 @@ async fn proxy(upstream: SocketAddr, folder: &Path, ledger: Ledger) -> String {
     let config = flow::Config {
         negative_ttl: Duration::ZERO,
         on_disconnect: OnDisconnect::Finish,
+        has_access_rules: false,
     };
     let flow = Arc::new(PullThrough::new(config, store, vec![upstream]));
     let config = front::Config {

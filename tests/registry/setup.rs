@@ -38,6 +38,8 @@ pub(crate) fn config(url: &str) -> Config {
         plain_http: url.starts_with("http:"),
         allow_private: false,
         max_concurrent: None,
+        rate: None,
+        bandwidth: None,
         timeouts: Timeouts {
             connect: Duration::from_secs(10),
             header: Duration::from_secs(10),

@@ -33,6 +33,8 @@ fn config(url: &str) -> Config {
         plain_http: true,
         allow_private: true,
         max_concurrent: None,
+        rate: None,
+        bandwidth: None,
         timeouts: Timeouts {
             connect: patience,
             header: patience,

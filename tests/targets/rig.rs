@@ -57,6 +57,8 @@ pub(crate) fn config(name: &str, url: &str) -> Config {
             plain_http: true,
             allow_private: false,
             max_concurrent: None,
+            rate: None,
+            bandwidth: None,
             timeouts: Timeouts {
                 connect: limit,
                 header: limit,

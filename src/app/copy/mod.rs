@@ -166,6 +166,7 @@ async fn plan(
     let cause = target::Cause {
         flow,
         pace: target::Pace::Client,
+        ours: true,
     };
     let digest = root.descriptor.digest.clone();
     let supply = origin.supply();

@@ -81,5 +81,6 @@ pub use target::TargetBuilder;
 pub use target::Upload;
 pub use token::TokenServer;
 pub use token::TokenServerBuilder;
+pub use upstream::Quay;
 pub use upstream::Upstream;
 pub use upstream::UpstreamBuilder;
