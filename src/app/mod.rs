@@ -22,6 +22,7 @@ use crate::ledger::Journal;
 use crate::ledger::Ledger;
 use crate::ledger::Sink;
 use crate::oci::UpstreamName;
+use crate::prefetch::Sources;
 use crate::prefetch::Tally;
 use crate::prefetch::Tell;
 use crate::prefetch::World;
@@ -83,6 +84,7 @@ pub struct App {
     signals: Signals,
     reload: Reload,
     targets: Option<Arc<Targets>>,
+    tally: Arc<Tally>,
     journal: Option<Arc<Journal>>,
     has_tls: bool,
     drain: Duration,
@@ -126,8 +128,9 @@ impl App {
         readiness.show_targets(targets.clone());
         let world = World {
             flow: flow.clone(),
+            sources: Sources::new(flow.clone()),
             targets: targets.clone(),
-            tally,
+            tally: tally.clone(),
             tell: Tell::Changes,
         };
         let sets = prefetch::open(&config, world);
@@ -138,6 +141,7 @@ impl App {
             readiness,
             signals,
             targets,
+            tally,
             journal,
             has_tls: config.front.tls.is_some(),
             drain: config.drain_timeout,
@@ -164,7 +168,7 @@ impl App {
     pub async fn run(mut self, source: &Source) {
         self.say_where();
         if let Some(targets) = &self.targets {
-            targets.start(self.reload.flow.supply());
+            targets.start(self.tally.watching(self.reload.flow.supply()));
         }
         self.reload.sets.start();
         let (stop_front, front_stops) = oneshot::channel();
