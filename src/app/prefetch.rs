@@ -83,6 +83,7 @@ fn figures(state: &SetState) -> PrefetchFigures {
         set: state.name.clone(),
         is_running: state.under_way.is_some(),
         next: state.next.map(seconds),
+        last_run: last.map(|last| seconds(last.ended)),
         last_success: last.and_then(|last| last.last_success).map(seconds),
         last_duration: last.map(|last| last.report.seconds),
         runs: vec![
