@@ -6,6 +6,8 @@ use std::collections::HashSet;
 use std::hash::Hash;
 use std::str::FromStr;
 
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -79,11 +81,14 @@ impl PullThrough {
     /// When the source refuses, is out, or tells no list.
     pub async fn listed(&self, repository: &Repository, flow: FlowId) -> Result<Vec<Tag>, Error> {
         let call = self.own_call(repository, flow)?;
-        let (registry, name) = (call.registry(), &call.repository.name);
-        let failed = |error| refused(&call, error);
-        let ask = async |query: String| {
-            let page = registry.tag_list(flow, name, &query).await;
-            call.noted(page).map_err(failed)
+        let (call, registry, name) = (&call, call.registry(), &call.repository.name);
+        let failed = |error| refused(call, error);
+        let ask = |query: String| {
+            let asked = async move {
+                let page = registry.tag_list(flow, name, &query).await;
+                call.noted(page).map_err(failed)
+            };
+            asked.boxed()
         };
         let pages: Vec<Tags> = pages(ask, failed).await?;
         Ok(legal(
@@ -109,11 +114,14 @@ impl PullThrough {
         if route.access.is_some() {
             return Err(Error::Passthrough(upstream.to_string()));
         }
-        let registry = route.registry();
-        let ask = async |query: String| {
-            let page = registry.catalog(flow, &query).await;
-            route.breaker.note(&page);
-            page.map_err(failed)
+        let (route, registry) = (&route, route.registry());
+        let ask = |query: String| {
+            let asked = async move {
+                let page = registry.catalog(flow, &query).await;
+                route.breaker.note(&page);
+                page.map_err(failed)
+            };
+            asked.boxed()
         };
         let pages: Vec<Repositories> = pages(ask, failed).await?;
         let all = pages.into_iter().filter_map(|page| page.repositories);
@@ -181,9 +189,12 @@ impl PullThrough {
 async fn referrers_by_api(call: &Call, digest: &Digest) -> Result<Vec<Descriptor>, Error> {
     let (registry, name) = (call.registry(), &call.repository.name);
     let failed = |error| refused(call, error);
-    let ask = async |query: String| {
-        let page = registry.referrers(call.flow, name, digest, &query).await;
-        call.noted(page).map_err(failed)
+    let ask = |query: String| {
+        let asked = async move {
+            let page = registry.referrers(call.flow, name, digest, &query).await;
+            call.noted(page).map_err(failed)
+        };
+        asked.boxed()
     };
     let pages: Vec<Manifests> = pages_from("", ask, failed).await?;
     Ok(pages.into_iter().flat_map(Manifests::descriptors).collect())
@@ -210,17 +221,17 @@ fn fallback_tag(subject: &Digest) -> Option<Tag> {
     text.parse().ok()
 }
 
-async fn pages<T: DeserializeOwned>(
-    ask: impl AsyncFn(String) -> Result<Listing, Error>,
+async fn pages<'a, T: DeserializeOwned>(
+    ask: impl Fn(String) -> BoxFuture<'a, Result<Listing, Error>>,
     failed: impl Fn(registry::Error) -> Error,
 ) -> Result<Vec<T>, Error> {
     pages_from(PAGE, ask, failed).await
 }
 
 /// All pages of a list, the first one by `query`.
-async fn pages_from<T: DeserializeOwned>(
+async fn pages_from<'a, T: DeserializeOwned>(
     query: &str,
-    ask: impl AsyncFn(String) -> Result<Listing, Error>,
+    ask: impl Fn(String) -> BoxFuture<'a, Result<Listing, Error>>,
     failed: impl Fn(registry::Error) -> Error,
 ) -> Result<Vec<T>, Error> {
     let mut asked = HashSet::new();

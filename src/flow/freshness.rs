@@ -141,6 +141,16 @@ impl Tags {
         Ok((pointer?, before))
     }
 
+    /// Where `tag` was last heard to point to, as it was pushed.
+    pub(super) async fn known(&self, repository: &Repository, tag: &Tag) -> Option<Digest> {
+        let key = TagKey {
+            repository: repository.clone(),
+            tag: tag.clone(),
+            accept: Accept::Native,
+        };
+        self.recall(&key).await.map(|pointer| pointer.digest)
+    }
+
     /// The upstream has just said elsewhere where the tag points to.
     pub(super) async fn told(&self, call: &Call, tag: &Tag, digest: &Digest) {
         let key = self.key(call, tag).await;

@@ -176,8 +176,9 @@ pub enum Prune {
 pub enum Found {
     /// An image that is wanted.
     Wanted(Wanted),
-    /// All of the repository's tags have been told: those that were listed, wanted or not. What is
-    /// not among them is gone at the source. Not told where the tags are literal, or came from a file.
+    /// All of a repository's tags, wanted or not, once it is known which are wanted, and before the
+    /// first of them is told. What is not among them is gone at the source. Not told where the tags
+    /// are literal, or came from a file, or where there are too few of them (`min_tags`).
     Listed {
         /// Whose tags.
         repository: Repository,

@@ -33,14 +33,14 @@ use crate::target::Pace;
 mod about;
 mod image;
 mod keep;
+mod lists;
 mod mirror;
 mod patience;
 mod prune;
 mod record;
 mod tree;
 
-use about::DigestTags;
-use prune::Lists;
+use lists::Lists;
 use record::Record;
 
 /// Images at a time: enough to keep windows full, few enough to be told on a terminal.

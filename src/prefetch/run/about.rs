@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 
@@ -57,7 +58,10 @@ impl Run {
         };
         let mut seen: HashSet<Referrer> = HashSet::new();
         for _ in 0..DEEPEST {
-            let asked = stream::iter(&subjects).map(|digest| self.refers(&subject, digest, cause));
+            let asked = subjects
+                .iter()
+                .map(|digest| self.refers(&subject, digest, cause));
+            let asked = stream::iter(asked.collect::<Vec<_>>());
             let told: Vec<_> = asked.buffer_unordered(AT_ONCE).collect().await;
             let (mut next, mut failed) = (Vec::new(), None);
             for told in told {
@@ -70,7 +74,8 @@ impl Run {
                 self.enter(unasked(&subject, why), &Meter::default());
             }
             next.retain(|it| seen.insert(it.clone()));
-            let brought = stream::iter(next).map(|it| self.bring_about(&subject, it));
+            let brought = next.into_iter().map(|it| self.bring_about(&subject, it));
+            let brought = stream::iter(brought.collect::<Vec<_>>());
             let brought: Vec<_> = brought.buffer_unordered(AT_ONCE).collect().await;
             subjects = brought.into_iter().flatten().collect();
             if subjects.is_empty() {
@@ -88,7 +93,7 @@ impl Run {
     ) -> Result<Vec<Referrer>, flow::Error> {
         let (flow, repository) = (&self.world.flow, subject.repository);
         let tags = subject.tags.as_deref();
-        let ask = async || flow.referrers(repository, digest, tags, cause.flow).await;
+        let ask = || flow.referrers(repository, digest, tags, cause.flow).boxed();
         let by_api = patiently(ask).await?;
         let by_api = by_api.descriptors.into_iter();
         let mut all: Vec<_> = by_api.map(|it| Referrer::untagged(it.digest)).collect();
@@ -99,7 +104,7 @@ impl Run {
             }
             // What is only guessed is asked for without its content.
             let is_known = is_guess || self.there(repository, &tag).is_some();
-            let ask = async || flow.resolve(repository, &tag, is_known, cause).await;
+            let ask = || flow.resolve(repository, &tag, is_known, cause).boxed();
             match patiently(ask).await {
                 Ok(resolved) => all.push(Referrer {
                     digest: resolved.digest,

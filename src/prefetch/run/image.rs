@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 
 use super::Run;
@@ -134,9 +135,9 @@ impl Run {
             }
         }
         let is_known = there.is_some();
-        let ask = async || {
-            let asked = flow.resolve(&wanted.repository, tag, is_known, cause);
-            asked.await
+        let ask = || {
+            flow.resolve(&wanted.repository, tag, is_known, cause)
+                .boxed()
         };
         let resolved = patiently(ask).await?;
         Ok((resolved.digest, resolved.before))
@@ -158,7 +159,10 @@ impl Run {
         let (set, image) = (&*self.set.name, &*item.image);
         match item.outcome {
             ItemOutcome::Failed => {
-                let whys = item.to.iter().filter_map(|it| Some((&*it.to, it.why.as_ref()?)));
+                let whys = item
+                    .to
+                    .iter()
+                    .filter_map(|it| Some((&*it.to, it.why.as_ref()?)));
                 for (to, why) in whys {
                     tracing::warn!(set, image, to, "not brought: {why}");
                 }

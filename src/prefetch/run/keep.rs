@@ -7,6 +7,8 @@ use futures_util::stream;
 
 use super::image::Image;
 use super::tree::Tree;
+use crate::flow::Kept;
+use crate::oci::Descriptor;
 use crate::prefetch::Delivery;
 use crate::prefetch::ItemOutcome;
 use crate::target::Supply;
@@ -22,13 +24,8 @@ impl Image<'_> {
     pub(super) async fn keep(&self) -> Result<Delivery, String> {
         let flow = &self.run.world.flow;
         let tree = self.tree().await?;
-        let kept = stream::iter(&tree.blobs).map(async |blob| {
-            let kept = flow.keep_blob(self.repository, blob, self.cause).await;
-            let kept = kept.map_err(|missing| missing.to_string())?;
-            self.meter.came(&blob.digest, kept.bytes);
-            Ok::<_, String>(kept)
-        });
-        let mut kept = kept.buffer_unordered(AT_ONCE);
+        let kept = tree.blobs.iter().map(|blob| self.keep_blob(blob));
+        let mut kept = stream::iter(kept.collect::<Vec<_>>()).buffer_unordered(AT_ONCE);
         let (mut delivery, mut failed) = (Delivery::default(), None);
         while let Some(kept) = kept.next().await {
             match kept {
@@ -55,6 +52,14 @@ impl Image<'_> {
             delivery.outcome = ItemOutcome::Copied;
         }
         Ok(delivery)
+    }
+
+    async fn keep_blob(&self, blob: &Descriptor) -> Result<Kept, String> {
+        let flow = &self.run.world.flow;
+        let kept = flow.keep_blob(self.repository, blob, self.cause).await;
+        let kept = kept.map_err(|missing| missing.to_string())?;
+        self.meter.came(&blob.digest, kept.bytes);
+        Ok(kept)
     }
 
     /// The manifests of it that are wanted, read from wherever they are.

@@ -27,8 +27,9 @@ impl Lists {
     /// A source has listed all tags of a repository.
     pub(super) fn told(&mut self, set: &Set, repository: Repository, tags: Arc<[Tag]>) {
         if set.referrers {
-            let is_made =
-                |tag: &&Tag| tag.as_str().starts_with("sha256-") || tag.as_str().starts_with("sha512-");
+            let is_made = |tag: &&Tag| {
+                tag.as_str().starts_with("sha256-") || tag.as_str().starts_with("sha512-")
+            };
             let made = tags.iter().filter(is_made).cloned().collect();
             self.made.insert(repository.clone(), Arc::new(made));
         }

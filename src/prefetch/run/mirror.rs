@@ -1,5 +1,7 @@
 //! An image, to a target.
 
+use futures_util::FutureExt as _;
+
 use super::image::Image;
 use super::patience::patiently;
 use crate::prefetch::Delivery;
@@ -30,10 +32,7 @@ impl Image<'_> {
             self.platforms.clone(),
             self.cause.pace,
         );
-        let bring = async || match self.is_there(targets, target, &wish).await? {
-            true => Ok(None),
-            false => targets.mirror(target, wish.clone()).await.map(Some),
-        };
+        let bring = || self.bring(targets, target, &wish).boxed();
         let mirrored = patiently(bring).await.map_err(|error| error.to_string())?;
         let Some(mirrored) = mirrored else {
             return Ok(Delivery::default());
@@ -51,6 +50,19 @@ impl Image<'_> {
             digest: mirrored.digest_put.map(|digest| digest.to_string()),
             ..Delivery::default()
         })
+    }
+
+    /// What it took to have it there; `None` where it is there already.
+    async fn bring(
+        &self,
+        targets: &Targets,
+        target: &str,
+        wish: &Wish,
+    ) -> Result<Option<Mirrored>, target::Error> {
+        match self.is_there(targets, target, wish).await? {
+            true => Ok(None),
+            false => targets.mirror(target, wish.clone()).await.map(Some),
+        }
     }
 
     /// Whether it is there, as far as the set wants to know.

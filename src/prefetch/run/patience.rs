@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+
 use crate::flow;
 use crate::registry;
 use crate::target;
@@ -43,8 +45,8 @@ fn throttled(error: &registry::Error) -> Option<Option<Duration>> {
 }
 
 /// Asks, and asks again where that was too much for a registry.
-pub(super) async fn patiently<T, E: Passing>(
-    ask: impl AsyncFn() -> Result<T, E>,
+pub(super) async fn patiently<'a, T, E: Passing>(
+    ask: impl Fn() -> BoxFuture<'a, Result<T, E>>,
 ) -> Result<T, E> {
     let mut pause = FIRST_PAUSE;
     for _ in 1..ATTEMPTS {

@@ -46,11 +46,12 @@ impl Tree {
         let (mut seen, mut blobs) = (HashSet::from([root.clone()]), HashSet::new());
         let mut next = vec![root.clone()];
         while !next.is_empty() {
-            let asked = stream::iter(std::mem::take(&mut next)).map(async |digest: Digest| {
+            let level = std::mem::take(&mut next).into_iter();
+            let asked = level.map(|digest| async move {
                 let manifest = supply.manifest(repository, &digest, cause).await?;
                 Ok::<_, Missing>((digest, manifest))
             });
-            let mut came = asked.buffered(AT_ONCE);
+            let mut came = stream::iter(asked.collect::<Vec<_>>()).buffered(AT_ONCE);
             while let Some((digest, manifest)) = came.try_next().await? {
                 let named = oci::Manifest::parse(&manifest.bytes);
                 for (digest, size) in named.blobs.into_iter().zip(named.sizes) {
@@ -80,11 +81,7 @@ impl Tree {
 }
 
 /// Those of the wanted platforms that the index has, and what is about them.
-fn wanted(
-    index: &[u8],
-    all: Vec<Digest>,
-    platforms: &[Platform],
-) -> Result<Vec<Digest>, Missing> {
+fn wanted(index: &[u8], all: Vec<Digest>, platforms: &[Platform]) -> Result<Vec<Digest>, Missing> {
     let Some(index) = Index::parse(index).filter(|_| !platforms.is_empty()) else {
         return Ok(all);
     };

@@ -15,6 +15,7 @@ use super::Set;
 use super::Source;
 use super::Wanted;
 use crate::flow::PullThrough;
+use crate::ledger::FlowId;
 use crate::oci::Repository;
 use crate::oci::UpstreamName;
 
@@ -34,12 +35,14 @@ impl Sources {
     }
 }
 
-/// Tells `out` what the set selects, each image as soon as it is known. It ends when all has been told,
-/// or when nobody listens any more; dropping it ends all that it asked.
-pub async fn discover(set: &Set, sources: &Sources, out: &mpsc::Sender<Found>) {
+/// Tells `out` what the set selects, each image as soon as it is known; of a repository, [`Found::Listed`]
+/// first. What it asks is asked as `cause`. It ends when all has been told, or when nobody listens any
+/// more; dropping it ends all that it asked.
+pub async fn discover(set: &Set, sources: &Sources, cause: FlowId, out: &mpsc::Sender<Found>) {
     let asked = Asked {
         set,
         sources,
+        cause,
         out,
         now: Timestamp::now(),
     };
@@ -54,6 +57,8 @@ pub(super) struct Asked<'a> {
     /// What is looked for.
     pub(super) set: &'a Set,
     sources: &'a Sources,
+    /// For the ledger: requests of a run are counted by it.
+    pub(super) cause: FlowId,
     out: &'a mpsc::Sender<Found>,
     /// When it began: what durations are counted from.
     pub(super) now: Timestamp,
@@ -86,8 +91,8 @@ impl<'a> Asked<'a> {
         let _ = self.out.send(Found::Failed { what, why }).await;
     }
 
-    /// Judges all tags of a repository, in whatever order they are, and tells of those that are
-    /// wanted, with the digests that `listed` has; then that these are all. Dates that are needed and
+    /// Judges all tags of a repository, in whatever order they are, and tells which these are, then of
+    /// those that are wanted, with the digests that `listed` has. Dates that are needed and
     /// not in `listed` are asked for.
     pub(super) async fn listed(&self, repository: &Repository, listed: Vec<Listed>) {
         let _ = (repository, listed);
