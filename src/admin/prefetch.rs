@@ -56,6 +56,8 @@ pub struct PrefetchFigures {
     pub is_running: bool,
     /// When it is run next by itself; seconds since 1970.
     pub next: Option<f64>,
+    /// When the last run ended; seconds since 1970.
+    pub last_run: Option<f64>,
     /// When the last run that did all ended; seconds since 1970.
     pub last_success: Option<f64>,
     /// How long the last run took, in seconds.

@@ -22,10 +22,7 @@ use crate::ledger::Journal;
 use crate::ledger::Ledger;
 use crate::ledger::Sink;
 use crate::oci::UpstreamName;
-use crate::prefetch::Sources;
 use crate::prefetch::Tally;
-use crate::prefetch::Tell;
-use crate::prefetch::World;
 use crate::registry;
 use crate::store;
 use crate::store::Store;
@@ -128,14 +125,7 @@ impl App {
         let readiness = Readiness::new(store, flow.clone(), ledger.clone());
         readiness.show_journal(journal.clone());
         readiness.show_targets(targets.clone());
-        let world = World {
-            flow: flow.clone(),
-            sources: Sources::new(flow.clone()),
-            targets: targets.clone(),
-            tally: tally.clone(),
-            tell: Tell::Changes,
-        };
-        let sets = prefetch::open(&config, world);
+        let sets = prefetch::open(&config, (&flow, targets.as_ref(), &tally));
         readiness.show_prefetch(Arc::new(prefetch::Desk(sets.clone())));
         let admin = Admin::bind(config.admin.clone(), readiness.clone(), metrics.clone());
         Ok(Self {

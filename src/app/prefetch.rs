@@ -12,11 +12,16 @@ use crate::admin::Prefetch;
 use crate::admin::PrefetchFigures;
 use crate::admin::Triggered;
 use crate::config::Config;
+use crate::flow::PullThrough;
 use crate::prefetch::Records;
 use crate::prefetch::Service;
 use crate::prefetch::SetState;
+use crate::prefetch::Sources;
+use crate::prefetch::Tally;
+use crate::prefetch::Tell;
 use crate::prefetch::Trigger;
 use crate::prefetch::World;
+use crate::target::Targets;
 
 /// What the admin listener sees of the prefetcher.
 #[derive(Debug)]
@@ -25,9 +30,23 @@ pub(super) struct Desk(pub(super) Arc<Service>);
 /// How long what is broken off may take to end.
 const LAST: Duration = Duration::from_secs(2);
 
+/// What a prefetcher is made over.
+type Parts<'a> = (
+    &'a Arc<PullThrough>,
+    Option<&'a Arc<Targets>>,
+    &'a Arc<Tally>,
+);
+
 /// The prefetcher of `config`, which runs nothing yet. Its reports are kept beside what the store
 /// has of its own.
-pub(super) fn open(config: &Config, world: World) -> Arc<Service> {
+pub(super) fn open(config: &Config, (flow, targets, tally): Parts<'_>) -> Arc<Service> {
+    let world = World {
+        flow: flow.clone(),
+        sources: Sources::new(flow.clone()),
+        targets: targets.cloned(),
+        tally: tally.clone(),
+        tell: Tell::Changes,
+    };
     let records = Records::new(config.store.path.join("tidegate/prefetch"));
     Service::new(config.prefetch.clone(), world, records, zone())
 }
@@ -83,6 +102,7 @@ fn figures(state: &SetState) -> PrefetchFigures {
         set: state.name.clone(),
         is_running: state.under_way.is_some(),
         next: state.next.map(seconds),
+        last_run: last.map(|last| seconds(last.ended)),
         last_success: last.and_then(|last| last.last_success).map(seconds),
         last_duration: last.map(|last| last.report.seconds),
         runs: vec![

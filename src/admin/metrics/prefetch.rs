@@ -15,6 +15,11 @@ const NEXT: Family = Family::gauge(
     SET,
     "When the set is run next by itself, since 1970; 0 where only on request.",
 );
+const LAST: Family = Family::gauge(
+    "tidegate_prefetch_last_run_timestamp_seconds",
+    SET,
+    "When the last run ended, since 1970, also one before the start; 0 for never.",
+);
 const SUCCESS: Family = Family::gauge(
     "tidegate_prefetch_last_success_timestamp_seconds",
     SET,
@@ -56,6 +61,7 @@ fn one(page: &mut Page, figures: &PrefetchFigures) {
     let set = &*figures.set;
     page.count(&RUNNING, &[set], figures.is_running.into());
     page.show(&NEXT, &[set], figures.next.unwrap_or_default());
+    page.show(&LAST, &[set], figures.last_run.unwrap_or_default());
     page.show(&SUCCESS, &[set], figures.last_success.unwrap_or_default());
     page.count(&MISSED, &[set], figures.missed);
     if let Some(seconds) = figures.last_duration {

@@ -25,7 +25,9 @@ use crate::prefetch::Traffic;
 pub struct Record {
     /// Why it began.
     pub cause: Cause,
-    /// When the last run that did all ended; this one or one before. As JSON: RFC 3339, UTC.
+    /// When it ended. As JSON: RFC 3339, UTC.
+    pub ended: Timestamp,
+    /// When the last run that did all ended; this one or one before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_success: Option<Timestamp>,
     /// What it has done.
@@ -40,12 +42,14 @@ pub struct Records {
 
 impl Record {
     pub(super) fn new(cause: Cause, report: Report, before: Option<&Self>) -> Self {
+        let ended = Timestamp::now();
         let last_success = match report.outcome {
-            Outcome::Done => Some(Timestamp::now()),
+            Outcome::Done => Some(ended),
             _ => before.and_then(|before| before.last_success),
         };
         Self {
             cause,
+            ended,
             last_success,
             report,
         }
