@@ -131,15 +131,19 @@ impl Work {
                 discover(&run.set, &run.world.sources, counting.flow, &out).await;
             };
             let mut discovery = pin!(discovery);
-            let mut is_discovering = true;
+            let (mut is_discovering, mut has_more) = (true, true);
             loop {
                 let Reins {
                     held,
                     stopped,
                     abandoned,
                 } = *reins.borrow_and_update();
-                if abandoned || (stopped && self.tasks.is_empty()) {
+                let is_idle = self.tasks.is_empty();
+                if abandoned || (stopped && is_idle) {
                     break true;
+                }
+                if is_idle && !has_more {
+                    break false;
                 }
                 let begins = !held && !stopped && self.tasks.len() < AT_ONCE;
                 tokio::select! {
@@ -150,8 +154,10 @@ impl Work {
                         is_discovering = false;
                         run.watch.discovering(false);
                     }
-                    next = found.recv(), if begins && !found.is_closed() => self.take(next),
-                    else => break false,
+                    next = found.recv(), if begins && has_more => {
+                        has_more = next.is_some();
+                        self.take(next);
+                    }
                 }
             }
         };
