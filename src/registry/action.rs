@@ -289,6 +289,14 @@ impl Call {
         Ok(call)
     }
 
+    /// `DELETE` of a manifest, or of a tag.
+    pub(super) fn manifest_delete(flow: FlowId, name: &Name, reference: &Reference) -> Self {
+        let call = Self::manifest(flow, Action::Delete, (name, reference), "");
+        let mut call = call.write(Method::DELETE, &[202, 200, 204]);
+        call.subject.access = Access::Delete;
+        call
+    }
+
     /// `POST` of a project, which Harbor takes from a name and a password; one that is there is as
     /// good as one that was made.
     pub(super) fn harbor_project(flow: FlowId, project: &str) -> Self {

@@ -161,7 +161,7 @@ impl Endpoint {
     ) -> Result<Answer, Fault> {
         let scouting = match call.subject.access {
             Access::Pull | Access::Login => None,
-            Access::Push | Access::Mount(_) => self.scout.acquire().await.ok(),
+            Access::Push | Access::Delete | Access::Mount(_) => self.scout.acquire().await.ok(),
         };
         let answer = self.signed_in(call, permit).await;
         if scouting.is_some() {
