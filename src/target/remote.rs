@@ -79,7 +79,7 @@ pub(super) struct Lanes {
 /// Errands at a time.
 pub(super) const ERRANDS: usize = 64;
 const UPLOADS: usize = 16;
-const ASKS: usize = 8;
+const ASKS: usize = 32;
 const REQUESTS: usize = 32;
 /// The most errands that are told of one by one.
 const TOLD: usize = 100;
