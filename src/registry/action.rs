@@ -15,6 +15,7 @@ use url::form_urlencoded;
 use super::Error;
 use super::MountFrom;
 use super::NewManifest;
+use super::Priority;
 use super::access::Access;
 use super::sending::Cargo;
 use super::upload::Upload;
@@ -70,6 +71,7 @@ impl Call {
                 repository: Arc::default(),
                 reference: Arc::default(),
                 access: Access::Pull,
+                pace: Priority::Foreground,
             },
             method: Method::GET,
             whole: None,
