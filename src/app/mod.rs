@@ -36,12 +36,14 @@ mod prefetch;
 mod registries;
 mod reload;
 mod shutdown;
+mod sync;
 mod targets;
 
 use registries::Registries;
 use reload::Reload;
 use shutdown::Signals;
 use shutdown::Wish;
+pub use sync::Sync;
 pub use targets::file as targets_file;
 
 /// Why the proxy did not start.
@@ -104,7 +106,7 @@ impl App {
         let metrics = Arc::new(Metrics::new());
         let journal = open_journal(&config).map_err(Error::Journal)?;
         let tally = Arc::<Tally>::default();
-        let ledger = ledger(&metrics, &tally, journal.as_ref());
+        let ledger = ledger(Some(&metrics), &tally, journal.as_ref());
         let mut registries = Registries::default();
         let upstreams = registries.follow(&config.upstreams, &ledger)?;
         metrics.know(registries.names());
@@ -220,10 +222,15 @@ fn doors(front: &Occupancy) -> Doors {
 }
 
 /// All are told of all that is entered.
-fn ledger(metrics: &Arc<Metrics>, tally: &Arc<Tally>, journal: Option<&Arc<Journal>>) -> Ledger {
+fn ledger(
+    metrics: Option<&Arc<Metrics>>,
+    tally: &Arc<Tally>,
+    journal: Option<&Arc<Journal>>,
+) -> Ledger {
+    let metrics = metrics.map(|metrics| metrics.clone() as Arc<dyn Sink>);
     let journal = journal.map(|journal| journal.clone() as Arc<dyn Sink>);
-    let sinks = [metrics.clone() as Arc<dyn Sink>, tally.clone()];
-    Ledger::with(sinks.into_iter().chain(journal).collect())
+    let sinks = [tally.clone() as Arc<dyn Sink>].into_iter();
+    Ledger::with(sinks.chain(metrics).chain(journal).collect())
 }
 
 async fn open_store(config: &Config) -> Result<Arc<Store>, store::Error> {
