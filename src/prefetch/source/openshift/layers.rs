@@ -75,7 +75,7 @@ pub(super) async fn find(build: Build<'_>, manifest: &Manifest) -> Result<Vec<u8
 async fn look(content: Content) -> io::Result<Told> {
     let (sender, receiver) = mpsc::channel(4);
     let size = content.size;
-    let looking = tokio::task::spawn_blocking(move || {
+    let mut looking = tokio::task::spawn_blocking(move || {
         let chunks = Chunks {
             receiver,
             current: Bytes::new(),
@@ -84,18 +84,25 @@ async fn look(content: Content) -> io::Result<Told> {
         search(layout::unpacked(chunks, size)?)
     });
     let mut chunks = content.chunks;
-    while let Some(chunk) = chunks.next().await {
-        if sender.send(chunk.map_err(io::Error::other)).await.is_err() {
-            break;
+    let feeding = async move {
+        while let Some(chunk) = chunks.next().await {
+            if sender.send(chunk.map_err(io::Error::other)).await.is_err() {
+                break;
+            }
         }
+    };
+    tokio::select! {
+        biased;
+        told = &mut looking => return told.map_err(io::Error::other)?,
+        () = feeding => {}
     }
-    drop(sender);
     looking.await.map_err(io::Error::other)?
 }
 
 fn search(layer: impl Read) -> io::Result<Told> {
     let mut told = Told::Silent;
-    for entry in tar::Archive::new(layer).entries()? {
+    // Raw: nothing of an extended header is held in memory. This name needs none.
+    for entry in tar::Archive::new(layer).entries()?.raw(true) {
         let entry = entry?;
         let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let path = path.trim_start_matches("./").trim_start_matches('/');
