@@ -6,6 +6,7 @@
 //! Everything is asked of the engine of pulls, so a client that pulls what is being prefetched joins
 //! the same fill.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -17,9 +18,12 @@ use crate::oci::Tag;
 use crate::oci::UpstreamName;
 
 mod progress;
+mod quiet;
 mod release;
 mod report;
 mod run;
+mod schedule;
+mod service;
 mod source;
 mod tag_set;
 mod tally;
@@ -28,6 +32,8 @@ mod world;
 pub use progress::Active;
 pub use progress::Progress;
 pub use progress::Snapshot;
+pub use quiet::Hours;
+pub use quiet::Quiet;
 pub use release::Release;
 pub use release::ReleaseError;
 pub use report::Counts;
@@ -38,6 +44,14 @@ pub use report::Outcome;
 pub use report::Report;
 pub use report::Traffic;
 pub use run::run;
+pub use schedule::Cron;
+pub use schedule::Schedule;
+pub use schedule::When;
+pub use service::Cause;
+pub use service::Service;
+pub use service::SetState;
+pub use service::Trigger;
+pub use service::Under;
 pub use source::Sources;
 pub use source::discover;
 pub use tag_set::Filter;
@@ -55,7 +69,7 @@ pub use world::Tell;
 pub use world::World;
 
 /// One `[[prefetch]]`: which tags are kept warm, and where.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Set {
     /// What it is called.
     pub name: Arc<str>,
@@ -80,6 +94,12 @@ pub struct Set {
     pub prune: Prune,
     /// At most so many tags are pruned in one run: more are an error, and none is.
     pub prune_max: u64,
+    /// When it is run by itself; `None` for never: only where somebody asks for it.
+    pub schedule: Option<Schedule>,
+    /// When a run that began by itself begins nothing new.
+    pub quiet: Quiet,
+    /// How many bytes a second its runs fetch, on average; `None` for no limit of its own.
+    pub bandwidth: Option<NonZeroU64>,
 }
 
 /// Where tags come from.

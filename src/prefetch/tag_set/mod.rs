@@ -5,21 +5,24 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use jiff::SignedDuration;
 use jiff::Timestamp;
 
 use crate::oci::Digest;
 use crate::oci::Tag;
 
+mod judging;
 mod order;
 mod pattern;
 mod range;
+mod since;
 mod version;
 mod why;
 
+pub(in crate::prefetch) use judging::Judging;
 pub use order::Order;
 pub use pattern::Pattern;
 pub use range::Ranges;
+pub use since::Since;
 pub use why::Why;
 
 /// `tags` of a `[[prefetch]]`.
@@ -48,15 +51,6 @@ pub struct Filter {
     pub order: Option<Order>,
     /// It is not older.
     pub since: Option<Since>,
-}
-
-/// How old a tag may be.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Since {
-    /// Not from before this moment.
-    Moment(Timestamp),
-    /// Not older than this.
-    Ago(SignedDuration),
 }
 
 /// A tag as its source lists it.
@@ -101,7 +95,10 @@ impl TagSet {
     pub fn needs_dates(&self) -> bool {
         match self {
             Self::Literal(_) => false,
-            Self::Chosen(filter) => filter.since.is_some() || filter.order == Some(Order::Date),
+            Self::Chosen(filter) => {
+                let by_date = filter.order == Some(Order::Date) && filter.latest.is_some();
+                filter.since.is_some() || by_date
+            }
         }
     }
 
@@ -113,16 +110,23 @@ impl TagSet {
         }
     }
 
-    /// A verdict for each of `listed`, in their order.
+    /// A verdict for each of `listed`, in their order, in a run that began `now`. Where a date is
+    /// needed, and `listed` has none, the tag is out.
     pub fn judge(&self, listed: &[Listed], now: Timestamp) -> Vec<Judged> {
-        let _ = now;
-        listed
-            .iter()
-            .map(|listed| Judged {
-                tag: listed.tag.clone(),
-                verdict: Verdict::In,
-            })
-            .collect()
+        match self {
+            Self::Literal(named) => listed.iter().map(|it| by_list(named, it)).collect(),
+            Self::Chosen(filter) => Judging::new(filter, listed, now).verdicts(),
+        }
+    }
+}
+
+fn by_list(named: &[Tag], listed: &Listed) -> Judged {
+    Judged {
+        tag: listed.tag.clone(),
+        verdict: match named.contains(&listed.tag) {
+            true => Verdict::In,
+            false => Verdict::Out(Why::NotNamed),
+        },
     }
 }
 
@@ -130,15 +134,5 @@ impl Default for TagSet {
     /// All tags.
     fn default() -> Self {
         Self::Chosen(Filter::default())
-    }
-}
-
-impl Since {
-    /// The moment, counted from `now`.
-    pub fn counted_from(self, now: Timestamp) -> Timestamp {
-        match self {
-            Self::Moment(moment) => moment,
-            Self::Ago(ago) => now.checked_sub(ago).unwrap_or(Timestamp::MIN),
-        }
     }
 }
