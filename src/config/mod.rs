@@ -19,6 +19,7 @@ use crate::front;
 use crate::ledger;
 use crate::ledger::Rotation;
 use crate::login::Access;
+use crate::prefetch;
 use crate::store;
 use crate::target as mirror;
 
@@ -69,6 +70,8 @@ pub struct Config {
     pub upstreams: Vec<Upstream>,
     /// The registries that are mirrored into, in the file's order.
     pub targets: Vec<mirror::Config>,
+    /// What is kept warm, in the file's order.
+    pub prefetch: Vec<prefetch::Set>,
     /// How long exchanges that are under way may take to end after the first signal.
     pub drain_timeout: Duration,
 }
@@ -175,6 +178,7 @@ fn build(file: File, folder: &Path) -> Result<Config, Flaw> {
         },
         upstreams,
         targets,
+        prefetch: Vec::new(),
     })
 }
 

@@ -17,6 +17,7 @@ use super::MountFrom;
 use super::NewManifest;
 use super::Priority;
 use super::access::Access;
+use super::quay::TagsOf;
 use super::sending::Cargo;
 use super::upload::Upload;
 use super::wire::Outgoing;
@@ -309,6 +310,49 @@ impl Call {
         call.headers.insert(CONTENT_TYPE, json);
         let body = serde_json::json!({"project_name": project, "public": false});
         call.cargo = Cargo::Whole(body.to_string().into());
+        call
+    }
+
+    /// `GET` of a page of a namespace's repositories, by Quay's API.
+    pub(super) fn quay_repositories(flow: FlowId, namespace: &str, page: Option<&str>) -> Self {
+        let path = "/api/v1/repository".to_owned();
+        let mut call = Self::new(flow, Action::Catalog, path);
+        call.subject.access = Access::Api;
+        call.subject.reference = namespace.into();
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query
+            .append_pair("namespace", namespace)
+            .append_pair("public", "true")
+            .append_pair("last_modified", "true");
+        if let Some(page) = page {
+            query.append_pair("next_page", page);
+        }
+        call.query = query.finish();
+        call.whole = Some(LONGEST_LIST);
+        call
+    }
+
+    /// `GET` of a page of a repository's tags, by Quay's API.
+    pub(super) fn quay_tags(flow: FlowId, name: &Name, page: TagsOf<'_>) -> Self {
+        let path = format!("/api/v1/repository/{name}/tag/");
+        let mut call = Self::new(flow, Action::TagList, path);
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.append_pair("onlyActiveTags", "true");
+        match page {
+            TagsOf::Page(number) => query
+                .append_pair("limit", "100")
+                .append_pair("page", &number.to_string()),
+            TagsOf::One(tag) => query
+                .append_pair("limit", "1")
+                .append_pair("specificTag", tag.as_str()),
+        };
+        call.query = query.finish();
+        call = call.about(name, "");
+        if let TagsOf::One(tag) = page {
+            call.subject.reference = tag.as_str().into();
+        }
+        call.subject.access = Access::Api;
+        call.whole = Some(LONGEST_LIST);
         call
     }
 

@@ -161,7 +161,7 @@ impl Endpoint {
         pace: Priority,
     ) -> Result<Answer, Fault> {
         let scouting = match call.subject.access {
-            Access::Pull | Access::Login => None,
+            Access::Pull | Access::Login | Access::Api => None,
             Access::Push | Access::Delete | Access::Mount(_) => self.scout.acquire().await.ok(),
         };
         let answer = self.signed_in(call, pace).await;

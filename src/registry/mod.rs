@@ -43,6 +43,7 @@ mod guard;
 mod habits;
 mod pace;
 mod project;
+pub mod quay;
 mod quota;
 mod redirect;
 mod refusal;

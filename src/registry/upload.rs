@@ -266,7 +266,8 @@ impl Registry {
         Ok(answer)
     }
 
-    fn main(&self) -> Result<&Endpoint, Error> {
+    /// The endpoint that is meant, where no other may do.
+    pub(super) fn main(&self) -> Result<&Endpoint, Error> {
         let main = self.endpoints.first().map(AsRef::as_ref);
         main.ok_or_else(|| Error::Config("no URL is configured".into()))
     }

@@ -55,6 +55,7 @@ mod report;
 pub mod state;
 mod subject;
 mod targets;
+mod there;
 mod turns;
 mod verdict;
 mod verify;
