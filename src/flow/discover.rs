@@ -6,8 +6,6 @@ use std::collections::HashSet;
 use std::hash::Hash;
 use std::str::FromStr;
 
-use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -15,6 +13,7 @@ use super::Accept;
 use super::Call;
 use super::Error;
 use super::PullThrough;
+use super::upstream::Route;
 use crate::ledger::Fate;
 use crate::ledger::FlowId;
 use crate::oci::Descriptor;
@@ -45,8 +44,6 @@ pub enum ReferrersBy {
     FallbackTag,
 }
 
-/// How many entries are asked for in one page.
-const PAGE: &str = "n=1000";
 /// How many pages are read, at most: more are no list.
 const MOST_PAGES: usize = 10_000;
 
@@ -81,19 +78,11 @@ impl PullThrough {
     /// When the source refuses, is out, or tells no list.
     pub async fn listed(&self, repository: &Repository, flow: FlowId) -> Result<Vec<Tag>, Error> {
         let call = self.own_call(repository, flow)?;
-        let (call, registry, name) = (&call, call.registry(), &call.repository.name);
-        let failed = |error| refused(call, error);
-        let ask = |query: String| {
-            let asked = async move {
-                let page = registry.tag_list(flow, name, &query).await;
-                call.noted(page).map_err(failed)
-            };
-            asked.boxed()
-        };
-        let pages: Vec<Tags> = pages(ask, failed).await?;
-        Ok(legal(
-            pages.into_iter().filter_map(|page| page.tags).flatten(),
-        ))
+        let list = List::Tags(&call.repository.name);
+        let pages = list.pages(&call.route, flow).await;
+        let pages: Vec<Tags> = pages.map_err(|error| refused(&call, error))?;
+        let all = pages.into_iter().filter_map(|page| page.tags);
+        Ok(legal(all.flatten()))
     }
 
     /// All repositories of an upstream that may be asked for, as its catalog lists them now. Dropping
@@ -107,23 +96,14 @@ impl PullThrough {
         flow: FlowId,
     ) -> Result<Vec<Name>, Error> {
         let route = self.route(upstream)?;
-        let failed = |error| Error::Ping {
-            upstream: upstream.clone(),
-            error,
-        };
         if route.access.is_some() {
             return Err(Error::Passthrough(upstream.to_string()));
         }
-        let (route, registry) = (&route, route.registry());
-        let ask = |query: String| {
-            let asked = async move {
-                let page = registry.catalog(flow, &query).await;
-                route.breaker.note(&page);
-                page.map_err(failed)
-            };
-            asked.boxed()
-        };
-        let pages: Vec<Repositories> = pages(ask, failed).await?;
+        let pages = List::Catalog.pages(&route, flow).await;
+        let pages: Vec<Repositories> = pages.map_err(|error| Error::Ping {
+            upstream: upstream.clone(),
+            error,
+        })?;
         let all = pages.into_iter().filter_map(|page| page.repositories);
         let mut names: Vec<Name> = legal(all.flatten());
         names.retain(|name| route.upstream.names.passes(name.as_str()));
@@ -187,16 +167,9 @@ impl PullThrough {
 }
 
 async fn referrers_by_api(call: &Call, digest: &Digest) -> Result<Vec<Descriptor>, Error> {
-    let (registry, name) = (call.registry(), &call.repository.name);
-    let failed = |error| refused(call, error);
-    let ask = |query: String| {
-        let asked = async move {
-            let page = registry.referrers(call.flow, name, digest, &query).await;
-            call.noted(page).map_err(failed)
-        };
-        asked.boxed()
-    };
-    let pages: Vec<Manifests> = pages_from("", ask, failed).await?;
+    let list = List::Referrers(&call.repository.name, digest);
+    let pages = list.pages(&call.route, call.flow).await;
+    let pages: Vec<Manifests> = pages.map_err(|error| refused(call, error))?;
     Ok(pages.into_iter().flat_map(Manifests::descriptors).collect())
 }
 
@@ -221,36 +194,63 @@ fn fallback_tag(subject: &Digest) -> Option<Tag> {
     text.parse().ok()
 }
 
-async fn pages<'a, T: DeserializeOwned>(
-    ask: impl Fn(String) -> BoxFuture<'a, Result<Listing, Error>>,
-    failed: impl Fn(registry::Error) -> Error,
-) -> Result<Vec<T>, Error> {
-    pages_from(PAGE, ask, failed).await
+/// A list that comes in pages.
+#[derive(Clone, Copy, Debug)]
+enum List<'a> {
+    Tags(&'a Name),
+    Catalog,
+    Referrers(&'a Name, &'a Digest),
 }
 
-/// All pages of a list, the first one by `query`.
-async fn pages_from<'a, T: DeserializeOwned>(
-    query: &str,
-    ask: impl Fn(String) -> BoxFuture<'a, Result<Listing, Error>>,
-    failed: impl Fn(registry::Error) -> Error,
-) -> Result<Vec<T>, Error> {
-    let mut asked = HashSet::new();
-    let mut pages = Vec::new();
-    let mut next = Some(query.to_owned());
-    while let Some(query) = next.take() {
-        if asked.len() == MOST_PAGES || !asked.insert(query.clone()) {
-            let why = format!("its list goes round and round: `{query}` comes again");
-            return Err(failed(registry::Error::Wrong(why)));
+impl List<'_> {
+    /// All its pages.
+    async fn pages<T: DeserializeOwned>(
+        self,
+        route: &Route,
+        flow: FlowId,
+    ) -> Result<Vec<T>, registry::Error> {
+        let mut asked = HashSet::new();
+        let mut pages = Vec::new();
+        let mut next = Some(self.first().to_owned());
+        while let Some(query) = next.take() {
+            if asked.len() == MOST_PAGES || !asked.insert(query.clone()) {
+                let why = format!("its list has no end: `{query}` comes again");
+                return Err(registry::Error::Wrong(why));
+            }
+            let page = self.page(route, flow, &query).await;
+            route.breaker.note(&page);
+            let mut page = page?;
+            page.unspent.spend_all(Fate::Passed);
+            let read = serde_json::from_slice(&page.bytes);
+            pages.push(read.map_err(|error| {
+                registry::Error::Wrong(format!("a list that can't be read: {error}"))
+            })?);
+            next = page.next;
         }
-        let mut page = ask(query).await?;
-        page.unspent.spend_all(Fate::Passed);
-        let read = serde_json::from_slice(&page.bytes);
-        pages.push(read.map_err(|error| {
-            failed(registry::Error::Wrong(format!("its list is none: {error}")))
-        })?);
-        next = page.next;
+        Ok(pages)
     }
-    Ok(pages)
+
+    /// The query of the first page.
+    fn first(self) -> &'static str {
+        match self {
+            Self::Tags(_) | Self::Catalog => "n=1000",
+            Self::Referrers(..) => "",
+        }
+    }
+
+    async fn page(
+        self,
+        route: &Route,
+        flow: FlowId,
+        query: &str,
+    ) -> Result<Listing, registry::Error> {
+        let registry = route.in_background();
+        match self {
+            Self::Tags(name) => registry.tag_list(flow, name, query).await,
+            Self::Catalog => registry.catalog(flow, query).await,
+            Self::Referrers(name, digest) => registry.referrers(flow, name, digest, query).await,
+        }
+    }
 }
 
 /// Those of `all` that are legal, each once.

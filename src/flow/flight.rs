@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::Call;
 use super::Error;
+use super::Purpose;
 use super::access::Who;
 use super::askers::Askers;
 use super::growing::Growing;
@@ -41,6 +42,8 @@ pub(super) struct Flight {
     clients: AtomicUsize,
     /// Whether a client was ever among them.
     had_client: AtomicBool,
+    /// Whether it is for more than targets by the operator's wish: the store is to have it, too.
+    is_kept: AtomicBool,
     left: Notify,
 }
 
@@ -88,6 +91,7 @@ impl Flights {
             opened: watch::Sender::new(None),
             followers: AtomicUsize::new(0),
             clients: AtomicUsize::new(0),
+            is_kept: AtomicBool::new(false),
             had_client: AtomicBool::new(false),
             left: Notify::new(),
         });
@@ -125,10 +129,13 @@ impl Flights {
 
     fn follower(self: &Arc<Self>, flight: &Arc<Flight>, call: &Call) -> Follower {
         flight.followers.fetch_add(1, Ordering::Relaxed);
-        let is_client = !call.is_errand;
+        let is_client = call.purpose == Purpose::Pull;
         if is_client {
             flight.clients.fetch_add(1, Ordering::Relaxed);
             flight.had_client.store(true, Ordering::Relaxed);
+        }
+        if call.purpose != Purpose::Wish {
+            flight.is_kept.store(true, Ordering::Relaxed);
         }
         Follower {
             flights: self.clone(),
@@ -177,6 +184,11 @@ impl Follower {
         &self.flight.repository
     }
 
+    /// Whether the fill asks this call's upstream, with the credentials that are configured for it.
+    pub(super) fn is_of_upstream(&self, call: &Call) -> bool {
+        self.flight.who.is_none() && self.flight.repository.upstream == call.repository.upstream
+    }
+
     /// Whether the fill asks through this call's repository, with this call's credentials: only
     /// then is what it is told an answer to this call.
     pub(super) fn asks_for(&self, call: &Call) -> bool {
@@ -187,6 +199,23 @@ impl Follower {
     /// the upstream has let in.
     pub(super) fn lend(&self, call: &Call) {
         self.flight.askers.join(call);
+    }
+
+    /// Waits until the fill has ended.
+    pub(super) async fn landed(&self) {
+        loop {
+            let mut landed = std::pin::pin!(self.flights.landed.notified());
+            landed.as_mut().enable();
+            if !self.is_under_way() {
+                return;
+            }
+            landed.await;
+        }
+    }
+
+    fn is_under_way(&self) -> bool {
+        let map = self.flights.map();
+        map.values().any(|flight| Arc::ptr_eq(flight, &self.flight))
     }
 
     /// Waits until the upstream has answered.
@@ -242,6 +271,11 @@ impl Landing {
     /// Whether a client has ever followed.
     pub(super) fn had_client(&self) -> bool {
         self.flight.had_client.load(Ordering::Relaxed)
+    }
+
+    /// Whether anybody but targets, by the operator's wish, has wanted it.
+    pub(super) fn is_kept(&self) -> bool {
+        self.flight.is_kept.load(Ordering::Relaxed)
     }
 
     /// This fill's share of what all fills may hold in memory.

@@ -41,6 +41,7 @@ mod known;
 mod listing;
 mod manifest;
 mod mirrors;
+mod origins;
 mod passed;
 mod quay;
 mod segment;
@@ -71,6 +72,7 @@ use listing::ListKey;
 use listing::Lists;
 use manifest::Manifests;
 use mirrors::Mirrors;
+use origins::Origins;
 use upstream::Route;
 
 /// What holds for all upstreams.
@@ -124,10 +126,31 @@ struct Call {
     repository: Repository,
     accept: Accept,
     negative_ttl: Duration,
+    /// Whether some clients may pull less than others.
+    has_access_rules: bool,
     flow: FlowId,
-    /// Whether it is for a target, not for a client.
-    is_errand: bool,
+    purpose: Purpose,
     asked: SystemTime,
+}
+
+/// What something is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// A client pulls it.
+    Pull,
+    /// A target is to have what a client has pulled.
+    Errand,
+    /// A target is to have it by the operator's wish.
+    Wish,
+    /// The store is to have it by the operator's wish.
+    Keep,
+}
+
+impl Purpose {
+    /// Whether the operator wants it, whose credentials are the configured ones.
+    fn is_ours(self) -> bool {
+        matches!(self, Self::Wish | Self::Keep)
+    }
 }
 
 impl PullThrough {
@@ -165,6 +188,7 @@ impl PullThrough {
                 flights: flights.clone(),
                 mirrors,
                 fan_out: fan_out.clone(),
+                origins: Origins::default(),
             },
             fan_out,
             lists: Lists::new(store.clone()),
@@ -332,8 +356,9 @@ impl PullThrough {
             repository: ask.repository.clone(),
             accept,
             negative_ttl: settings.config.negative_ttl,
+            has_access_rules: settings.config.has_access_rules,
             flow: ask.flow,
-            is_errand: false,
+            purpose: Purpose::Pull,
             asked: SystemTime::now(),
         };
         Ok((call, settings.config.clone()))

@@ -14,6 +14,7 @@ use super::Caller;
 use super::Error;
 use super::OnDisconnect;
 use super::PullThrough;
+use super::Purpose;
 use super::Tail;
 use super::Want;
 use super::blob::BOARDINGS;
@@ -62,16 +63,37 @@ impl PullThrough {
             flow: cause.flow,
             caller: Caller::default(),
         };
-        let (mut call, config) = self.call(&ask).map_err(missing)?;
+        let purpose = match cause.ours {
+            true => Purpose::Wish,
+            false => Purpose::Errand,
+        };
+        self.for_others(&ask, (purpose, cause.pace))
+            .map_err(missing)
+    }
+
+    /// A call of nobody's, which the credentials that are configured are for.
+    pub(super) fn for_others(
+        &self,
+        ask: &Ask,
+        (purpose, pace): (Purpose, Pace),
+    ) -> Result<(Call, OnDisconnect), Error> {
+        let (mut call, config) = self.call(ask)?;
         if call.who.is_some() {
-            return Err(missing(Error::Passthrough(repository.to_string())));
+            return Err(Error::Passthrough(ask.repository.to_string()));
         }
-        call.is_errand = true;
+        call.purpose = purpose;
+        if pace == Pace::Background {
+            call.registry = call.route.in_background().clone();
+        }
         Ok((call, config.on_disconnect))
     }
 
     /// Waits for the turn of who can wait: less long where what is wanted `is_here` meanwhile.
-    async fn turn(&self, cause: Cause, is_here: impl Fn() -> bool) -> Result<Turn, Missing> {
+    pub(super) async fn turn(
+        &self,
+        cause: Cause,
+        is_here: impl Fn() -> bool,
+    ) -> Result<Turn, Missing> {
         match cause.pace {
             Pace::Client => Ok(Turn::Join),
             Pace::Background => match self.flights.turn(is_here).await {

@@ -11,6 +11,7 @@ use super::breaker::Breaker;
 use crate::oci::NameFilter;
 use crate::registry::Credentials;
 use crate::registry::Limit;
+use crate::registry::Priority;
 use crate::registry::Registry;
 
 /// One upstream, as the flow is told of it.
@@ -31,6 +32,8 @@ pub struct Upstream {
 #[derive(Debug)]
 pub(super) struct Route {
     pub(super) upstream: Upstream,
+    /// The client for it, for whom nobody waits.
+    background: Arc<Registry>,
     pub(super) breaker: Breaker,
     /// Whom it lets in, where the clients' own credentials decide.
     pub(super) access: Option<Access>,
@@ -67,6 +70,7 @@ impl Route {
         let is_own = upstream.registry.config().credentials == Credentials::Passthrough;
         Self {
             access: is_own.then(|| Access::new(upstream.auth_ttl)),
+            background: Arc::new(upstream.registry.at_pace(Priority::Background)),
             upstream,
             breaker: Breaker::default(),
             trouble: before.map_or_else(Arc::default, |before| before.trouble.clone()),
@@ -94,6 +98,11 @@ impl Route {
     /// The client for it.
     pub(super) fn registry(&self) -> &Arc<Registry> {
         &self.upstream.registry
+    }
+
+    /// The client for it that lets all others go first.
+    pub(super) fn in_background(&self) -> &Arc<Registry> {
+        &self.background
     }
 
     /// How it does.

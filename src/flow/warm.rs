@@ -3,19 +3,31 @@
 
 use std::sync::Arc;
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use super::Ask;
 use super::Call;
 use super::Caller;
 use super::Error;
 use super::PullThrough;
+use super::Purpose;
 use super::Want;
+use super::blob::BOARDINGS;
+use super::blob::BlobAsk;
+use super::blob::Blobs;
+use super::flight::Follower;
+use super::flight::Opened;
+use super::supply::missing;
+use super::turns::Turn;
 use crate::ledger::FlowId;
 use crate::oci::Descriptor;
 use crate::oci::Digest;
 use crate::oci::Repository;
 use crate::oci::Tag;
+use crate::store::Blob;
 use crate::target::Cause;
 use crate::target::Missing;
+use crate::target::Pace;
 
 /// What a tag points to, by its source's word of now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +66,18 @@ impl PullThrough {
         known: bool,
         cause: Cause,
     ) -> Result<Resolved, Error> {
-        let call = self.own_call(repository, cause.flow)?;
+        let want = Want::Tags {
+            query: String::new(),
+        };
+        let ask = own(repository, want, cause.flow);
+        let (call, _) = self.for_others(&ask, (Purpose::Keep, cause.pace))?;
+        call.route
+            .breaker
+            .patience()
+            .map_err(|error| Error::Upstream {
+                repository: repository.clone(),
+                error,
+            })?;
         let (pointer, before) = self.tags.now(&call, tag, known).await?;
         Ok(Resolved {
             digest: pointer.digest,
@@ -76,8 +99,35 @@ impl PullThrough {
         blob: &Descriptor,
         cause: Cause,
     ) -> Result<Kept, Missing> {
-        let _ = (repository, blob, cause);
-        Err(Missing::Later("not built yet".to_owned()))
+        let want = Want::Blob {
+            digest: blob.digest.clone(),
+            range: None,
+        };
+        let ask = own(repository, want, cause.flow);
+        let purpose = (Purpose::Keep, cause.pace);
+        let (call, on_disconnect) = self.for_others(&ask, purpose).map_err(missing)?;
+        if !self.store.keeps() {
+            let why = "nothing is kept here: `store.enabled` is false";
+            return Err(Missing::Gone(why.to_owned()));
+        }
+        if self.store.max_size().is_some_and(|most| blob.size > most) {
+            let why = format!("{} is larger than `store.max_size`", blob.digest.short());
+            return Err(Missing::Gone(why));
+        }
+        let ask = BlobAsk {
+            digest: blob.digest.clone(),
+            range: None,
+            head: false,
+            on_disconnect,
+        };
+        if let Some(kept) = self.blobs.kept(&call, &ask).await.map_err(missing)? {
+            return Ok(kept);
+        }
+        let place = match self.turn(cause, || self.flights.has(&ask.digest)).await? {
+            Turn::Fetch(place) => Some(place),
+            Turn::Join | Turn::Never => None,
+        };
+        self.blobs.keep(&call, &ask, place).await.map_err(missing)
     }
 
     /// `tag` of `repository` points to `digest`, by its source's word of now: clients are answered
@@ -104,23 +154,81 @@ impl PullThrough {
         self.tags.dropped(repository, tag).await
     }
 
-    /// A call for ourselves, with the credentials that are configured.
+    /// A call for ourselves, that all others go before.
     pub(super) fn own_call(&self, repository: &Repository, flow: FlowId) -> Result<Call, Error> {
         let want = Want::Tags {
             query: String::new(),
         };
-        let ask = Ask {
-            repository: repository.clone(),
-            want,
-            head: false,
-            flow,
-            caller: Caller::default(),
+        let ask = own(repository, want, flow);
+        Ok(self.for_others(&ask, (Purpose::Keep, Pace::Background))?.0)
+    }
+}
+
+fn own(repository: &Repository, want: Want, flow: FlowId) -> Ask {
+    Ask {
+        repository: repository.clone(),
+        want,
+        head: false,
+        flow,
+        caller: Caller::default(),
+    }
+}
+
+impl Blobs {
+    /// The blob, where the store has it and its repository may open it.
+    async fn kept(&self, call: &Call, ask: &BlobAsk) -> Result<Option<Kept>, Error> {
+        let kept = |blob: Blob| Kept {
+            was_there: true,
+            bytes: blob.size,
         };
-        let (mut call, _) = self.call(&ask)?;
-        if call.who.is_some() {
-            return Err(Error::Passthrough(repository.to_string()));
+        if let Some(blob) = self.stored(call, &ask.digest).await {
+            return Ok(Some(kept(blob)));
         }
-        call.is_errand = true;
-        Ok(call)
+        self.permit(call, ask).await?;
+        Ok(self.stored(call, &ask.digest).await.map(kept))
+    }
+
+    /// Brings the blob, as one more follower of its fill, who reads nothing of it. Whoever has the
+    /// `place` in the background keeps it until the fill's end.
+    async fn keep(
+        &self,
+        call: &Call,
+        ask: &BlobAsk,
+        mut place: Option<OwnedSemaphorePermit>,
+    ) -> Result<Kept, Error> {
+        for _ in 0..BOARDINGS {
+            let boarded = self.board(call, ask, place.take());
+            let (follower, was_there) = (&boarded.follower, !boarded.is_first());
+            let is_own = follower.asks_for(call);
+            match follower.opened().await {
+                Ok(opened) => {
+                    self.check(call, ask, (&opened, follower)).await?;
+                    let bytes = landed(&opened, follower).await?;
+                    return Ok(Kept { was_there, bytes });
+                }
+                Err(error) if is_own || error.is_local() => return Err(error),
+                Err(_) => {}
+            }
+        }
+        Err(Error::GivenUp("others who wanted the same were refused"))
+    }
+}
+
+/// Waits until the blob is in the store: its length, in bytes.
+async fn landed(opened: &Opened, follower: &Follower) -> Result<u64, Error> {
+    let growing = match opened {
+        Opened::Stored(blob) => return Ok(blob.size),
+        Opened::Growing(growing) => growing,
+    };
+    follower.landed().await;
+    if growing.is_stored() {
+        return Ok(growing.size());
+    }
+    match growing.verdict() {
+        Some(Err(error)) => Err(error),
+        Some(Ok(())) => Err(Error::GivenUp(
+            "the store did not take it; the log says why",
+        )),
+        None => Err(Error::GivenUp("the fill was broken off")),
     }
 }

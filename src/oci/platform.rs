@@ -168,6 +168,12 @@ impl Index {
         }
     }
 
+    /// The first image of it, whatever its platform is.
+    pub fn first(&self) -> Option<Digest> {
+        let mut images = self.manifests.iter().filter(|it| it.is_image());
+        images.next()?.digest.parse().ok()
+    }
+
     /// Whether a manifest of it is an image, no attestation.
     pub fn is_image(&self, digest: &Digest) -> bool {
         let mut entries = self.manifests.iter();

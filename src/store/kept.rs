@@ -226,6 +226,16 @@ impl Kept {
             .await
     }
 
+    pub(super) async fn is_linked_anywhere(
+        &self,
+        upstream: &UpstreamName,
+        digest: &Digest,
+    ) -> Result<bool, Error> {
+        let (component, digest) = (upstream.path_component(), digest.clone());
+        self.with(move |shelf| links::any_opens(&shelf.layout, &component, &digest))
+            .await
+    }
+
     pub(super) async fn probe(&self) -> Result<(), Error> {
         self.with(move |shelf| {
             shelf.stay()?;

@@ -15,7 +15,6 @@ use tokio::sync::mpsc;
 use super::Found;
 use super::Judged;
 use super::Listed;
-use super::Release;
 use super::Set;
 use super::Source;
 use super::Verdict;
@@ -173,13 +172,15 @@ impl<'a> Asked<'a> {
             repository: repository.clone(),
             tags: tags.into(),
         };
-        let _ = self.out.send(told).await;
-        for (judged, digest) in judged {
-            if judged.verdict == Verdict::In {
-                let is_heard = self.tag(repository, judged.tag, digest).await;
-                if !is_heard {
-                    return;
-                }
+        if self.out.send(told).await.is_err() {
+            return;
+        }
+        let wanted = judged
+            .into_iter()
+            .filter(|(it, _)| it.verdict == Verdict::In);
+        for (judged, digest) in wanted {
+            if !self.tag(repository, judged.tag, digest).await {
+                return;
             }
         }
     }
