@@ -3,48 +3,103 @@
 //! All sources of a set are asked at the same time, and none waits for another. What one can't tell is
 //! told as [`Found::Failed`], and the rest goes on.
 
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::Found;
+use super::Judged;
 use super::Listed;
 use super::Release;
 use super::Set;
 use super::Source;
+use super::Verdict;
 use super::Wanted;
 use crate::flow::PullThrough;
+use crate::ledger::FlowId;
+use crate::oci::Digest;
+use crate::oci::Reference;
 use crate::oci::Repository;
-use crate::oci::UpstreamName;
+use crate::oci::Tag;
 
+mod catalog;
+mod dates;
 mod openshift;
 mod quay;
+mod references;
+mod repository;
 
-/// Who is asked what there is, and what is remembered of the answers from run to run.
+use dates::Dates;
+pub use references::Named;
+pub use references::named_in;
+
+/// Who is asked what there is, and what is remembered of the answers from run to run. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Sources {
     flow: Arc<PullThrough>,
+    dates: Dates,
 }
 
 impl Sources {
     /// By asking `flow`.
     pub fn new(flow: Arc<PullThrough>) -> Self {
-        Self { flow }
+        Self {
+            flow,
+            dates: Dates::default(),
+        }
+    }
+
+    /// A verdict for each tag of `repository`, in the source's order, by what `set` says of tags. This
+    /// is what [`discover`] goes by.
+    ///
+    /// # Errors
+    /// When its tags can't be listed; the text says why, and what to do. A tag whose date can't be had
+    /// is out, and says so.
+    pub async fn judge(&self, set: &Set, repository: &Repository) -> Result<Vec<Judged>, String> {
+        let (out, _) = mpsc::channel(1);
+        let asked = Asked {
+            set,
+            sources: self,
+            out: &out,
+            told: &Told::default(),
+            now: Timestamp::now(),
+        };
+        let tags = self.flow.listed(repository, FlowId::next()).await;
+        let tags = tags.map_err(|error| repository::explained(&error))?;
+        let listed: Vec<Listed> = tags.into_iter().map(Listed::from).collect();
+        let judged = asked.judged(repository, &listed).await;
+        Ok(judged.into_iter().map(|(judged, _)| judged).collect())
     }
 }
 
-/// Tells `out` what the set selects, each image as soon as it is known. It ends when all has been told,
-/// or when nobody listens any more; dropping it ends all that it asked.
+/// Tells `out` what the set selects, each image once, and as soon as it is known. It ends when all has
+/// been told, or when nobody listens any more; dropping it ends all that it asked.
 pub async fn discover(set: &Set, sources: &Sources, out: &mpsc::Sender<Found>) {
+    let told = Told::default();
     let asked = Asked {
         set,
         sources,
         out,
+        told: &told,
         now: Timestamp::now(),
     };
-    for source in &set.from {
-        asked.ask(source).await;
+    tokio::select! {
+        _ = join_all(set.from.iter().map(|source| asked.ask(source))) => {}
+        () = out.closed() => return,
+    }
+    let images = told.images();
+    if images < set.min_tags {
+        let why = format!(
+            "it has {images} images now, and min_tags is {}: is something gone that should be \
+             there?",
+            set.min_tags
+        );
+        asked.failed(format!("the set {}", set.name), why).await;
     }
 }
 
@@ -55,19 +110,31 @@ pub(super) struct Asked<'a> {
     pub(super) set: &'a Set,
     sources: &'a Sources,
     out: &'a mpsc::Sender<Found>,
+    told: &'a Told,
     /// When it began: what durations are counted from.
     pub(super) now: Timestamp,
 }
 
+/// The images that have been told: sources may overlap.
+#[derive(Debug, Default)]
+struct Told(Mutex<HashSet<(Repository, Reference, Option<Tag>)>>);
+
 impl<'a> Asked<'a> {
     async fn ask(&self, source: &Source) {
         match source {
+            Source::Repository(repository) => repository::discover(*self, repository).await,
+            Source::Image {
+                repository,
+                reference,
+            } => {
+                self.image(repository, reference).await;
+            }
+            Source::Catalog { upstream, pattern } => {
+                catalog::discover(*self, upstream, pattern).await;
+            }
             Source::Quay { upstream, pattern } => quay::discover(*self, upstream, pattern).await,
             Source::Release(release) => openshift::discover(*self, release).await,
-            other => {
-                self.failed(format!("{other:?}"), "not yet".to_owned())
-                    .await
-            }
+            Source::References(file) => references::discover(*self, file).await,
         }
     }
 
@@ -76,8 +143,12 @@ impl<'a> Asked<'a> {
         &self.sources.flow
     }
 
-    /// Tells of an image that is wanted. `false` where nobody listens any more.
+    /// Tells of an image that is wanted, unless it was told before. `false` where nobody listens any
+    /// more.
     pub(super) async fn wanted(&self, wanted: Wanted) -> bool {
+        if !self.told.is_new(&wanted) {
+            return true;
+        }
         self.out.send(Found::Wanted(wanted)).await.is_ok()
     }
 
@@ -90,6 +161,83 @@ impl<'a> Asked<'a> {
     /// wanted, with the digests that `listed` has; then that these are all. Dates that are needed and
     /// not in `listed` are asked for.
     pub(super) async fn listed(&self, repository: &Repository, listed: Vec<Listed>) {
-        let _ = (repository, listed);
+        for (judged, digest) in self.judged(repository, &listed).await {
+            if judged.verdict == Verdict::In {
+                let is_heard = self.tag(repository, judged.tag, digest).await;
+                if !is_heard {
+                    return;
+                }
+            }
+        }
+        let mut tags: Vec<Tag> = listed.into_iter().map(|it| it.tag).collect();
+        tags.sort_unstable();
+        let told = Found::Listed {
+            repository: repository.clone(),
+            tags: tags.into(),
+        };
+        let _ = self.out.send(told).await;
+    }
+
+    /// Tells that a tag is wanted, with its digest where the source has said it just now. `false`
+    /// where nobody listens any more.
+    async fn tag(&self, repository: &Repository, tag: Tag, digest: Option<Digest>) -> bool {
+        let mut immutable = self.set.immutable.iter();
+        self.wanted(Wanted {
+            repository: repository.clone(),
+            reference: Reference::Tag(tag.clone()),
+            immutable: immutable.any(|it| it.fits(tag.as_str())),
+            tag: Some(tag),
+            digest,
+        })
+        .await
+    }
+
+    /// Tells that a tag, or a digest by itself, is wanted.
+    async fn image(&self, repository: &Repository, reference: &Reference) -> bool {
+        match reference {
+            Reference::Tag(tag) => self.tag(repository, tag.clone(), None).await,
+            Reference::Digest(digest) => self.by_digest(repository, digest, None).await,
+        }
+    }
+
+    /// Tells that a digest is wanted, which may have a tag where it goes to.
+    async fn by_digest(&self, repository: &Repository, digest: &Digest, tag: Option<Tag>) -> bool {
+        self.wanted(Wanted {
+            repository: repository.clone(),
+            reference: Reference::Digest(digest.clone()),
+            tag,
+            digest: Some(digest.clone()),
+            immutable: true,
+        })
+        .await
+    }
+}
+
+impl Told {
+    fn is_new(&self, wanted: &Wanted) -> bool {
+        let Wanted {
+            repository,
+            reference,
+            tag,
+            ..
+        } = wanted;
+        let key = (repository.clone(), reference.clone(), tag.clone());
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(key)
+    }
+
+    fn images(&self) -> u64 {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.len().try_into().unwrap_or(u64::MAX)
+    }
+}
+
+impl From<Tag> for Listed {
+    fn from(tag: Tag) -> Self {
+        Self {
+            tag,
+            pushed: None,
+            digest: None,
+        }
     }
 }

@@ -169,7 +169,7 @@ mod tests {
             ("> >1", "'>>' is no operator"),
             ("latest", "unexpected character 'l'"),
             ("1.25 ||", "empty"),
-            (">=1.2.3.4", "unexpected character"),
+            (">=1.2.3.4", "after patch version"),
         ] {
             let error = text.parse::<Ranges>().unwrap_err();
             assert!(error.contains(said), "{text}: {error}");
