@@ -11,6 +11,8 @@ use crate::ledger::FlowId;
 use crate::oci::Repository;
 use crate::oci::UpstreamName;
 use crate::registry;
+use crate::registry::Priority;
+use crate::registry::Registry;
 use crate::registry::quay::Repositories;
 use crate::registry::quay::Tags;
 use crate::registry::quay::TagsOf;
@@ -26,10 +28,9 @@ impl PullThrough {
         (namespace, page): (&str, Option<&str>),
         flow: FlowId,
     ) -> Result<Repositories, Error> {
-        let route = self.quay(upstream)?;
-        let asked = route.registry().quay_repositories(flow, namespace, page);
-        let outcome = asked.await;
-        let mut found = outcome.map_err(|error| Error::Ping {
+        let (route, registry) = self.quay(upstream)?;
+        let asked = registry.quay_repositories(flow, namespace, page);
+        let mut found = asked.await.map_err(|error| Error::Ping {
             upstream: upstream.clone(),
             error,
         })?;
@@ -50,13 +51,12 @@ impl PullThrough {
         which: TagsOf<'_>,
         flow: FlowId,
     ) -> Result<Tags, Error> {
-        let route = self.quay(&repository.upstream)?;
+        let (route, registry) = self.quay(&repository.upstream)?;
         if !route.upstream.names.passes(repository.name.as_str()) {
             return Err(Error::Denied(repository.clone()));
         }
-        let asked = route.registry().quay_tags(flow, &repository.name, which);
-        let outcome = asked.await;
-        outcome.map_err(|error| match error {
+        let asked = registry.quay_tags(flow, &repository.name, which);
+        asked.await.map_err(|error| match error {
             registry::Error::NotFound { code } => Error::NoRepository(repository.clone(), code),
             error => Error::Upstream {
                 repository: repository.clone(),
@@ -65,14 +65,12 @@ impl PullThrough {
         })
     }
 
-    fn quay(&self, upstream: &UpstreamName) -> Result<Arc<Route>, Error> {
-        let settings = self.settings.load();
-        let route = settings.routes.get(upstream);
-        let route = route.ok_or_else(|| Error::UnknownUpstream(upstream.to_string()))?;
+    fn quay(&self, upstream: &UpstreamName) -> Result<(Arc<Route>, Registry), Error> {
+        let route = self.route(upstream)?;
         if route.access.is_some() {
-            let refused = "its upstream is asked with the clients' own credentials";
-            return Err(Error::GivenUp(refused));
+            return Err(Error::Passthrough(upstream.to_string()));
         }
-        Ok(route.clone())
+        let registry = route.registry().at_pace(Priority::Background);
+        Ok((route, registry))
     }
 }

@@ -30,6 +30,7 @@ pub use blob::Blob;
 pub use blob::Chunks;
 pub use error::Error;
 pub use location::Location;
+pub use packing::unpacked;
 pub use source::Image;
 pub use source::Manifest;
 pub use source::Source;

@@ -48,6 +48,21 @@ impl Packing {
     }
 }
 
+/// What is in `source`, a blob of `size` bytes, compressed with gzip, Zstandard or not at all, as its
+/// first bytes tell. It fails where that is implausibly much.
+///
+/// # Errors
+/// When `source` fails at once.
+pub fn unpacked<'a>(mut source: impl Read + 'a, size: u64) -> io::Result<Box<dyn Read + 'a>> {
+    let mut start = Vec::with_capacity(START);
+    source.by_ref().take(START as u64).read_to_end(&mut start)?;
+    let packing = Packing::of(&start);
+    Ok(packing.reader(io::Cursor::new(start).chain(source), size))
+}
+
+/// As many bytes tell how something is compressed.
+const START: usize = 8;
+
 /// Fails after so many bytes.
 struct Limited<R>(R, u64);
 

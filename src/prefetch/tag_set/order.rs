@@ -12,7 +12,7 @@ pub enum Order {
 }
 
 /// Compares names as people do: numbers in them by value.
-pub(super) fn naturally(one: &str, other: &str) -> Ordering {
+pub fn naturally(one: &str, other: &str) -> Ordering {
     let (mut left, mut right) = (one, other);
     loop {
         let (a, rest_a) = part(left);
@@ -51,6 +51,19 @@ impl std::fmt::Display for Order {
             Self::Semver => "semver",
             Self::Name => "name",
             Self::Date => "date",
+        })
+    }
+}
+
+impl std::str::FromStr for Order {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(match text {
+            "semver" => Self::Semver,
+            "name" => Self::Name,
+            "date" => Self::Date,
+            _ => return Err("there is no such choice".to_owned()),
         })
     }
 }

@@ -52,6 +52,7 @@ pub use image::ImageBuilder;
 pub use image::Part;
 pub use image::Push;
 pub use image::PushError;
+pub use image::Release;
 pub use image::Shelf;
 pub use need::has_all;
 pub use need::need;
