@@ -138,11 +138,10 @@ impl Work {
                     stopped,
                     abandoned,
                 } = *reins.borrow_and_update();
-                let is_idle = self.tasks.is_empty();
-                if abandoned || (stopped && is_idle) {
+                if abandoned || (stopped && has_more && self.tasks.is_empty()) {
                     break true;
                 }
-                if is_idle && !has_more {
+                if !has_more && self.tasks.is_empty() {
                     break false;
                 }
                 let begins = !held && !stopped && self.tasks.len() < AT_ONCE;
@@ -154,10 +153,10 @@ impl Work {
                         is_discovering = false;
                         run.watch.discovering(false);
                     }
-                    next = found.recv(), if begins && has_more => {
-                        has_more = next.is_some();
-                        self.take(next);
-                    }
+                    next = found.recv(), if begins && has_more => match next {
+                        None => has_more = false,
+                        found => self.take(found),
+                    },
                 }
             }
         };
