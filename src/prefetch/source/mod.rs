@@ -15,7 +15,6 @@ use tokio::sync::mpsc;
 use super::Found;
 use super::Judged;
 use super::Listed;
-use super::Release;
 use super::Set;
 use super::Source;
 use super::Verdict;
