@@ -44,12 +44,18 @@ struct TagKey {
 }
 
 /// A request, and with whose credentials, where these are the caller's own.
-type RequestKey = (TagKey, Method, Option<Who>);
+type RequestKey = (TagKey, Purpose, Option<Who>);
 
+/// What a request is for. Who wants the same for the same purpose waits for the one under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Method {
-    Head,
-    Get,
+enum Purpose {
+    /// The first word of a tag, by a `HEAD` or a `GET`: whichever is under way tells the digest, and
+    /// the manifest then comes once, whoever wants it.
+    First,
+    /// Whether the tag is still where it was: a `HEAD`.
+    Confirm,
+    /// A `GET`, whatever was said before.
+    Anew,
 }
 
 /// Where a tag points to.
@@ -105,7 +111,7 @@ impl Tags {
             Gate::Open => Ok((known, Origin::Stale)),
             Gate::Probe => {
                 let work = self.confirm(call, &key, &known);
-                let key = (key, Method::Head, call.who);
+                let key = (key, Purpose::Confirm, call.who);
                 self.requests.spawn(key, || work);
                 Ok((known, Origin::Stale))
             }
@@ -127,8 +133,22 @@ impl Tags {
         let key = self.key(call, tag).await;
         let before = self.recall(&key).await.map(|pointer| pointer.digest);
         let head = known || before.is_some();
-        let (pointer, _) = self.request(call, key, head).await;
+        let purpose = match before {
+            Some(_) => Purpose::Confirm,
+            None => Purpose::First,
+        };
+        let (pointer, _) = self.request(call, (key, purpose), head).await;
         Ok((pointer?, before))
+    }
+
+    /// Where `tag` was last heard to point to, as it was pushed.
+    pub(super) async fn known(&self, repository: &Repository, tag: &Tag) -> Option<Digest> {
+        let key = TagKey {
+            repository: repository.clone(),
+            tag: tag.clone(),
+            accept: Accept::Native,
+        };
+        self.recall(&key).await.map(|pointer| pointer.digest)
     }
 
     /// The upstream has just said elsewhere where the tag points to.
@@ -184,7 +204,7 @@ impl Tags {
         self.known.invalidate(&key);
         let (this, task, wanted) = (self.clone(), call.clone(), key.clone());
         let work = move || async move { this.fetch(&task, &wanted).await };
-        let key = (key, Method::Get, call.who);
+        let key = (key, Purpose::Anew, call.who);
         self.requests.run(key, work).await.0
     }
 
@@ -323,7 +343,7 @@ impl Tags {
     ) -> Result<(Pointer, Origin), Error> {
         self.manifests
             .check_gone(call, &Reference::Tag(key.tag.clone()))?;
-        let (outcome, seat) = self.request(call, key, head).await;
+        let (outcome, seat) = self.request(call, (key, Purpose::First), head).await;
         Ok((outcome?, seat.origin()))
     }
 
@@ -331,7 +351,7 @@ impl Tags {
     async fn request(
         &self,
         call: &Call,
-        key: TagKey,
+        (key, purpose): (TagKey, Purpose),
         head: bool,
     ) -> (Result<Pointer, Error>, Seat) {
         let (this, task, wanted) = (self.clone(), call.clone(), key.clone());
@@ -342,8 +362,7 @@ impl Tags {
                 None => this.fetch(&task, &wanted).await,
             }
         };
-        let method = if head { Method::Head } else { Method::Get };
-        self.requests.run((key, method, call.who), work).await
+        self.requests.run((key, purpose, call.who), work).await
     }
 
     /// What another request has heard since this call was made: it came between this call's look
@@ -360,7 +379,7 @@ impl Tags {
         known: Pointer,
     ) -> Result<(Pointer, Origin), Error> {
         let work = self.confirm(call, &key, &known);
-        let key = (key, Method::Head, call.who);
+        let key = (key, Purpose::Confirm, call.who);
         let confirmed = self.requests.run(key, || work);
         match tokio::time::timeout(PATIENCE, confirmed).await {
             Ok((Ok(pointer), _)) => Ok((pointer, Origin::Hit)),

@@ -37,6 +37,7 @@ mod flight;
 mod freshness;
 mod growing;
 mod image;
+mod known;
 mod listing;
 mod manifest;
 mod mirrors;

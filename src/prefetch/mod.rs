@@ -48,6 +48,9 @@ pub use schedule::Cron;
 pub use schedule::Schedule;
 pub use schedule::When;
 pub use service::Cause;
+pub use service::Figures;
+pub use service::Record;
+pub use service::Records;
 pub use service::Service;
 pub use service::SetState;
 pub use service::Trigger;
@@ -175,8 +178,9 @@ pub enum Prune {
 pub enum Found {
     /// An image that is wanted.
     Wanted(Wanted),
-    /// All of the repository's tags have been told: those that were listed, wanted or not. What is
-    /// not among them is gone at the source. Not told where the tags are literal, or came from a file.
+    /// All of a repository's tags, wanted or not, once it is known which are wanted, and before the
+    /// first of them is told. What is not among them is gone at the source. Not told where the tags
+    /// are literal, or came from a file, or where there are too few of them (`min_tags`).
     Listed {
         /// Whose tags.
         repository: Repository,

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
@@ -8,7 +9,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::Counts;
-use crate::ledger::FlowId;
+use super::tally::Meter;
 
 /// One run, as it is watched from outside, and stopped. Each run wants one of its own.
 #[derive(Debug)]
@@ -33,11 +34,17 @@ struct State {
     discovering: bool,
     found: u64,
     images: Counts,
-    active: BTreeMap<u64, Active>,
-    /// Of images that have ended.
-    done_bytes: u64,
-    flows: std::collections::HashMap<FlowId, u64>,
+    active: BTreeMap<u64, (Arc<str>, Arc<Meter>)>,
+    /// Bytes that came for images that have ended.
+    ended: u64,
     next: u64,
+}
+
+/// An image that is shown as under way until this is dropped.
+#[derive(Debug)]
+pub(super) struct Shown {
+    progress: Arc<Progress>,
+    number: u64,
 }
 
 /// How far a run is.
@@ -98,17 +105,65 @@ impl Progress {
     /// How far the run is.
     pub fn snapshot(&self) -> Snapshot {
         let state = self.state();
-        let active: Vec<Active> = state.active.values().cloned().collect();
+        let active = state.active.values().map(|(image, meter)| {
+            let (bytes, total) = meter.bytes();
+            Active {
+                image: image.to_string(),
+                bytes,
+                total,
+            }
+        });
+        let active: Vec<Active> = active.collect();
         Snapshot {
             discovering: state.discovering,
             found: state.found,
             images: state.images,
-            bytes: state.done_bytes + active.iter().map(|it| it.bytes).sum::<u64>(),
+            bytes: state.ended + active.iter().map(|it| it.bytes).sum::<u64>(),
             active,
         }
     }
 
+    /// What the run may do, and when that changes.
+    pub(super) fn reins(&self) -> watch::Receiver<Reins> {
+        self.reins.subscribe()
+    }
+
+    /// Whether sources are being asked.
+    pub(super) fn discovering(&self, is_so: bool) {
+        self.state().discovering = is_so;
+    }
+
+    /// An image has been found.
+    pub(super) fn found(&self) {
+        self.state().found += 1;
+    }
+
+    /// So it stands with images.
+    pub(super) fn counted(&self, images: Counts) {
+        self.state().images = images;
+    }
+
+    /// An image is under way, until the drop of what this returns.
+    pub(super) fn begin(self: &Arc<Self>, image: &Arc<str>, meter: &Arc<Meter>) -> Shown {
+        let mut state = self.state();
+        state.next += 1;
+        let number = state.next;
+        state.active.insert(number, (image.clone(), meter.clone()));
+        drop(state);
+        let progress = self.clone();
+        Shown { progress, number }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        let mut state = self.progress.state();
+        if let Some((_, meter)) = state.active.remove(&self.number) {
+            state.ended += meter.bytes().0;
+        }
     }
 }

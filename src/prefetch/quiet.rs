@@ -41,6 +41,17 @@ impl Quiet {
         None
     }
 
+    /// When it becomes quiet, or ceases to be, next after `now`.
+    pub fn turns(&self, now: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
+        if let Some(end) = self.ends(now, zone) {
+            return Some(end);
+        }
+        let local = zone.to_datetime(now);
+        let begins = self.0.iter().filter_map(|hours| hours.begin(local));
+        let begins = begins.filter_map(|begin| zone.to_timestamp(begin).ok());
+        begins.min()
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -48,6 +59,15 @@ impl Quiet {
 }
 
 impl Hours {
+    /// When they begin after `local`.
+    fn begin(self, local: DateTime) -> Option<DateTime> {
+        let day = match local.time() < self.from {
+            true => local.date(),
+            false => local.date().checked_add(1.day()).ok()?,
+        };
+        Some(day.to_datetime(self.from))
+    }
+
     /// When they end, where `local` is in them.
     fn end(self, local: DateTime) -> Option<DateTime> {
         let (time, day) = (local.time(), local.date());

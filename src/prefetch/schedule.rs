@@ -35,7 +35,7 @@ pub enum When {
 #[derive(Clone)]
 pub struct Cron {
     text: Arc<str>,
-    pattern: croner::Cron,
+    pattern: Arc<croner::Cron>,
 }
 
 /// The jitter where nothing else is said: this part of the time between two runs.
@@ -99,7 +99,7 @@ impl FromStr for Cron {
         let pattern = parser.parse(text).map_err(|error| error.to_string())?;
         let cron = Self {
             text: text.trim().into(),
-            pattern,
+            pattern: Arc::new(pattern),
         };
         // February 30th, and the like.
         match cron.after(Timestamp::UNIX_EPOCH, &TimeZone::UTC) {

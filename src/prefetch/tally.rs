@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::RwLock;
 use std::sync::atomic::AtomicU64;
@@ -11,6 +12,10 @@ use crate::ledger::FlowId;
 use crate::ledger::Leg;
 use crate::ledger::Receipt;
 use crate::ledger::Sink;
+use crate::oci::Digest;
+use crate::oci::Manifest;
+
+mod watching;
 
 /// Counts what crosses the network for runs: a sink of the ledger, which is to be one of those that
 /// it is made with.
@@ -27,6 +32,8 @@ pub(super) struct Meter {
     throttled: AtomicU64,
     fetched_bytes: AtomicU64,
     uploaded_bytes: AtomicU64,
+    /// How far each blob is: what came of it, and all of it, in bytes.
+    blobs: Mutex<HashMap<Digest, (u64, u64)>>,
 }
 
 /// A flow that is counted until this is dropped.
@@ -49,6 +56,11 @@ impl Tally {
             meter,
         }
     }
+
+    fn meter(&self, flow: FlowId) -> Option<Arc<Meter>> {
+        let flows = self.flows.read().unwrap_or_else(PoisonError::into_inner);
+        flows.get(&flow).cloned()
+    }
 }
 
 impl Meter {
@@ -63,11 +75,37 @@ impl Meter {
             ..Traffic::default()
         }
     }
+
+    /// Bytes of blobs that came, and all that are known of.
+    pub(super) fn bytes(&self) -> (u64, u64) {
+        let blobs = self.blobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let add = |sum: (u64, u64), blob: &(u64, u64)| (sum.0 + blob.0, sum.1 + blob.1);
+        blobs.values().fold((0, 0), add)
+    }
+
+    /// The blobs that a manifest names are wanted.
+    pub(super) fn expect(&self, manifest: &Manifest) {
+        let mut blobs = self.blobs.lock().unwrap_or_else(PoisonError::into_inner);
+        for (digest, size) in manifest.blobs.iter().zip(&manifest.sizes) {
+            blobs.entry(digest.clone()).or_default().1 = *size;
+        }
+    }
+
+    /// So many bytes of a blob have come.
+    pub(super) fn came(&self, digest: &Digest, bytes: u64) {
+        let mut blobs = self.blobs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(blob) = blobs.get_mut(digest) {
+            blob.0 = blob.0.max(bytes);
+        }
+    }
 }
 
 impl Sink for Tally {
     fn exchange(&self, receipt: &Receipt) {
-        let requests = |meter: &Meter| match receipt.leg {
+        let Some(meter) = self.meter(receipt.flow) else {
+            return;
+        };
+        match receipt.leg {
             Leg::Upstream => {
                 meter.source_requests.fetch_add(1, Relaxed);
                 let bytes = receipt.response_bytes;
@@ -79,13 +117,9 @@ impl Sink for Tally {
                 meter.uploaded_bytes.fetch_add(bytes, Relaxed);
             }
             Leg::Client | Leg::Tap => {}
-        };
-        let flows = self.flows.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(meter) = flows.get(&receipt.flow) {
-            requests(meter);
-            if receipt.status == 429 {
-                meter.throttled.fetch_add(1, Relaxed);
-            }
+        }
+        if receipt.status == 429 {
+            meter.throttled.fetch_add(1, Relaxed);
         }
     }
 

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use super::Sources;
 use super::Tally;
 use crate::flow::PullThrough;
 use crate::target::Targets;
@@ -7,11 +8,14 @@ use crate::target::Targets;
 /// What a run works with. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct World {
-    /// Who asks the sources, and has the store.
+    /// Who brings the content, and has the store.
     pub flow: Arc<PullThrough>,
-    /// The targets, started; `None` where there are none.
+    /// Who is asked what there is, and remembers some of it from run to run.
+    pub sources: Sources,
+    /// The targets, started with [`Tally::watching`] over the flow's supply; `None` where there are
+    /// none.
     pub targets: Option<Arc<Targets>>,
-    /// Who counts requests: one of the ledger's sinks.
+    /// Who counts what crosses the network: one of the ledger's sinks.
     pub tally: Arc<Tally>,
     /// Which items reports are to have.
     pub tell: Tell,

@@ -53,6 +53,7 @@ mod report;
 pub mod state;
 mod subject;
 mod targets;
+mod there;
 mod turns;
 mod verdict;
 mod verify;

@@ -92,15 +92,6 @@ impl Remote {
             })?;
         let habits = registry.habits();
         let queue = state.queue(&name);
-        let mut agenda = Agenda::default();
-        for owed in queue.owed() {
-            let mut entry = Entry::new(owed.errand, Pace::Background);
-            entry.resumed = true;
-            entry.since = owed.since;
-            entry.attempts = owed.attempts;
-            entry.last_error = owed.last_error;
-            agenda.add(entry, None);
-        }
         Ok(Self {
             catalog: state.catalog(&name, config.catalog_ttl),
             claims: Arc::default(),
@@ -114,7 +105,7 @@ impl Remote {
                 requests: Semaphore::new(REQUESTS),
             },
             queue,
-            agenda: Mutex::new(agenda),
+            agenda: Mutex::default(),
             outage: Mutex::default(),
             last_success: Mutex::default(),
             closed: AtomicBool::new(false),
@@ -124,6 +115,19 @@ impl Remote {
             name,
             config,
         })
+    }
+
+    /// Puts on the agenda what an earlier process left owed.
+    pub(super) fn owe_again(&self) {
+        let mut agenda = lock(&self.agenda);
+        for owed in self.queue.owed() {
+            let mut entry = Entry::new(owed.errand, Pace::Background);
+            entry.resumed = true;
+            entry.since = owed.since;
+            entry.attempts = owed.attempts;
+            entry.last_error = owed.last_error;
+            agenda.add(entry, None);
+        }
     }
 
     /// Whether `repository` is mirrored there.

@@ -58,6 +58,22 @@ impl Targets {
         state: Arc<State>,
         ledger: Ledger,
     ) -> Result<Arc<Self>, Error> {
+        let targets = Self::apart(configs, state, ledger)?;
+        for remote in &targets.remotes {
+            remote.owe_again();
+        }
+        Ok(targets)
+    }
+
+    /// The same, but that nothing is begun that was owed before: it stays owed.
+    ///
+    /// # Errors
+    /// As [`Targets::new`].
+    pub fn apart(
+        configs: Vec<Config>,
+        state: Arc<State>,
+        ledger: Ledger,
+    ) -> Result<Arc<Self>, Error> {
         let remotes = configs.into_iter().map(|config| {
             let remote = Remote::new(config, &state, ledger.clone())?;
             Ok(Arc::new(remote))

@@ -9,7 +9,6 @@ use globset::Glob;
 use super::Asked;
 use super::repository;
 use crate::flow;
-use crate::ledger::FlowId;
 use crate::oci::Repository;
 use crate::oci::Tag;
 use crate::oci::UpstreamName;
@@ -75,7 +74,7 @@ async fn fitting(
 ) -> Result<Vec<Repository>, String> {
     let glob = Glob::new(pattern).map_err(|error| error.kind().to_string())?;
     let matcher = glob.compile_matcher();
-    let all = asked.flow().repositories(upstream, FlowId::next()).await;
+    let all = asked.flow().repositories(upstream, asked.cause).await;
     let all = all.map_err(|error| explained(&error))?;
     let count = all.len();
     let fitting = all

@@ -9,7 +9,6 @@ use serde::Deserialize;
 use super::Asked;
 use super::Judged;
 use super::Listed;
-use crate::ledger::FlowId;
 use crate::oci::Digest;
 use crate::oci::Index;
 use crate::oci::Repository;
@@ -84,7 +83,7 @@ impl Asked<'_> {
         (index, listed): (usize, &Listed),
     ) -> (usize, Option<Digest>, Result<Timestamp, String>) {
         let cause = Cause {
-            flow: FlowId::next(),
+            flow: self.cause,
             pace: Pace::Background,
             ours: true,
         };

@@ -64,11 +64,12 @@ impl Sources {
         let asked = Asked {
             set,
             sources: self,
+            cause: FlowId::next(),
             out: &out,
             told: &Told::default(),
             now: Timestamp::now(),
         };
-        let tags = self.flow.listed(repository, FlowId::next()).await;
+        let tags = self.flow.listed(repository, asked.cause).await;
         let tags = tags.map_err(|error| repository::explained(&error))?;
         let listed: Vec<Listed> = tags.into_iter().map(Listed::from).collect();
         let judged = asked.judged(repository, &listed).await;
@@ -76,13 +77,15 @@ impl Sources {
     }
 }
 
-/// Tells `out` what the set selects, each image once, and as soon as it is known. It ends when all has
-/// been told, or when nobody listens any more; dropping it ends all that it asked.
-pub async fn discover(set: &Set, sources: &Sources, out: &mpsc::Sender<Found>) {
+/// Tells `out` what the set selects, each image once, and as soon as it is known; of a repository,
+/// [`Found::Listed`] first. What it asks is asked as `cause`. It ends when all has been told, or when
+/// nobody listens any more; dropping it ends all that it asked.
+pub async fn discover(set: &Set, sources: &Sources, cause: FlowId, out: &mpsc::Sender<Found>) {
     let told = Told::default();
     let asked = Asked {
         set,
         sources,
+        cause,
         out,
         told: &told,
         now: Timestamp::now(),
@@ -108,6 +111,8 @@ pub(super) struct Asked<'a> {
     /// What is looked for.
     pub(super) set: &'a Set,
     sources: &'a Sources,
+    /// For the ledger: requests of a run are counted by it.
+    pub(super) cause: FlowId,
     out: &'a mpsc::Sender<Found>,
     told: &'a Told,
     /// When it began: what durations are counted from.
@@ -156,25 +161,28 @@ impl<'a> Asked<'a> {
         let _ = self.out.send(Found::Failed { what, why }).await;
     }
 
-    /// Judges all tags of a repository, in whatever order they are, and tells of those that are
-    /// wanted, with the digests that `listed` has; then that these are all. Dates that are needed and
+    /// Judges all tags of a repository, in whatever order they are, and tells which these are, then of
+    /// those that are wanted, with the digests that `listed` has. Dates that are needed and
     /// not in `listed` are asked for.
     pub(super) async fn listed(&self, repository: &Repository, listed: Vec<Listed>) {
-        for (judged, digest) in self.judged(repository, &listed).await {
-            if judged.verdict == Verdict::In {
-                let is_heard = self.tag(repository, judged.tag, digest).await;
-                if !is_heard {
-                    return;
-                }
-            }
-        }
+        let judged = self.judged(repository, &listed).await;
         let mut tags: Vec<Tag> = listed.into_iter().map(|it| it.tag).collect();
         tags.sort_unstable();
         let told = Found::Listed {
             repository: repository.clone(),
             tags: tags.into(),
         };
-        let _ = self.out.send(told).await;
+        if self.out.send(told).await.is_err() {
+            return;
+        }
+        let wanted = judged
+            .into_iter()
+            .filter(|(it, _)| it.verdict == Verdict::In);
+        for (judged, digest) in wanted {
+            if !self.tag(repository, judged.tag, digest).await {
+                return;
+            }
+        }
     }
 
     /// Tells that a tag is wanted, with its digest where the source has said it just now. `false`

@@ -91,7 +91,7 @@ impl<'a> Namespace<'a> {
             name,
             pattern,
             matcher: glob.compile_matcher(),
-            flow: FlowId::next(),
+            flow: asked.cause,
             seen: Mutex::default(),
         })
     }

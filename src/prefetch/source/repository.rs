@@ -1,7 +1,6 @@
 use super::Asked;
 use super::Listed;
 use crate::flow;
-use crate::ledger::FlowId;
 use crate::oci::Repository;
 use crate::oci::Tag;
 use crate::registry;
@@ -28,7 +27,7 @@ pub(super) async fn list(asked: Asked<'_>, repository: &Repository) {
 
 /// All its tags; `None`, and it is told why, where they can't be listed.
 pub(super) async fn all(asked: Asked<'_>, repository: &Repository) -> Option<Vec<Tag>> {
-    let tags = asked.flow().listed(repository, FlowId::next()).await;
+    let tags = asked.flow().listed(repository, asked.cause).await;
     match tags {
         Ok(tags) => Some(tags),
         Err(error) => {

@@ -147,6 +147,17 @@ impl Catalog {
         Some(KnownTag { digest, fresh })
     }
 
+    /// The tags of `name` that are known.
+    pub fn tags(&self, name: &Name) -> Vec<Tag> {
+        let prefix = tag_prefix(name);
+        let found = self.state.book.starting(&self.tags, &prefix, usize::MAX);
+        let tags = found.iter().filter_map(|(key, value)| {
+            self.read(value)?;
+            str::from_utf8(&key[prefix.len()..]).ok()?.parse().ok()
+        });
+        tags.collect()
+    }
+
     /// `tag` of `name` points to `digest`.
     pub fn note_tag(&self, name: &Name, tag: &Tag, digest: &Digest) {
         if self.is_full() {
