@@ -174,14 +174,16 @@ impl App {
         self.readiness.drain();
         drop(stop_front);
         self.reload.sets.drain();
-        self.reload.flow.drain();
         let deadline = Instant::now() + self.drain;
         // A fill that nobody waits for any more is worth finishing: its bytes were paid for.
-        let fills = timeout_at(deadline, self.reload.flow.settled());
+        let fills = async {
+            prefetch::settle(&self.reload.sets, deadline).await;
+            self.reload.flow.drain();
+            timeout_at(deadline, self.reload.flow.settled()).await
+        };
         let last = async {
             let (cut, fills) = futures_util::future::join(&mut front, fills).await;
             say_what_was_cut(cut, fills.is_ok());
-            prefetch::settle(&self.reload.sets, deadline).await;
             targets::settle(self.targets.as_ref(), deadline).await;
         };
         tokio::select! {

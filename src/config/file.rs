@@ -6,6 +6,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::credentials::Form;
+pub(super) use super::prefetch::file::Prefetch;
 use super::value::Address;
 use super::value::Called;
 use super::value::Completeness;
@@ -22,7 +23,7 @@ use super::value::Ttl;
 use super::value::Wait;
 
 /// Keys that are known, but refused: they are not offered as a correction either.
-pub(super) const LATER: [&str; 3] = ["prefetch", "rate", "bandwidth"];
+pub(super) const LATER: [&str; 2] = ["rate", "bandwidth"];
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -41,8 +42,8 @@ pub(super) struct File {
     pub(super) access: Vec<Access>,
     #[serde(default)]
     pub(super) target: Vec<Target>,
-    #[serde(default, rename = "prefetch")]
-    _prefetch: Option<Later>,
+    #[serde(default)]
+    pub(super) prefetch: Vec<Prefetch>,
 }
 
 #[derive(Debug, Default, Deserialize)]

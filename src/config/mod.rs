@@ -19,7 +19,7 @@ use crate::front;
 use crate::ledger;
 use crate::ledger::Rotation;
 use crate::login::Access;
-use crate::prefetch;
+use crate::prefetch::Set;
 use crate::store;
 use crate::target as mirror;
 
@@ -29,6 +29,7 @@ mod expand;
 mod file;
 mod login;
 mod place;
+mod prefetch;
 mod target;
 mod upstream;
 mod value;
@@ -71,7 +72,7 @@ pub struct Config {
     /// The registries that are mirrored into, in the file's order.
     pub targets: Vec<mirror::Config>,
     /// What is kept warm, in the file's order.
-    pub prefetch: Vec<prefetch::Set>,
+    pub prefetch: Vec<Set>,
     /// How long exchanges that are under way may take to end after the first signal.
     pub drain_timeout: Duration,
 }
@@ -152,6 +153,13 @@ fn broken(error: &toml::de::Error, text: &str) -> Flaw {
 fn build(file: File, folder: &Path) -> Result<Config, Flaw> {
     let (upstreams, default_upstream) = upstream::all(file.upstream, &file.defaults, folder)?;
     let targets = target::all(file.target, &file.defaults, &upstreams, folder)?;
+    let store_enabled = file.store.enabled.unwrap_or(true);
+    let registries = prefetch::Registries {
+        upstreams: &upstreams,
+        targets: &targets,
+        has_store: store_enabled,
+    };
+    let prefetch = prefetch::all(file.prefetch, registries, folder)?;
     let defaults = file.defaults;
     let mut front = front(&file.server, folder)?;
     if let (Some(login), Some(config)) = (&file.server.login, &front.login) {
@@ -166,7 +174,7 @@ fn build(file: File, folder: &Path) -> Result<Config, Flaw> {
         admin: admin(&file.server, folder)?,
         drain_timeout: file.server.drain_timeout.map_or(DRAIN_TIMEOUT, |ttl| ttl.0),
         front,
-        store_enabled: file.store.enabled.unwrap_or(true),
+        store_enabled,
         store: store(file.store, folder),
         ledger: ledger(file.ledger, folder),
         flow: flow::Config {
@@ -178,7 +186,7 @@ fn build(file: File, folder: &Path) -> Result<Config, Flaw> {
         },
         upstreams,
         targets,
-        prefetch: Vec::new(),
+        prefetch,
     })
 }
 

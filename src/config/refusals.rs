@@ -382,7 +382,6 @@ fn what_comes_later_is_refused() {
             4,
             "target.rate",
         ),
-        ("[[prefetch]]\nname = \"x\"", 1, "prefetch"),
         (
             "[[upstream]]\nname = \"a\"\nrate = \"100/s\"",
             3,

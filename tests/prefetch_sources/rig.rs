@@ -6,6 +6,7 @@ use tempfile::TempDir;
 use tidegate::flow;
 use tidegate::flow::OnDisconnect;
 use tidegate::flow::PullThrough;
+use tidegate::ledger::FlowId;
 use tidegate::ledger::Leg;
 use tidegate::oci::NameFilter;
 use tidegate::prefetch;
@@ -143,7 +144,7 @@ impl Rig {
         let asking = async move {
             let (sender, mut receiver) = mpsc::channel(8);
             let asking = async move {
-                prefetch::discover(&set, &Sources::new(flow), &sender).await;
+                prefetch::discover(&set, &Sources::new(flow), FlowId::next(), &sender).await;
             };
             let hearing = async move {
                 let mut told = Told::default();

@@ -54,3 +54,16 @@ impl std::fmt::Display for Order {
         })
     }
 }
+
+impl std::str::FromStr for Order {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(match text {
+            "semver" => Self::Semver,
+            "name" => Self::Name,
+            "date" => Self::Date,
+            _ => return Err("there is no such choice".to_owned()),
+        })
+    }
+}

@@ -16,6 +16,14 @@ pub struct Ranges {
 }
 
 impl Ranges {
+    /// These, and others: one of all of them must hold.
+    #[must_use]
+    pub fn or(mut self, others: Self) -> Self {
+        self.text = format!("{} || {}", self.text, others.text);
+        self.ranges.extend(others.ranges);
+        self
+    }
+
     /// Whether `version` is in one of them. A suffix is wanted with `prerelease`, or where a range
     /// names a suffix of the same numbers itself; else it is out.
     pub(super) fn take(&self, version: &Version, prerelease: bool) -> bool {
