@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
+use tempfile::TempDir;
 
 use super::Error;
 use super::files;
@@ -18,6 +19,7 @@ use crate::ledger::Ledger;
 use crate::prefetch;
 use crate::prefetch::Destination;
 use crate::prefetch::Progress;
+use crate::prefetch::Rehearsal;
 use crate::prefetch::Report;
 use crate::prefetch::Set;
 use crate::prefetch::Sources;
@@ -26,6 +28,7 @@ use crate::prefetch::Tell;
 use crate::prefetch::World;
 use crate::store;
 use crate::store::Store;
+use crate::store::carry::Outside;
 use crate::target;
 use crate::target::Pace;
 use crate::target::Targets;
@@ -102,6 +105,75 @@ impl Sync {
         if books.imbalance != 0 {
             tracing::error!("the books don't balance: {books:?}");
         }
+    }
+}
+
+/// What sets would bring. Nothing is changed anywhere.
+///
+/// # Errors
+/// When a registry's configuration can't be used, or there is no room for temporary files.
+pub async fn rehearse(
+    config: &Config,
+    sets: &[(Arc<Set>, Arc<Progress>)],
+    tell: Tell,
+) -> Result<Vec<Report>, Error> {
+    files::allow_many();
+    let stage = Stage::set(config).await?;
+    let tally = Arc::<Tally>::default();
+    let ledger = ledger(None, &tally, None);
+    let spool = store::Config {
+        path: stage.folder.path().join("spool"),
+        max_size: None,
+    };
+    let store = Store::spool(spool).await.map_err(Error::Store)?;
+    let flow = engine(config, &ledger, (store, None))?;
+    let wanted: Vec<_> = sets.iter().map(|(set, _)| set.clone()).collect();
+    let state = stage.folder.path().join("targets.redb");
+    let is_it = |name: &str| is_wanted(&wanted, name);
+    let targets = targets::open_at(state, config, &ledger, is_it).await?;
+    let world = World {
+        sources: Sources::new(flow.clone()),
+        flow,
+        targets,
+        tally,
+        tell,
+    };
+    let mut reports = Vec::new();
+    for (set, progress) in sets {
+        let rehearsal = stage.rehearsal.clone();
+        reports.push(prefetch::rehearse(set, &world, rehearsal, progress.clone()).await);
+    }
+    Ok(reports)
+}
+
+/// Where nothing can be changed: what is known of targets is a copy, and the store is looked at from
+/// outside.
+struct Stage {
+    folder: TempDir,
+    rehearsal: Rehearsal,
+}
+
+impl Stage {
+    async fn set(config: &Config) -> Result<Self, Error> {
+        let (store, known) = (config.store.clone(), targets::file(config));
+        let keeps = config.store_enabled;
+        let set = tokio::task::spawn_blocking(move || {
+            let folder = tempfile::Builder::new()
+                .prefix("tidegate-sync-")
+                .tempdir()?;
+            let copied = std::fs::copy(known, folder.path().join("targets.redb"));
+            match copied {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            let store = keeps.then(|| Outside::open(&store).ok()).flatten();
+            let rehearsal = Rehearsal::new(store);
+            Ok(Self { folder, rehearsal })
+        });
+        let set = set
+            .await
+            .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+        set.map_err(Error::Stage)
     }
 }
 
