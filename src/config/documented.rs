@@ -36,6 +36,7 @@ fn the_example_stands_with_all_keys_in_place() {
     assert!(!config.front.access.is_open());
     assert_eq!(config.upstreams.len(), upstream::BUILT_IN.len() + 5);
     assert_eq!(config.targets.len(), 2);
+    assert_eq!(config.prefetch.len(), 4);
 }
 
 #[test]
@@ -77,6 +78,7 @@ fn every_key_is_documented() {
                 format!("| `{key}` |"),
                 format!("| `tls.{key}` |"),
                 format!("| `login.{key}` |"),
+                format!("| `tags.{key}` |"),
                 format!("{{ {key} = "),
                 format!(", {key} = "),
             ];
@@ -88,7 +90,7 @@ fn every_key_is_documented() {
 }
 
 /// The keys of each table, as the deserializer knows them, by the table that documents them.
-fn tables() -> [(&'static str, &'static [&'static str]); 11] {
+fn tables() -> [(&'static str, &'static [&'static str]); 13] {
     [
         ("[server]", fields::<file::Server>()),
         ("[server]", fields::<file::Tls>()),
@@ -101,6 +103,8 @@ fn tables() -> [(&'static str, &'static [&'static str]); 11] {
         ("[[upstream]]", fields::<credentials::Table>()),
         ("[[access]]", fields::<file::Access>()),
         ("[[target]]", fields::<file::Target>()),
+        ("[[prefetch]]", fields::<file::Prefetch>()),
+        ("[[prefetch]]", fields::<prefetch::file::Filter>()),
     ]
 }
 

@@ -180,7 +180,7 @@ fn tags_are_listed_or_chosen() {
 
 /// What stands in a set named "a", the line within it, and what is said.
 const WRONG: &[(&str, usize, &str)] = &[
-    ("", 1, "prefetch: the key from is missing"),
+    ("", 1, "prefetch: the key `from` is missing"),
     ("from = []", 2, "name: `from` is empty"),
     ("from = \"\"", 3, "from: it is empty; this must be a text"),
     (
@@ -425,22 +425,20 @@ const WRONG: &[(&str, usize, &str)] = &[
 
 #[test]
 fn what_is_wrong_is_refused_where_it_stands() {
+    let mut faults = Vec::new();
     for (text, line, said) in WRONG {
         let before = TARGETS.lines().count();
-        let text = format!("{TARGETS}[[prefetch]]\nname = \"a\"\n{text}");
-        let refused = refusal(&text);
-        let line = line + before;
-        let key = if said.starts_with("prefetch:") {
-            ""
-        } else {
-            "prefetch."
+        let refused = refusal(&format!("{TARGETS}[[prefetch]]\nname = \"a\"\n{text}"));
+        let key = match said.starts_with("prefetch:") {
+            true => "",
+            false => "prefetch.",
         };
-        let expected = format!("/etc/tidegate/proxy.toml:{line}: {key}{said}");
-        assert!(
-            refused.starts_with(&expected),
-            "{text}\n{refused}\n{expected}"
-        );
+        let expected = format!("/etc/tidegate/proxy.toml:{}: {key}{said}", line + before);
+        if !refused.starts_with(&expected) {
+            faults.push(format!("{text}\n  {refused}\n  {expected}"));
+        }
     }
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
     for name in ["", "a/b", "-a", "a b", &"a".repeat(65)] {
         let refused = refusal(&format!(
             "[[prefetch]]\nname = \"{name}\"\nfrom = \"nginx\""

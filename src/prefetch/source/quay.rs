@@ -29,6 +29,8 @@ use crate::registry::quay::TagsOf;
 const AT_ONCE: usize = 16;
 /// So many tags are asked for one by one; for more of them, the list costs less.
 const ONE_BY_ONE: usize = 5;
+/// So many pages of a list are read, at most: a hundred entries each.
+const MOST_PAGES: u64 = 10_000;
 
 /// Tells what a Quay has, by its API.
 pub(super) async fn discover(asked: Asked<'_>, upstream: &UpstreamName, pattern: &str) {
@@ -96,9 +98,12 @@ impl<'a> Namespace<'a> {
 
     /// Its repositories as they come, page after page. After an error there is nothing more.
     fn repositories(&self) -> impl Stream<Item = Result<quay::Repository, flow::Error>> {
-        let pages = stream::unfold(Some(None), move |page: Option<Option<String>>| async move {
-            let (found, next) = self.page(page?).await;
-            Some((found, next.map(Some)))
+        let first = Some((1, None));
+        let pages = stream::unfold(first, move |page: Option<(u64, _)>| async move {
+            let (number, token) = page?;
+            let (found, next) = self.page(token).await;
+            let next = next.filter(|_| number < MOST_PAGES);
+            Some((found, next.map(|token| (number + 1, Some(token)))))
         });
         pages.flat_map(|page| {
             stream::iter(match page {
@@ -174,7 +179,7 @@ impl<'a> Namespace<'a> {
         literal: Option<&[Tag]>,
     ) -> Result<(), flow::Error> {
         let mut all = Vec::new();
-        for page in 1.. {
+        for page in 1..=MOST_PAGES {
             let asked = self.asked.flow();
             let found = asked.quay_tags(repository, TagsOf::Page(page), self.flow);
             let found = found.await?;
