@@ -134,22 +134,6 @@ impl Outside {
         Ok(referrers)
     }
 
-    /// The manifests of a repository whose `subject` is this one.
-    ///
-    /// # Errors
-    /// When the store can't be read.
-    pub fn referrers(&self, repository: &Repository, of: &Digest) -> Result<Vec<Digest>, Error> {
-        let mut referrers = Vec::new();
-        for digest in walk::links(&self.layout.repository(repository).revisions())? {
-            let stored = self.manifest(repository, &digest)?;
-            let subject = stored.and_then(|stored| Manifest::parse(&stored.bytes).subject);
-            if subject.as_ref() == Some(of) {
-                referrers.push(digest);
-            }
-        }
-        Ok(referrers)
-    }
-
     /// A manifest of a repository; `None` where it is not stored, or damaged.
     ///
     /// # Errors

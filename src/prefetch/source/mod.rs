@@ -32,10 +32,12 @@ mod openshift;
 mod quay;
 mod references;
 mod repository;
+mod stored;
 
 use dates::Dates;
 pub use references::Named;
 pub use references::named_in;
+pub use stored::stored;
 
 /// Who is asked what there is, and what is remembered of the answers from run to run. Cheap to clone.
 #[derive(Clone, Debug)]

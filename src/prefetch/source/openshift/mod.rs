@@ -19,8 +19,8 @@ use crate::target::Manifest;
 use crate::target::Missing;
 use crate::target::Pace;
 
-mod components;
-mod layers;
+pub(super) mod components;
+pub(super) mod layers;
 
 use components::Component;
 
@@ -87,20 +87,16 @@ impl Build<'_> {
     /// The release image: `<version>-<architecture>`, or, where others have their releases, just the
     /// version, as OKD does it.
     async fn root(self) -> Result<Root, String> {
-        let version = self.release.version();
-        let usual = format!("{version}-{}", self.architecture.in_tags());
-        let mut tags = vec![usual];
-        if !self.release.is_usual() {
-            tags.push(version.to_owned());
-        }
         let repository = self.release.repository();
-        for text in &tags {
-            let tag: Tag = text.parse().map_err(|error| format!("{error}"))?;
+        let tags = self.release.tags(self.architecture);
+        for tag in &tags {
             let asked = self.asked.flow();
-            match asked.resolve(repository, &tag, false, self.cause()).await {
+            match asked.resolve(repository, tag, false, self.cause()).await {
                 Ok(found) => {
-                    let digest = found.digest;
-                    return Ok(Root { tag, digest });
+                    return Ok(Root {
+                        tag: tag.clone(),
+                        digest: found.digest,
+                    });
                 }
                 Err(flow::Error::NoManifest(..)) => {}
                 Err(error @ flow::Error::UnknownUpstream(_)) => {
@@ -113,6 +109,7 @@ impl Build<'_> {
                 Err(error) => return Err(error.to_string()),
             }
         }
+        let tags: Vec<&str> = tags.iter().map(Tag::as_str).collect();
         let tags = tags.join(" or ");
         Err(format!(
             "{repository} has no {tags}: there is no such release"
