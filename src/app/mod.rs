@@ -37,6 +37,7 @@ mod registries;
 mod reload;
 mod shutdown;
 mod sync;
+pub mod tags;
 mod targets;
 
 use registries::Registries;

@@ -25,6 +25,7 @@ mod running;
 mod serve;
 mod store;
 mod sync;
+mod tags;
 mod tap;
 mod target;
 
@@ -55,6 +56,10 @@ enum Command {
     ///
     /// Where a proxy runs with this configuration, it does the work, and this command watches it.
     Sync(sync::SyncArgs),
+    /// Show which tags a set selects, or a filter would, and why the others are out
+    ///
+    /// Exit code 1: some of it could not be asked; 3: nothing could.
+    Tags(tags::TagsArgs),
     /// Check the configuration, the store, and each upstream: whether it answers, and to whom
     Check(check::CheckArgs),
     /// Copy one image, with all that refers to it, between registries and files
@@ -93,6 +98,7 @@ impl Cli {
         let outcome = match &self.command {
             Command::Serve => serve::run(&source, journal).await,
             Command::Sync(args) => sync::run(args, &source, self.log.is_quiet()).await,
+            Command::Tags(args) => tags::run(args, &source).await,
             Command::Check(args) => check::run(args, &source).await,
             Command::Copy(args) => copy::run(args, &source).await,
             Command::Client(args) => client::run(args, &source),

@@ -23,7 +23,7 @@ use super::growing::Growing;
 use super::mirrors::Mirrors;
 use super::origins::Origins;
 use super::supplier::Supplier;
-use tokio::sync::OwnedSemaphorePermit;
+use super::turns::Place;
 
 use crate::ledger::Origin;
 use crate::oci::Descriptor;
@@ -277,12 +277,7 @@ impl Blobs {
 
     /// Takes a seat on the flight of the blob. Where there is none, one is begun; `place` is the
     /// place in the background that it has until its end.
-    pub(super) fn board(
-        &self,
-        call: &Call,
-        ask: &BlobAsk,
-        place: Option<OwnedSemaphorePermit>,
-    ) -> Boarded {
+    pub(super) fn board(&self, call: &Call, ask: &BlobAsk, place: Option<Place>) -> Boarded {
         let (follower, landing) = self.flights.board(&ask.digest, call);
         let leftover = Leftover::default();
         let origin = match landing {

@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::sync::watch;
@@ -82,7 +83,10 @@ impl Flights {
     ) -> (Follower, Option<Landing>) {
         let mut map = self.map();
         if let Some(flight) = map.get(digest).filter(|flight| !flight.has_failed()) {
-            return (self.follower(flight, call), None);
+            let follower = self.follower(flight, call);
+            drop(map);
+            self.turns.changed();
+            return (follower, None);
         }
         let flight = Arc::new(Flight {
             repository: call.repository.clone(),
@@ -280,7 +284,10 @@ impl Landing {
 
     /// This fill's share of what all fills may hold in memory.
     pub(super) fn share(&self) -> Share {
-        Share(self.flights.clone())
+        Share {
+            flights: self.flights.clone(),
+            flight: self.flight.clone(),
+        }
     }
 
     /// Waits until nobody follows any more.
@@ -293,10 +300,16 @@ impl Landing {
 
 /// A fill's part of the memory that all fills share.
 #[derive(Debug)]
-pub(super) struct Share(Arc<Flights>);
+pub(super) struct Share {
+    flights: Arc<Flights>,
+    flight: Arc<Flight>,
+}
 
 /// What all fills may gather before it is written, in bytes.
 const GATHERED: usize = 2 << 20;
+/// How long a fill waits after each batch while clients wait for others: together, fills that nobody
+/// waits for then take no more than what all may gather in that time.
+const A_MOMENT: Duration = Duration::from_millis(250);
 /// The least and the most that one may, in bytes.
 const LEAST: usize = 32 << 10;
 const MOST: usize = 1 << 20;
@@ -304,7 +317,21 @@ const MOST: usize = 1 << 20;
 impl Share {
     /// How many bytes this fill may gather now.
     pub(super) fn bytes(&self) -> usize {
-        (GATHERED / self.0.count().max(1)).clamp(LEAST, MOST)
+        (GATHERED / self.flights.count().max(1)).clamp(LEAST, MOST)
+    }
+
+    /// Whether clients wait for other blobs, and none for this one.
+    pub(super) fn is_in_the_way(&self) -> bool {
+        !self.is_wanted() && self.flights.is_serving()
+    }
+
+    /// Lets clients' blobs go first, for a moment.
+    pub(super) async fn give_way(&self) {
+        self.flights.give_way(A_MOMENT, || self.is_wanted()).await;
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.flight.clients.load(Ordering::Relaxed) > 0
     }
 }
 

@@ -104,6 +104,9 @@ impl Source {
             if writing.is_some() {
                 continue;
             }
+            if self.share.is_in_the_way() {
+                self.give_way(&mut intake).await;
+            }
             let batch = intake.batch.take();
             intake.room = self.share.bytes();
             if !batch.chunks.is_empty() {
@@ -118,6 +121,14 @@ impl Source {
                 return Err(self.supplier.error(failure));
             }
         }
+    }
+
+    /// Clients wait for other blobs: what has come is written at a leisurely pace.
+    async fn give_way(&self, intake: &mut Intake) {
+        while intake.has_room() && self.share.is_in_the_way() {
+            intake.gather().await;
+        }
+        self.share.give_way().await;
     }
 
     fn position(&self, segment: u64) -> u64 {

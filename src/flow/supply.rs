@@ -1,12 +1,6 @@
 use std::sync::Arc;
 use std::sync::Weak;
 
-use futures_util::FutureExt as _;
-use futures_util::StreamExt as _;
-use futures_util::future::BoxFuture;
-use futures_util::stream;
-use tokio::sync::OwnedSemaphorePermit;
-
 use super::Accept;
 use super::Ask;
 use super::Call;
@@ -21,6 +15,7 @@ use super::blob::BOARDINGS;
 use super::blob::BlobAsk;
 use super::blob::Blobs;
 use super::flight::Opened;
+use super::turns::Place;
 use super::turns::Turn;
 use crate::oci::Digest;
 use crate::oci::Reference;
@@ -32,6 +27,10 @@ use crate::target::Manifest;
 use crate::target::Missing;
 use crate::target::Pace;
 use crate::target::Supply;
+use futures_util::FutureExt as _;
+use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream;
 
 /// The engine as the targets see it: whoever mirrors is one more client, which never falls back on
 /// the upstream by itself, for no byte is fetched a second time for a target.
@@ -172,7 +171,7 @@ impl Blobs {
         &self,
         call: &Call,
         ask: &BlobAsk,
-        mut place: Option<OwnedSemaphorePermit>,
+        mut place: Option<Place>,
     ) -> Result<Tail, Error> {
         let stored = |blob: Blob| Tail::stored(blob.clone(), 0..blob.size);
         if let Some(blob) = self.stored(call, &ask.digest).await {

@@ -3,8 +3,6 @@
 
 use std::sync::Arc;
 
-use tokio::sync::OwnedSemaphorePermit;
-
 use super::Ask;
 use super::Call;
 use super::Caller;
@@ -18,6 +16,7 @@ use super::blob::Blobs;
 use super::flight::Follower;
 use super::flight::Opened;
 use super::supply::missing;
+use super::turns::Place;
 use super::turns::Turn;
 use crate::ledger::FlowId;
 use crate::oci::Descriptor;
@@ -194,7 +193,7 @@ impl Blobs {
         &self,
         call: &Call,
         ask: &BlobAsk,
-        mut place: Option<OwnedSemaphorePermit>,
+        mut place: Option<Place>,
     ) -> Result<Kept, Error> {
         for _ in 0..BOARDINGS {
             let boarded = self.board(call, ask, place.take());

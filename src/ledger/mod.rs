@@ -24,6 +24,7 @@ mod record;
 #[cfg(test)]
 mod tests;
 mod transit;
+mod window;
 mod wire;
 
 use std::fmt;
@@ -38,10 +39,11 @@ pub use draft::Draft;
 pub use fate::{Fate, Reason, Source};
 pub use journal::{Journal, Rotation};
 pub use meter::Meter;
-pub use names::{Action, Cdn, End, Leg, Origin, Protocol};
+pub use names::{Action, Cdn, End, Leg, Move, Origin, Protocol};
 pub use receipt::{FlowId, Mount, Receipt};
 pub use record::{Dropped, Header, Record, Run, VERSION};
 pub use transit::Transit;
+pub use window::Window;
 pub use wire::Counted;
 
 use books::Totals;
@@ -65,6 +67,9 @@ pub trait Sink: fmt::Debug + Send + Sync {
 
     /// A connection has ended.
     fn connection(&self, connection: &Connection);
+
+    /// A window has become larger or smaller.
+    fn window(&self, _window: &Window) {}
 }
 
 /// Where receipts go. Cheap to clone; all clones write the same books.
@@ -85,6 +90,13 @@ impl Ledger {
         Self {
             sinks: sinks.into(),
             totals: Arc::default(),
+        }
+    }
+
+    /// Tells that a window has become larger or smaller.
+    pub fn window(&self, window: &Window) {
+        for sink in &*self.sinks {
+            sink.window(window);
         }
     }
 

@@ -133,6 +133,16 @@ names! {
     }
 }
 
+names! {
+    /// How a window changed.
+    Move {
+        /// It became larger.
+        Growth => "growth",
+        /// It became smaller: it was too much.
+        Decrease => "decrease",
+    }
+}
+
 pub(super) use names;
 
 impl From<http::Version> for Protocol {

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::Connection;
 use super::Receipt;
+use super::Window;
 use super::format;
 
 /// The version of the journals that are written here. A reader refuses a newer one: what it does
@@ -24,6 +25,8 @@ pub enum Record {
     Connection(Connection),
     /// A command that ran with its traffic measured.
     Run(Run),
+    /// How many requests may be in flight at a registry, from then on.
+    Window(Window),
     /// Records that are missing here.
     Dropped(Dropped),
 }

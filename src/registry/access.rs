@@ -9,6 +9,8 @@ pub(super) enum Access {
     Pull,
     /// To write into it.
     Push,
+    /// To remove something from it.
+    Delete,
     /// To write into it, and to read from another one.
     Mount(Arc<str>),
     /// What the configured user may by name and password: it is no matter of repositories, nor of
@@ -26,6 +28,7 @@ impl Access {
             _ if repository.is_empty() => Scopes::default(),
             Self::Pull => Scopes::parse(&format!("repository:{repository}:pull")),
             Self::Push => Scopes::parse(&format!("repository:{repository}:pull,push")),
+            Self::Delete => Scopes::parse(&format!("repository:{repository}:pull,delete")),
             Self::Mount(from) => Scopes::parse(&format!(
                 "repository:{repository}:pull,push repository:{from}:pull"
             )),

@@ -15,6 +15,7 @@ use url::form_urlencoded;
 use super::Error;
 use super::MountFrom;
 use super::NewManifest;
+use super::Priority;
 use super::access::Access;
 use super::quay::TagsOf;
 use super::sending::Cargo;
@@ -71,6 +72,7 @@ impl Call {
                 repository: Arc::default(),
                 reference: Arc::default(),
                 access: Access::Pull,
+                pace: Priority::Foreground,
             },
             method: Method::GET,
             whole: None,
@@ -288,6 +290,14 @@ impl Call {
         call.headers.insert(CONTENT_TYPE, media_type);
         call.cargo = Cargo::Whole(manifest.bytes);
         Ok(call)
+    }
+
+    /// `DELETE` of a manifest, or of a tag.
+    pub(super) fn manifest_delete(flow: FlowId, name: &Name, reference: &Reference) -> Self {
+        let call = Self::manifest(flow, Action::Delete, (name, reference), "");
+        let mut call = call.write(Method::DELETE, &[202, 200, 204]);
+        call.subject.access = Access::Delete;
+        call
     }
 
     /// `POST` of a project, which Harbor takes from a name and a password; one that is there is as

@@ -9,13 +9,13 @@ use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 use tokio::runtime::Handle;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
 
 use super::Error;
 use super::cause;
 use super::fault::Again;
 use super::fault::Fault;
+use super::window::Pass;
 use super::wire::Rest;
 use crate::ledger::Account;
 use crate::ledger::Draft;
@@ -36,7 +36,7 @@ use crate::ledger::Unspent;
 pub struct Body {
     metered: Option<Box<Meter<Watched>>>,
     account: Account,
-    permit: Option<OwnedSemaphorePermit>,
+    pass: Option<Pass>,
     /// What the request's body came to.
     sent: Option<Unspent>,
     /// What of it is never sent, until this body's end.
@@ -56,7 +56,7 @@ impl Body {
         Self {
             account: draft.account(),
             metered: Some(Box::new(Meter::new(watched, draft, End::Failed))),
-            permit: None,
+            pass: None,
             sent: None,
             rest: None,
         }
@@ -73,9 +73,9 @@ impl Body {
         self.sent.take()
     }
 
-    /// Keeps `permit` until this body's end.
-    pub(super) fn hold(&mut self, permit: Option<OwnedSemaphorePermit>) {
-        self.permit = permit;
+    /// Keeps `pass` until this body's end.
+    pub(super) fn hold(&mut self, pass: Pass) {
+        self.pass = Some(pass);
     }
 
     /// Where it is said what becomes of the bytes.
@@ -104,10 +104,14 @@ impl Drop for Body {
         };
         let has_all = metered.size_hint().exact() == Some(0) && !metered.is_end_stream();
         if let (true, Ok(runtime)) = (has_all, Handle::try_current()) {
-            let held = (self.permit.take(), self.rest.take());
+            let held = (self.pass.take(), self.rest.take());
             runtime.spawn(async move {
                 let _ = tokio::time::timeout(FAREWELL, ended(metered)).await;
-                drop(held);
+                let (pass, rest) = held;
+                if let Some(pass) = pass {
+                    pass.succeeded();
+                }
+                drop(rest);
             });
         }
     }
@@ -190,8 +194,12 @@ impl http_body::Body for Body {
         let frame = ready!(Pin::new(metered.as_mut()).poll_frame(cx));
         if !matches!(frame, Some(Ok(_))) || metered.is_end_stream() {
             self.metered = None;
-            self.permit = None;
             self.rest = None;
+            match (self.pass.take(), &frame) {
+                (Some(mut pass), Some(Err(error))) => pass.failed(error),
+                (Some(pass), _) => pass.succeeded(),
+                (None, _) => {}
+            }
         }
         Poll::Ready(frame)
     }

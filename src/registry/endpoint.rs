@@ -13,7 +13,6 @@ use http::header::WWW_AUTHENTICATE;
 use moka::sync::Cache;
 use sha2::Digest as _;
 use sha2::Sha256;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 use url::Url;
 
@@ -21,6 +20,7 @@ use super::Body;
 use super::Config;
 use super::Credentials;
 use super::Error;
+use super::Priority;
 use super::Secret;
 use super::access::Access;
 use super::action::Call;
@@ -35,6 +35,7 @@ use super::retry::Policy;
 use super::way::Ways;
 use super::window::Windows;
 use super::wire::Outside;
+use super::wire::Subject;
 use super::wire::Wire;
 use super::wire::host_of;
 
@@ -148,22 +149,22 @@ impl Endpoint {
     }
 
     /// What may be sent here now.
-    pub(super) fn windows(&self) -> &Windows {
+    pub(super) fn windows(&self) -> &Arc<Windows> {
         &self.wire.windows
     }
 
-    /// One attempt, signed in where it is asked for. `permit` is held to the body's end. What has
-    /// been sent of a content is gone: there is no other attempt at it.
+    /// One attempt, signed in where it is asked for. What has been sent of a content is gone: there is
+    /// no other attempt at it.
     pub(super) async fn attempt(
         &self,
         call: &Call,
-        permit: Option<OwnedSemaphorePermit>,
+        pace: Priority,
     ) -> Result<Answer, Fault> {
         let scouting = match call.subject.access {
             Access::Pull | Access::Login | Access::Api => None,
-            Access::Push | Access::Mount(_) => self.scout.acquire().await.ok(),
+            Access::Push | Access::Delete | Access::Mount(_) => self.scout.acquire().await.ok(),
         };
-        let answer = self.signed_in(call, permit).await;
+        let answer = self.signed_in(call, pace).await;
         if scouting.is_some() {
             self.scout.close();
         }
@@ -173,14 +174,10 @@ impl Endpoint {
         })
     }
 
-    async fn signed_in(
-        &self,
-        call: &Call,
-        permit: Option<OwnedSemaphorePermit>,
-    ) -> Result<Answer, Fault> {
+    async fn signed_in(&self, call: &Call, pace: Priority) -> Result<Answer, Fault> {
         let wire = &self.wire;
         let grant = self.auth.known(wire, &call.subject).await?;
-        let mut landed = self.send(call, grant.as_ref()).await?;
+        let mut landed = self.send(call, grant.as_ref(), pace).await?;
         let status = landed.response.status();
         if landed.at_origin && matches!(status.as_u16(), 401 | 403) {
             let headers = landed.response.headers().clone();
@@ -201,9 +198,9 @@ impl Endpoint {
             if !call.cargo.is_there() {
                 return Err(self.restarted(call, fault));
             }
-            landed = self.send(call, Some(&grant)).await?;
+            landed = self.send(call, Some(&grant), pace).await?;
         }
-        accept(landed, call, permit).await
+        accept(landed, call).await
     }
 
     /// What is said where there are fresh credentials, but nothing more to send: that it may be begun
@@ -223,9 +220,18 @@ impl Endpoint {
         Fault::lasting(Error::Restart(text))
     }
 
-    async fn send(&self, call: &Call, grant: Option<&Grant>) -> Result<Landed, Fault> {
+    async fn send(
+        &self,
+        call: &Call,
+        grant: Option<&Grant>,
+        pace: Priority,
+    ) -> Result<Landed, Fault> {
         let outgoing = call.outgoing(&self.base, grant.map(Grant::header));
-        redirect::follow(&self.wire, outgoing, &call.subject).await
+        let subject = Subject {
+            pace,
+            ..call.subject.clone()
+        };
+        redirect::follow(&self.wire, outgoing, &subject).await
     }
 }
 
@@ -236,16 +242,12 @@ fn challenge_of(headers: &HeaderMap) -> Option<Arc<[HeaderValue]>> {
     (!values.is_empty()).then_some(values)
 }
 
-async fn accept(
-    landed: Landed,
-    call: &Call,
-    permit: Option<OwnedSemaphorePermit>,
-) -> Result<Answer, Fault> {
+async fn accept(landed: Landed, call: &Call) -> Result<Answer, Fault> {
     if !call.good.contains(&landed.response.status().as_u16()) {
         return Err(landed.fault().await);
     }
     let url = landed.url;
-    let (parts, mut body) = landed.response.into_parts();
+    let (parts, body) = landed.response.into_parts();
     if let Some(encoding) = parts.headers.get(CONTENT_ENCODING)
         && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
     {
@@ -254,7 +256,6 @@ async fn accept(
             landed.host
         )));
     }
-    body.hold(permit);
     let mut answer = Answer {
         status: parts.status,
         headers: parts.headers,

@@ -23,10 +23,51 @@ pub(super) struct Family {
     /// The window that quota headers are about, whatever they came with; `None` where each answer
     /// tells of its own window.
     metered: Option<&'static str>,
+    /// What its documentation allows, by window.
+    ceilings: &'static [(&'static str, Ceiling)],
     /// How blobs are sent.
     uploads: Uploads,
     habits: Habits,
 }
+
+/// What the documentation of a registry allows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Ceiling {
+    /// Requests a second.
+    pub(super) per_second: f64,
+    /// So many at once.
+    pub(super) burst: f64,
+}
+
+/// As many at once as in a second.
+const fn per_second(requests: f64) -> Ceiling {
+    Ceiling {
+        per_second: requests,
+        burst: requests,
+    }
+}
+
+/// Quotas of Amazon ECR (service endpoints and quotas, API throttling).
+const ECR: &[(&str, Ceiling)] = &[
+    ("manifest-put", per_second(10.0)),
+    ("upload-start", per_second(100.0)),
+    ("upload-finish", per_second(100.0)),
+    ("upload-chunk", per_second(500.0)),
+];
+const ECR_PUBLIC: &[(&str, Ceiling)] = &[
+    ("manifest-put", per_second(10.0)),
+    ("upload-start", per_second(10.0)),
+    ("upload-finish", per_second(10.0)),
+    ("upload-chunk", per_second(260.0)),
+];
+/// 2000 requests a minute.
+const GHCR: &[(&str, Ceiling)] = &[(
+    "all",
+    Ceiling {
+        per_second: 2000.0 / 60.0,
+        burst: 200.0,
+    },
+)];
 
 /// How blobs are sent.
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +121,7 @@ const FAMILIES: &[Family] = &[
         windows: &[("heads", HEADS), ("manifest-get", &[ManifestGet])],
         others: Others::Together("others"),
         metered: Some("manifest-get"),
+        ceilings: &[],
         uploads: PUT,
         habits: Habits {
             mounts: Mounts::Any,
@@ -98,6 +140,7 @@ const FAMILIES: &[Family] = &[
         windows: &[],
         others: Others::Apart,
         metered: None,
+        ceilings: ECR,
         // A mount works where the account has switched BLOB_MOUNTING on, of what a manifest names;
         // an index without its manifests is MANIFEST_BLOB_UNKNOWN.
         uploads: PUT,
@@ -112,6 +155,7 @@ const FAMILIES: &[Family] = &[
         windows: &[("reads", READS)],
         others: Others::Apart,
         metered: None,
+        ceilings: ECR_PUBLIC,
         // A mount is answered with a session, always.
         uploads: PUT,
         habits: Habits {
@@ -121,11 +165,26 @@ const FAMILIES: &[Family] = &[
         },
     },
     Family {
-        hosts: &["ghcr.io", "gcr.io", "*.gcr.io", "*.pkg.dev"],
+        hosts: &["ghcr.io"],
         windows: &[],
         others: Others::Together("all"),
         metered: None,
-        // GHCR spoils what comes in several PATCHes, Google refuses any.
+        ceilings: GHCR,
+        // It spoils what comes in several PATCHes.
+        uploads: PUT_ALONE,
+        habits: Habits {
+            mounts: Mounts::Any,
+            sparse: None,
+            creation: Creation::OnPush,
+        },
+    },
+    Family {
+        hosts: &["gcr.io", "*.gcr.io", "*.pkg.dev"],
+        windows: &[],
+        others: Others::Together("all"),
+        metered: None,
+        ceilings: &[],
+        // It refuses any PATCH.
         uploads: PUT_ALONE,
         habits: Habits {
             mounts: Mounts::Any,
@@ -138,6 +197,7 @@ const FAMILIES: &[Family] = &[
         windows: &[("reads", READS)],
         others: Others::Together("writes"),
         metered: None,
+        ceilings: &[],
         // A body of more than about 20 MB is a 413.
         uploads: Uploads {
             way: Way::Chunks(16 << 20),
@@ -157,6 +217,7 @@ const UNKNOWN: Family = Family {
     windows: &[("heads", HEADS), ("reads", GETS), ("uploads", UPLOADS)],
     others: Others::Apart,
     metered: None,
+    ceilings: &[],
     uploads: PUT,
     habits: Habits {
         mounts: Mounts::Any,
@@ -192,6 +253,12 @@ impl Family {
             (Some(&(name, _)), _) | (None, Others::Together(name)) => name,
             (None, Others::Apart) => action.as_str(),
         }
+    }
+
+    /// How many requests of `window` may leave, as far as it is documented.
+    pub(super) fn ceiling(&self, window: &str) -> Option<Ceiling> {
+        let mut ceilings = self.ceilings.iter();
+        ceilings.find(|(name, _)| *name == window).map(|it| it.1)
     }
 
     /// The window that the quota headers of an answer to `action` tell about.
@@ -284,6 +351,21 @@ mod tests {
         let unknown = habits("127.0.0.1");
         assert_eq!((unknown.mounts, unknown.sparse), (Mounts::Any, None));
         assert_eq!(unknown.creation, Creation::Unknown);
+    }
+
+    #[test]
+    fn ceilings_are_of_windows_that_there_are() {
+        let all: Vec<_> = crate::ledger::Action::ALL.to_vec();
+        for family in FAMILIES {
+            for (window, ceiling) in family.ceilings {
+                assert!(all.iter().any(|it| family.window(*it) == *window), "{window}");
+                assert!(ceiling.per_second > 0.0 && ceiling.burst >= 1.0);
+            }
+        }
+        let ghcr = Family::of("ghcr.io").ceiling("all").unwrap();
+        assert!(ghcr.per_second < 34.0);
+        assert_eq!(Family::of("gcr.io").ceiling("all"), None);
+        assert_eq!(Family::of("quay.io").ceiling("reads"), None);
     }
 
     #[test]

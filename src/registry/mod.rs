@@ -12,8 +12,6 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::sync::Semaphore;
-
 use crate::ledger::Action;
 use crate::ledger::Fate;
 use crate::ledger::FlowId;
@@ -26,9 +24,11 @@ use crate::oci::Reference;
 mod access;
 mod action;
 mod address;
+mod allowance;
 mod answer;
 mod auth;
 mod body;
+mod bucket;
 mod cause;
 mod challenge;
 mod config;
@@ -76,6 +76,7 @@ pub use upload::{MountFrom, NewManifest, PutManifest, Session, Started};
 pub use window::Limit;
 
 use action::Call;
+use allowance::Allowance;
 use endpoint::Answer;
 use endpoint::Endpoint;
 use wire::Outside;
@@ -87,7 +88,7 @@ pub struct Registry {
     endpoints: Vec<Arc<Endpoint>>,
     /// Whether any of them may give what is asked, not the first one above all.
     turned: bool,
-    permits: Option<Arc<Semaphore>>,
+    allowance: Arc<Allowance>,
     retried: Arc<AtomicU64>,
     pace: Priority,
 }
@@ -98,24 +99,38 @@ impl Registry {
     /// # Errors
     /// When the CA file can't be read, or a URL is plain HTTP where that is not allowed.
     pub fn new(config: Config, ledger: Ledger) -> Result<Self, Error> {
-        Self::counting(config, ledger, Arc::default())
+        let allowance = Allowance::new(&config);
+        let outside = Outside {
+            ledger,
+            lookup: resolver::system(),
+            retried: Arc::default(),
+            allowance,
+            known: Vec::new(),
+        };
+        Self::outside(config, &outside)
     }
 
     /// As [`Registry::new`], in the place of `before`: what that one has counted, and what it still
-    /// counts for those who have it, counts here too.
+    /// counts for those who have it, counts here too. What it has learned of limits is known here
+    /// where the place and the credentials are the same; then both share them, as the new
+    /// configuration has it.
     ///
     /// # Errors
     /// As [`Registry::new`]'s.
     pub fn succeeding(before: &Self, config: Config, ledger: Ledger) -> Result<Self, Error> {
-        Self::counting(config, ledger, before.retried.clone())
-    }
-
-    fn counting(config: Config, ledger: Ledger, retried: Arc<AtomicU64>) -> Result<Self, Error> {
+        let is_same = before.config.credentials == config.credentials;
+        let known = before.endpoints.iter().filter(|_| is_same);
         let outside = Outside {
             ledger,
             lookup: resolver::system(),
-            retried,
+            retried: before.retried.clone(),
+            known: known.map(|it| it.windows().clone()).collect(),
+            allowance: match is_same {
+                true => before.allowance.clone(),
+                false => Allowance::new(&config),
+            },
         };
+        outside.allowance.set(&config);
         Self::outside(config, &outside)
     }
 
@@ -132,14 +147,11 @@ impl Registry {
             let fallback = Endpoint::new(&config, base, credentials, outside)?;
             endpoints.push(Arc::new(fallback));
         }
-        let permits = config
-            .max_concurrent
-            .map(|most| Arc::new(Semaphore::new(most.max(1))));
         Ok(Self {
             config,
             endpoints,
             turned: false,
-            permits,
+            allowance: outside.allowance.clone(),
             retried: outside.retried.clone(),
             pace: Priority::Foreground,
         })
@@ -163,7 +175,7 @@ impl Registry {
             config: self.config.clone(),
             endpoints: main.into_iter().map(Arc::new).collect(),
             turned: false,
-            permits: self.permits.clone(),
+            allowance: self.allowance.clone(),
             retried: self.retried.clone(),
             pace: self.pace,
         })
@@ -197,7 +209,7 @@ impl Registry {
             config: self.config.clone(),
             endpoints,
             turned: true,
-            permits: self.permits.clone(),
+            allowance: self.allowance.clone(),
             retried: self.retried.clone(),
             pace: self.pace,
         }
@@ -210,7 +222,7 @@ impl Registry {
             config: self.config.clone(),
             endpoints: self.endpoints.clone(),
             turned: self.turned,
-            permits: self.permits.clone(),
+            allowance: self.allowance.clone(),
             retried: self.retried.clone(),
             pace: priority,
         }
@@ -219,7 +231,7 @@ impl Registry {
     /// Whether requests that somebody waits for are in flight or waiting to leave, or were within
     /// the last second: background work shrinks meanwhile.
     pub fn is_busy(&self) -> bool {
-        false
+        self.endpoints.iter().any(|it| it.windows().is_busy())
     }
 
     /// How many places there are to ask: the main one and the fallbacks.
@@ -336,15 +348,8 @@ impl Registry {
     }
 
     async fn attempts(&self, endpoint: &Endpoint, call: &Call) -> Result<Answer, Error> {
-        let attempt = || async {
-            // Nobody holds a permit through a pause.
-            let permit = match &self.permits {
-                Some(permits) => permits.clone().acquire_owned().await.ok(),
-                None => None,
-            };
-            endpoint.attempt(call, permit).await
-        };
-        endpoint.policy().run(attempt).await
+        let attempt = || endpoint.attempt(call, self.pace);
+        endpoint.policy().run(self.pace, attempt).await
     }
 }
 

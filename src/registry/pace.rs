@@ -11,6 +11,11 @@ pub enum Priority {
     Background,
 }
 
+impl Priority {
+    /// All of them, in the order of their declaration.
+    pub(super) const ALL: [Self; 2] = [Self::Foreground, Self::Background];
+}
+
 /// How many requests may leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {

@@ -62,7 +62,8 @@ impl Landed {
 /// Sends a request, and follows a `GET` or a `HEAD` where it is sent to, and any other where that is
 /// to be asked the same (307, 308) and its body is still there. Credentials stay behind
 /// when host, port or scheme change, and don't come back with a later hop. A connection is never
-/// made less safe. Nothing leaves while the window of the action is paused.
+/// made less safe. Nothing leaves before it is the turn of its action, and what leaves counts in its
+/// window to the end of the answer's body.
 pub(super) async fn follow(
     wire: &Wire,
     mut outgoing: Outgoing,
@@ -70,26 +71,28 @@ pub(super) async fn follow(
 ) -> Result<Landed, Fault> {
     let mut subject = subject.clone();
     let mut at_origin = !outgoing.is_elsewhere;
-    let pass = wire.windows.enter(subject.action)?;
+    let entered = wire.windows.enter(subject.action, subject.pace, at_origin);
+    let mut pass = entered.await?;
     let is_read = matches!(outgoing.method, Method::GET | Method::HEAD);
     for _ in 0..=MOST_HOPS {
         let response = wire.exchange(&outgoing, &subject).await;
-        let response = response.inspect_err(|_| wire.windows.unanswered(pass, at_origin))?;
-        let said = (response.status(), response.headers());
-        let paused = wire.windows.note(pass, at_origin, said);
+        let mut response = response.inspect_err(|fault| pass.failed(&fault.error))?;
+        let paused = pass.answered((response.status(), response.headers()));
         let may_move = match response.status().as_u16() {
             307 | 308 => outgoing.cargo.is_there(),
             _ => is_read && is_redirect(response.status()),
         };
         if !may_move {
             let host = host_of(&outgoing.url);
+            let action = pass.action();
+            response.body_mut().hold(pass);
             return Ok(Landed {
                 response,
                 at_origin,
                 host,
                 url: outgoing.url,
                 paused,
-                action: pass.action(),
+                action,
             });
         }
         let next = target(&outgoing.url, response.headers())?;
@@ -99,8 +102,11 @@ pub(super) async fn follow(
         }
         refusal::drain(body).await;
         if next.origin() != outgoing.url.origin() {
-            at_origin = false;
             outgoing.headers.remove(AUTHORIZATION);
+            if at_origin {
+                at_origin = false;
+                pass = pass.redirected().await?;
+            }
         }
         outgoing.url = next;
         subject.action = Action::Redirect;

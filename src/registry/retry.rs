@@ -15,6 +15,7 @@ use http::HeaderMap;
 use http::header::RETRY_AFTER;
 
 use super::Error;
+use super::Priority;
 use super::Retries;
 use super::fault::Again;
 use super::fault::Fault;
@@ -43,6 +44,8 @@ struct Balance {
 const RESERVE: f64 = 10.0;
 const FOR_A_REQUEST: f64 = 0.2;
 const FOR_A_SECOND: f64 = 0.5;
+/// So long in all do requests that nobody waits for wait for pauses, where no more is configured.
+const LONG: Duration = Duration::from_secs(120);
 
 impl Policy {
     /// With a full reserve; counts in `retried`.
@@ -56,12 +59,16 @@ impl Policy {
 
     /// Makes attempts until one succeeds, or another makes no sense or is not allowed. Dropping
     /// the future ends the attempt, or the pause, that it is in.
-    pub(super) async fn run<T, F>(&self, attempt: impl Fn() -> F) -> Result<T, Error>
+    pub(super) async fn run<T, F>(
+        &self,
+        pace: Priority,
+        attempt: impl Fn() -> F,
+    ) -> Result<T, Error>
     where
         F: Future<Output = Result<T, Fault>>,
     {
         self.budget.deposit(Instant::now());
-        let mut pauses = Pauses::new(&self.retries);
+        let mut pauses = Pauses::new(&self.retries, pace);
         loop {
             let fault = match attempt().await {
                 Ok(done) => return Ok(done),
@@ -70,8 +77,9 @@ impl Policy {
             let Some(pause) = pauses.before(fault.again) else {
                 return Err(fault.error);
             };
-            let was_sent = !matches!(fault.again, Again::Paused(_));
-            if was_sent && !self.budget.withdraw(Instant::now()) {
+            // What a registry refuses is bounded by the pause, and by its window.
+            let is_load = !matches!(fault.again, Again::Paused(_) | Again::After(_));
+            if is_load && !self.budget.withdraw(Instant::now()) {
                 tracing::debug!("not tried again, for too many were: {}", fault.error);
                 return Err(fault.error);
             }
@@ -89,11 +97,14 @@ struct Pauses {
     cap: Duration,
     /// How much longer others' pauses are waited for.
     patience: Duration,
+    /// Whether nobody waits for it: then it may take long.
+    is_background: bool,
     timed_out: bool,
 }
 
 impl Pauses {
-    fn new(retries: &Retries) -> Self {
+    fn new(retries: &Retries, pace: Priority) -> Self {
+        let is_background = pace == Priority::Background;
         let delays = ExponentialBuilder::new()
             .with_min_delay(retries.base)
             .with_max_delay(retries.cap)
@@ -103,7 +114,11 @@ impl Pauses {
             delays,
             base: retries.base,
             cap: retries.cap,
-            patience: retries.cap,
+            patience: match is_background {
+                true => retries.cap.max(LONG),
+                false => retries.cap,
+            },
+            is_background,
             timed_out: false,
         }
     }
@@ -115,15 +130,21 @@ impl Pauses {
             Again::Backoff => self.delays.next().map(jittered),
             Again::Once if std::mem::replace(&mut self.timed_out, true) => None,
             Again::Once => self.delays.next().map(jittered),
+            Again::After(least) if self.is_background => self.patiently(least),
             Again::After(least) if least > self.cap => None,
             Again::After(least) => self.delays.next().map(|_| least + jittered(self.base)),
-            Again::Paused(least) if least > self.patience => None,
-            Again::Paused(least) => {
-                let pause = least + jittered(self.base);
-                self.patience = self.patience.saturating_sub(pause);
-                Some(pause)
-            }
+            Again::Paused(least) => self.patiently(least),
         }
+    }
+
+    /// How long to wait where patience is all that it takes.
+    fn patiently(&mut self, least: Duration) -> Option<Duration> {
+        if least > self.patience {
+            return None;
+        }
+        let pause = least + jittered(self.base);
+        self.patience = self.patience.saturating_sub(pause);
+        Some(pause)
     }
 }
 
@@ -201,11 +222,12 @@ mod tests {
     #[test]
     fn pauses_follow_what_went_wrong() {
         let pauses = || {
-            Pauses::new(&Retries {
+            let retries = Retries {
                 attempts: 4,
                 base: Duration::from_secs(1),
                 cap: Duration::from_secs(3),
-            })
+            };
+            Pauses::new(&retries, Priority::Foreground)
         };
         let mut backoff = pauses();
         for most in [1, 2, 3] {

@@ -76,6 +76,8 @@ impl Names {
             ledger,
             lookup,
             retried,
+            allowance: Allowance::new(&config),
+            known: Vec::new(),
         };
         Registry::outside(config, &outside).unwrap()
     }
@@ -205,7 +207,8 @@ async fn docker_hubs_limits_are_as_its_family_has_them() {
         .header("ratelimit-remaining", "7;w=21600");
     up.fault(When::head("/manifests/"), told);
     head(&registry).await.unwrap();
-    let limits = registry.limits();
+    let mut limits = registry.limits();
+    limits.retain(|limit| limit.quota.is_some());
     assert_eq!(limits[0].window, "manifest-get", "{limits:?}");
     assert!(!registry.has_spare(Action::ManifestGet));
     assert!(registry.has_spare(Action::ManifestHead), "they are free");

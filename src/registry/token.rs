@@ -13,6 +13,7 @@ use serde::Deserialize;
 use url::form_urlencoded;
 
 use super::Error;
+use super::Priority;
 use super::Secret;
 use super::challenge::TokenKey;
 use super::credential;
@@ -105,7 +106,7 @@ async fn sign_in(
             .map(Arc::new)
             .ok_or_else(|| Fault::wrong(format!("the token server {host} gave no token")))
     };
-    wire.policy.run(attempt).await
+    wire.policy.run(Priority::Foreground, attempt).await
 }
 
 async fn exchange(wire: &Wire, outgoing: Outgoing, subject: &Subject) -> Result<Bytes, Fault> {

@@ -200,10 +200,25 @@ impl Registry {
         };
         let call = Call::upload_cancel(&upload);
         let Ok(main) = self.main() else { return };
-        if let Err(fault) = main.attempt(&call, None).await {
+        if let Err(fault) = main.attempt(&call, self.pace).await {
             let error = fault.error;
             tracing::debug!("an upload that is not wanted could not be cancelled: {error}");
         }
+    }
+
+    /// `DELETE /v2/<name>/manifests/<reference>`: a manifest with all its tags, or one tag alone where
+    /// the registry does that (distribution spec, "Deleting Tags").
+    ///
+    /// # Errors
+    /// `NotFound` where there is no such thing, or the registry knows no such request.
+    pub async fn manifest_delete(
+        &self,
+        flow: FlowId,
+        name: &Name,
+        reference: &Reference,
+    ) -> Result<(), Error> {
+        let call = Call::manifest_delete(flow, name, reference);
+        self.write(&call).await.map(|_| ())
     }
 
     /// `PUT /v2/<name>/manifests/<reference>`.

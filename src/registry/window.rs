@@ -1,5 +1,20 @@
-//! Windows: actions that share a limit, pause together when the registry says that it was too
-//! much.
+//! Windows: actions that share a limit share the number of requests that may be in flight, and the
+//! rate at which they leave, both found by what the registry refuses; and they pause together when
+//! it says that it was too much.
+//!
+//! Each request takes a [`Pass`] of its window and holds it to the end of its answer's body. Whoever
+//! waits for one holds none. Clients' requests go first ([`Priority`]).
+
+mod line;
+mod pass;
+mod pause;
+mod recent;
+mod size;
+mod speed;
+mod state;
+#[cfg(test)]
+mod tests;
+mod verdict;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,16 +25,29 @@ use std::time::Duration;
 use std::time::Instant;
 use std::time::SystemTime;
 
-use http::HeaderMap;
-use http::StatusCode;
-
+use super::Config;
 use super::Error;
+use super::Priority;
+use super::allowance::Allowance;
+use super::allowance::Later;
+use super::allowance::Share;
+use super::bucket::Bucket;
 use super::family::Family;
 use super::fault::Again;
 use super::fault::Fault;
 use super::quota::Quota;
-use super::retry;
+use crate::ledger;
 use crate::ledger::Action;
+use crate::ledger::Ledger;
+use crate::ledger::Leg;
+use crate::ledger::Move;
+use line::Line;
+use line::Waiter;
+pub(super) use pass::Pass;
+use state::Asker;
+use state::Turn;
+use state::Window;
+use verdict::Left;
 
 /// What is known of one limit of a registry.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,8 +72,8 @@ pub struct Limit {
     pub waiting_foreground: usize,
     /// How many background requests may be in flight now.
     pub background: usize,
-    /// How many requests a second leave at most, where the registry, the configuration or its
-    /// documentation has shown that there is such a limit.
+    /// How many requests a second leave at most, where the registry or its documentation has shown
+    /// that there is such a limit.
     pub rate: Option<f64>,
     /// How often it was made smaller.
     pub decreases: u64,
@@ -58,7 +86,26 @@ pub(super) struct Windows {
     family: &'static Family,
     /// The first pause where the registry names none.
     base: Duration,
-    windows: Mutex<HashMap<Key, Window>>,
+    leg: Leg,
+    registry: Arc<str>,
+    ledger: Ledger,
+    allowance: Arc<Allowance>,
+    house: Mutex<House>,
+}
+
+#[derive(Debug)]
+struct House {
+    /// The most in flight in each window.
+    cap: usize,
+    slots: HashMap<Key, Slot>,
+}
+
+/// A window, who waits for it, and what was last told of it.
+#[derive(Debug)]
+struct Slot {
+    window: Window,
+    line: Line,
+    told: Option<(Instant, usize, Option<f64>)>,
 }
 
 /// What makes a window another one.
@@ -70,54 +117,36 @@ enum Key {
     Elsewhere(Action),
 }
 
-/// Leave to send the requests of one action, hops included.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Pass {
-    action: Action,
-    /// When it was given.
-    at: Instant,
-}
-
-impl Pass {
-    /// Which action it is for.
-    pub(super) fn action(self) -> Action {
-        self.action
-    }
-}
-
-#[derive(Debug, Default)]
-struct Window {
-    /// No request leaves before this.
-    until: Option<Instant>,
-    /// When the last pause began: answers to what had left before are no news.
-    since: Option<Instant>,
-    /// Pauses in a row.
-    streak: u32,
-    quota: Option<Quota>,
-    /// Whether it was told already that little is left.
-    is_low: bool,
-}
-
-/// The longest pause where the registry names none.
-const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
-/// The longest pause, whatever the registry says: Docker Hub counts in windows of six hours.
-const LONGEST: Duration = Duration::from_secs(6 * 60 * 60);
-/// After a pause one request goes first, and the others once it is answered, but no later.
-const TRIAL: Duration = Duration::from_millis(500);
-/// Little is left: less than a tenth.
-const LOW: u64 = 10;
 /// Nothing is left for background work: less than a fifth.
 const SPARE: u64 = 5;
+/// The most in flight in a window where the configuration names no number.
+const CAP: usize = 64;
+/// Growth is told of no more often.
+const TELLING: Duration = Duration::from_millis(100);
+/// So long does background work wait in line for pauses, whatever retries are configured.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 impl Windows {
-    /// None is paused. `host` may have a port; `base` is the first pause.
-    pub(super) fn new(host: &str, base: Duration) -> Self {
+    /// None is paused. `host` may have a port.
+    pub(super) fn new(
+        host: &str,
+        config: &Config,
+        ledger: &Ledger,
+        allowance: Arc<Allowance>,
+    ) -> Self {
         let name = host.rsplit_once(':').map_or(host, |(name, _port)| name);
         Self {
             host: host.into(),
             family: Family::of(name),
-            base,
-            windows: Mutex::default(),
+            base: config.retries.base,
+            leg: config.leg,
+            registry: config.name.as_str().into(),
+            ledger: ledger.clone(),
+            allowance,
+            house: Mutex::new(House {
+                cap: cap(config),
+                slots: HashMap::new(),
+            }),
         }
     }
 
@@ -125,200 +154,303 @@ impl Windows {
     pub(super) fn anew(&self) -> Self {
         Self {
             host: self.host.clone(),
-            windows: Mutex::default(),
+            registry: self.registry.clone(),
+            ledger: self.ledger.clone(),
+            allowance: self.allowance.clone(),
+            house: Mutex::new(House {
+                cap: self.house().cap,
+                slots: HashMap::new(),
+            }),
             ..*self
         }
     }
 
-    /// Leave to send a request of `action` now. It does not wait.
+    /// Whether they are those of `host`, which may have a port.
+    pub(super) fn is_at(&self, host: &str) -> bool {
+        *self.host == *host
+    }
+
+    /// From now on as `config` has it.
+    pub(super) fn set(&self, config: &Config) {
+        self.allowance.set(config);
+        let mut house = self.house();
+        house.cap = cap(config);
+        let cap = house.cap;
+        for slot in house.slots.values_mut() {
+            slot.window.size.set_cap(cap);
+        }
+    }
+
+    /// Leave to send a request of `action` once it is its turn: to the registry, or to a place that
+    /// it has named (`!is_here`).
     ///
     /// # Errors
-    /// `Throttled` while the window is paused, with how much longer.
-    pub(super) fn enter(&self, action: Action) -> Result<Pass, Fault> {
-        let (now, mut windows) = (Instant::now(), self.windows());
-        // Both are looked at first, for the trial of one must not be spent at the other's pause.
-        let keys = self.keys(action);
-        let paused = keys.iter().filter_map(|key| windows.get(key)?.paused(now));
-        if let Some(remaining) = paused.max() {
-            return Err(Fault {
-                error: Error::Throttled {
-                    retry_after: Some(remaining),
-                },
-                again: Again::Paused(remaining),
-            });
-        }
-        for key in keys {
-            if let Some(window) = windows.get_mut(&key) {
-                window.begin_trial(now);
-            }
-        }
-        Ok(Pass { action, at: now })
-    }
-
-    /// Takes note of an answer: from the registry, or from where it redirected to (`!is_here`).
-    /// Gives how long its window is paused, where this answer says that it was too much.
-    pub(super) fn note(
-        &self,
-        pass: Pass,
+    /// `Throttled` while the window is paused, with how much longer. What nobody waits for waits for
+    /// the end of a pause, where that is near.
+    pub(super) async fn enter(
+        self: &Arc<Self>,
+        action: Action,
+        priority: Priority,
         is_here: bool,
-        (status, headers): (StatusCode, &HeaderMap),
-    ) -> Option<Duration> {
-        let (now, clock) = (Instant::now(), SystemTime::now());
-        let told = retry::retry_after(headers, clock);
-        let [here, elsewhere] = self.keys(pass.action);
-        let key = if is_here { here } else { elsewhere };
-        let mut windows = self.windows();
-        if is_here && let Some(quota) = Quota::of(headers, clock) {
-            let metered = Key::Here(self.family.metered(pass.action));
-            let window = windows.entry(metered).or_default();
-            window.learn(quota, || self.told(metered));
-        }
-        match status.as_u16() {
-            429 => {}
-            503 if told.is_some() => {}
-            // A registry may ask who it is before it counts.
-            other => {
-                if let Some(window) = windows.get_mut(&key) {
-                    window.answered(pass.at, other != 401, || self.told(key));
+    ) -> Result<Pass, Fault> {
+        // A token that many wait for is fetched once.
+        let priority = match action {
+            Action::Token => Priority::Foreground,
+            _ => priority,
+        };
+        let key = match is_here {
+            true => Key::Here(self.family.window(action)),
+            false => Key::Elsewhere(action),
+        };
+        let mut place = Place {
+            windows: self,
+            key,
+            action,
+            waiter: self.slot(key, |slot| slot.line.join(priority, Instant::now())),
+            paced: false,
+        };
+        let given_up = place.waiter.since + PATIENCE;
+        loop {
+            let until = match self.turn(&mut place) {
+                Step::Go(left, share) => return Ok(place.leave(left, share)),
+                Step::Wait(until) => until,
+                Step::Paused(left) => {
+                    let end = Instant::now() + left;
+                    if priority == Priority::Foreground || end > given_up {
+                        return Err(paused(left));
+                    }
+                    Some(end)
                 }
-                return None;
+            };
+            let rung = place.waiter.bell.notified();
+            match until {
+                None => rung.await,
+                Some(until) => {
+                    let _ = tokio::time::timeout_at(until.into(), rung).await;
+                }
             }
         }
-        let window = windows.entry(key).or_default();
-        let is_first = window.streak == 0;
-        let paused = window.throttle((pass.at, now), told, self.base);
-        if is_first {
-            let (what, status) = (self.told(key), status.as_u16());
-            tracing::warn!(pause = ?paused, "{what}: too many requests ({status}), paused");
-        }
-        Some(paused)
     }
 
-    /// Takes note that no answer came, so that nobody waits for it.
-    pub(super) fn unanswered(&self, pass: Pass, is_here: bool) {
-        let [here, elsewhere] = self.keys(pass.action);
-        let key = if is_here { here } else { elsewhere };
-        if let Some(window) = self.windows().get_mut(&key) {
-            window.answered(pass.at, false, || self.told(key));
+    /// Whether `place` may leave now.
+    fn turn(&self, place: &mut Place<'_>) -> Step {
+        let now = Instant::now();
+        let mut house = self.house();
+        // Where it leads to is looked at too, so that nothing is asked for in vain.
+        let elsewhere = house.slots.get(&Key::Elsewhere(place.action));
+        if let Some(left) = elsewhere.and_then(|slot| slot.window.pause.left(now)) {
+            return Step::Paused(left);
+        }
+        let slot = house.slot(self.family, place.key);
+        let waiter = &place.waiter;
+        if let Some(left) = slot.window.pause.left(now) {
+            return Step::Paused(left);
+        }
+        if !slot.line.is_first(waiter) {
+            return Step::Wait(None);
+        }
+        let asker = Asker {
+            priority: waiter.priority,
+            since: waiter.since,
+            paced: place.paced,
+            is_behind: slot.line.len(Priority::Foreground) > 0,
+        };
+        match slot.window.turn(now, asker) {
+            Turn::Paused(left) => Step::Paused(left),
+            Turn::Wait { until, paced } => {
+                place.paced = paced;
+                Step::Wait(until)
+            }
+            Turn::Go { paced } => {
+                let share = match place.is_free() {
+                    true => None,
+                    false => match self.allowance.take(now, waiter.priority, &waiter.bell) {
+                        Ok(share) => Some(share),
+                        Err(Later(until)) => return Step::Wait(until),
+                    },
+                };
+                Step::Go(slot.window.depart(now, waiter.priority, paced), share)
+            }
         }
     }
 
     /// Whether background work may use the window of `action`: it is not paused, and the registry
     /// has not said that less than a fifth of its quota is left.
     pub(super) fn has_spare(&self, action: Action) -> bool {
-        let windows = self.windows();
-        let is_free = |key| match windows.get(&key) {
+        let house = self.house();
+        let is_free = |key| match house.slots.get(&key) {
             None => true,
-            Some(window) => {
-                let quota = window.quota.as_ref();
-                let is_scarce = quota.is_some_and(|it| it.is_below(SPARE, SystemTime::now()));
-                window.paused(Instant::now()).is_none() && !is_scarce
+            Some(Slot { window, .. }) => {
+                window.pause.left(Instant::now()).is_none() && !window.is_scarce(SPARE)
             }
         };
-        self.keys(action).into_iter().all(is_free)
+        let here = Key::Here(self.family.window(action));
+        [here, Key::Elsewhere(action)].into_iter().all(is_free)
     }
 
-    /// The windows of which something is known, by name.
+    /// Whether clients are served.
+    pub(super) fn is_busy(&self) -> bool {
+        let now = Instant::now();
+        let house = self.house();
+        let mut slots = house.slots.values();
+        slots.any(|slot| slot.line.len(Priority::Foreground) > 0 || slot.window.is_busy(now))
+    }
+
+    /// The windows that were used, by name.
     pub(super) fn limits(&self) -> Vec<Limit> {
         let now = Instant::now();
-        let windows = self.windows();
-        let known = windows.iter().map(|(key, window)| Limit {
-            host: self.host.clone(),
-            window: key.to_string(),
-            paused: window.paused(now),
-            quota: window.quota.clone(),
-            size: 0,
-            in_flight: 0,
-            in_flight_foreground: 0,
-            waiting: 0,
-            waiting_foreground: 0,
-            background: 0,
-            rate: None,
-            decreases: 0,
+        let house = self.house();
+        let known = house.slots.iter().map(|(key, Slot { window, line, .. })| {
+            let waiting = Priority::ALL.map(|priority| line.len(priority));
+            Limit {
+                host: self.host.clone(),
+                window: key.to_string(),
+                paused: window.pause.left(now),
+                quota: window.quota.clone(),
+                size: window.size.now(),
+                in_flight: window.in_flight(),
+                in_flight_foreground: window.in_flight_foreground(),
+                waiting: waiting.iter().sum(),
+                waiting_foreground: waiting[Priority::Foreground as usize],
+                background: window.background_share(now),
+                rate: window.rate(),
+                decreases: window.decreases,
+            }
         });
-        let told = |limit: &Limit| limit.paused.is_some() || limit.quota.is_some();
-        let mut limits: Vec<_> = known.filter(told).collect();
+        let mut limits: Vec<_> = known.collect();
         limits.sort_unstable_by(|a, b| a.window.cmp(&b.window));
         limits
     }
 
-    fn keys(&self, action: Action) -> [Key; 2] {
-        let here = Key::Here(self.family.window(action));
-        [here, Key::Elsewhere(action)]
+    /// Does something with a window, and tells those who wait for it, and the journal, where it has
+    /// changed.
+    fn slot<T>(&self, key: Key, change: impl FnOnce(&mut Slot) -> T) -> T {
+        let mut house = self.house();
+        let slot = house.slot(self.family, key);
+        let before = slot.window.decreases;
+        let done = change(slot);
+        let record = self.record(key, slot, before < slot.window.decreases);
+        drop(house);
+        if let Some(record) = record {
+            self.ledger.window(&record);
+        }
+        done
+    }
+
+    /// What there is to tell of a window, where there is something.
+    fn record(&self, key: Key, slot: &mut Slot, is_decrease: bool) -> Option<ledger::Window> {
+        let now = Instant::now();
+        let (size, rate) = (slot.window.size.now(), slot.window.rate());
+        if let (Some((at, told, pace)), false) = (&slot.told, is_decrease) {
+            let is_other = *told != size || !is_like(*pace, rate);
+            if !is_other || now < *at + TELLING {
+                return None;
+            }
+        }
+        let larger = match &slot.told {
+            Some((_, told, pace)) => size > *told || rate > *pace,
+            None => true,
+        };
+        slot.told = Some((now, size, rate));
+        let waiting = Priority::ALL.map(|priority| slot.line.len(priority));
+        Some(ledger::Window {
+            ts: SystemTime::now(),
+            leg: self.leg,
+            registry: self.registry.clone(),
+            host: self.host.clone(),
+            window: key.to_string().into(),
+            moved: match is_decrease || !larger {
+                true => Move::Decrease,
+                false => Move::Growth,
+            },
+            size,
+            in_flight: slot.window.in_flight(),
+            waiting: waiting.iter().sum(),
+            rate: rate.map(|rate| (rate * 10.0).round() / 10.0),
+            decreases: slot.window.decreases,
+        })
     }
 
     fn told(&self, key: Key) -> String {
         format!("{} ({key})", self.host)
     }
 
-    fn windows(&self) -> MutexGuard<'_, HashMap<Key, Window>> {
-        self.windows.lock().unwrap_or_else(PoisonError::into_inner)
+    fn house(&self) -> MutexGuard<'_, House> {
+        self.house.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Window {
-    fn paused(&self, now: Instant) -> Option<Duration> {
-        let left = self.until?.saturating_duration_since(now);
-        (left > Duration::ZERO).then_some(left)
-    }
-
-    /// After a pause, holds back the others until this request is answered.
-    fn begin_trial(&mut self, now: Instant) {
-        if self.until.is_some() {
-            self.until = Some(now + TRIAL);
-        }
-    }
-
-    /// What left at `departed` ended otherwise than by being too much; `counts` where that shows
-    /// that requests are let in.
-    fn answered(&mut self, departed: Instant, counts: bool, told: impl FnOnce() -> String) {
-        if self.streak == 0 || self.since.is_some_and(|since| departed < since) {
-            return;
-        }
-        self.until = None;
-        if counts {
-            self.streak = 0;
-            tracing::info!("{}: answers again", told());
-        }
-    }
-
-    /// What left at `departed` was too much. Gives how much longer the pause is.
-    fn throttle(
-        &mut self,
-        (departed, now): (Instant, Instant),
-        told: Option<Duration>,
-        base: Duration,
-    ) -> Duration {
-        // Many leave before the first of them is answered: together they are one pause.
-        let is_new = self.streak == 0 || self.since.is_none_or(|since| departed >= since);
-        if is_new {
-            self.streak += 1;
-            self.since = Some(now);
-        }
-        let told = told.filter(|pause| *pause > Duration::ZERO);
-        let pause = told.unwrap_or_else(|| backoff(base, self.streak));
-        let until = now + pause.min(LONGEST);
-        let until = self.until.filter(|_| !is_new).unwrap_or(until).max(until);
-        self.until = Some(until);
-        until - now
-    }
-
-    fn learn(&mut self, quota: Quota, told: impl FnOnce() -> String) {
-        let is_low = quota.is_below(LOW, quota.seen);
-        if is_low && !self.is_low {
-            let (left, limit) = (quota.remaining, quota.limit.unwrap_or_default());
-            tracing::warn!("{}: {left} of {limit} requests are left", told());
-        }
-        self.is_low = is_low;
-        self.quota = Some(quota);
+/// Whether it is not worth telling.
+fn is_like(a: Option<f64>, b: Option<f64>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => (a - b).abs() < a * 0.02,
+        (a, b) => a == b,
     }
 }
 
-/// The pause after the `nth` 429 in a row that names none.
-fn backoff(base: Duration, nth: u32) -> Duration {
-    let doubled = base.saturating_mul(2_u32.saturating_pow(nth.saturating_sub(1)));
-    let jitter = 1.0 + fastrand::f64() / 2.0;
-    doubled.min(LONGEST_BACKOFF).mul_f64(jitter)
+fn cap(config: &Config) -> usize {
+    config.max_concurrent.unwrap_or(CAP).min(CAP)
+}
+
+fn paused(left: Duration) -> Fault {
+    Fault {
+        error: Error::Throttled {
+            retry_after: Some(left),
+        },
+        again: Again::Paused(left),
+    }
+}
+
+impl House {
+    fn slot(&mut self, family: &Family, key: Key) -> &mut Slot {
+        let cap = self.cap;
+        self.slots.entry(key).or_insert_with(|| {
+            let ceiling = match key {
+                Key::Here(window) => family.ceiling(window),
+                Key::Elsewhere(_) => None,
+            };
+            let ceiling = ceiling.map(|it| Bucket::new(it.per_second, it.burst));
+            Slot {
+                window: Window::new(cap, ceiling),
+                line: Line::default(),
+                told: None,
+            }
+        })
+    }
+}
+
+/// What comes next for who waits.
+enum Step {
+    Go(Left, Option<Share>),
+    Wait(Option<Instant>),
+    Paused(Duration),
+}
+
+/// A place in a window's line. Its drop leaves it.
+struct Place<'w> {
+    windows: &'w Arc<Windows>,
+    key: Key,
+    action: Action,
+    waiter: Waiter,
+    paced: bool,
+}
+
+impl Place<'_> {
+    /// Whether what the configuration allows is no matter of it: tokens come from another server.
+    fn is_free(&self) -> bool {
+        self.action == Action::Token
+    }
+
+    fn leave(self, left: Left, share: Option<Share>) -> Pass {
+        Pass::new(self.windows.clone(), (self.key, self.action), (left, self.waiter.priority), share)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let waiter = &self.waiter;
+        self.windows.slot(self.key, |slot| slot.line.leave(waiter));
+    }
 }
 
 impl std::fmt::Display for Key {

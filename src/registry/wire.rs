@@ -18,7 +18,9 @@ use url::Url;
 use super::Body;
 use super::Config;
 use super::Error;
+use super::Priority;
 use super::access::Access;
+use super::allowance::Allowance;
 use super::cause;
 use super::fault::Again;
 use super::fault::Fault;
@@ -68,6 +70,25 @@ pub(super) struct Outside {
     pub(super) lookup: Lookup,
     /// Where attempts that are made again are counted.
     pub(super) retried: Arc<AtomicU64>,
+    /// What the configuration allows.
+    pub(super) allowance: Arc<Allowance>,
+    /// The windows of the client that this one is in the place of, where they are the same places,
+    /// with the same credentials.
+    pub(super) known: Vec<Arc<Windows>>,
+}
+
+impl Outside {
+    /// Those that are known, else new ones.
+    fn windows(&self, config: &Config, base: &Url) -> Arc<Windows> {
+        let host = host_of(base);
+        let mut known = self.known.iter();
+        if let Some(known) = known.find(|it| it.is_at(&host)) {
+            known.set(config);
+            return known.clone();
+        }
+        let allowance = self.allowance.clone();
+        Arc::new(Windows::new(&host, config, &self.ledger, allowance))
+    }
 }
 
 /// What an exchange is about, for its receipt.
@@ -83,6 +104,8 @@ pub(super) struct Subject {
     pub(super) reference: Arc<str>,
     /// What is to be allowed there.
     pub(super) access: Access,
+    /// Whether somebody waits for it.
+    pub(super) pace: Priority,
 }
 
 impl Subject {
@@ -128,7 +151,7 @@ impl Wire {
             leg: config.leg,
             registry: config.name.as_str().into(),
             policy: Arc::new(Policy::new(config.retries.clone(), outside.retried.clone())),
-            windows: Arc::new(Windows::new(&host_of(base), config.retries.base)),
+            windows: outside.windows(config, base),
         })
     }
 

@@ -18,6 +18,7 @@ use super::Wish;
 use super::agenda::Entry;
 use super::dispatch;
 use super::lock;
+use super::part::Part;
 use super::remote::Remote;
 use crate::ledger::FlowId;
 use crate::ledger::Ledger;
@@ -46,6 +47,8 @@ pub struct Targets {
     remotes: Vec<Arc<Remote>>,
     state: Arc<State>,
     tasks: Mutex<JoinSet<()>>,
+    /// From where content comes, once they are started.
+    pub(super) supply: Mutex<Option<Arc<dyn Supply>>>,
 }
 
 impl Targets {
@@ -82,12 +85,14 @@ impl Targets {
             remotes: remotes.collect::<Result<_, Error>>()?,
             state,
             tasks: Mutex::default(),
+            supply: Mutex::default(),
         }))
     }
 
     /// Begins with what is owed, and takes what is pulled from now on. Needs a tokio runtime. Call
     /// it once.
     pub fn start(self: &Arc<Self>, supply: Arc<dyn Supply>) {
+        *lock(&self.supply) = Some(supply.clone());
         let mut tasks = lock(&self.tasks);
         for remote in &self.remotes {
             tasks.spawn(dispatch::run(remote.clone(), supply.clone()));
@@ -107,9 +112,14 @@ impl Targets {
             if !remote.takes(&errand.repository) {
                 continue;
             }
+            let part = Part::of_pulls(remote.config.complete);
             match remote.config.place.of(&errand.repository) {
-                Ok(name) if remote.has(&name, &errand) => {}
-                Ok(_) => remote.owe(Entry::new(errand.clone(), Pace::Client), None),
+                Ok(name) if remote.has(&name, &errand, &part) => {}
+                Ok(_) => {
+                    let mut entry = Entry::new(errand.clone(), Pace::Client);
+                    entry.part = part;
+                    remote.owe(entry, None);
+                }
                 Err(error) => {
                     let target = &*remote.name;
                     tracing::debug!(target, "{} is not mirrored: {error}", errand.repository);
@@ -146,7 +156,9 @@ impl Targets {
         if remote.is_closed() {
             return Err(Error::GivenUp("the process is ending"));
         }
+        let part = Part::of_wish(&wish, remote.config.complete);
         let mut entry = Entry::new(wish.errand, wish.pace);
+        entry.part = part;
         entry.durable = false;
         let (waiter, outcome) = oneshot::channel();
         remote.owe(entry, Some(waiter));

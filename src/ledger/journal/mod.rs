@@ -23,6 +23,7 @@ use super::Connection;
 use super::Receipt;
 use super::Record;
 use super::Sink;
+use super::Window;
 use file::JournalFile;
 use writer::Writer;
 
@@ -177,6 +178,10 @@ impl Sink for Journal {
 
     fn connection(&self, connection: &Connection) {
         self.note(Record::Connection(connection.clone()));
+    }
+
+    fn window(&self, window: &Window) {
+        self.note(Record::Window(window.clone()));
     }
 }
 

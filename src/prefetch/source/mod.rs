@@ -54,41 +54,41 @@ impl Sources {
             dates: Dates::default(),
         }
     }
-
-    /// A verdict for each tag of `repository`, in the source's order, by what `set` says of tags. This
-    /// is what [`discover`] goes by.
-    ///
-    /// # Errors
-    /// When its tags can't be listed; the text says why, and what to do. A tag whose date can't be had
-    /// is out, and says so.
-    pub async fn judge(&self, set: &Set, repository: &Repository) -> Result<Vec<Judged>, String> {
-        let (out, _) = mpsc::channel(1);
-        let asked = Asked {
-            set,
-            sources: self,
-            cause: FlowId::next(),
-            out: &out,
-            told: &Told::default(),
-            now: Timestamp::now(),
-        };
-        let tags = self.flow.listed(repository, asked.cause).await;
-        let tags = tags.map_err(|error| repository::explained(&error))?;
-        let listed: Vec<Listed> = tags.into_iter().map(Listed::from).collect();
-        let judged = asked.judged(repository, &listed).await;
-        Ok(judged.into_iter().map(|(judged, _)| judged).collect())
-    }
 }
 
 /// Tells `out` what the set selects, each image once, and as soon as it is known; of a repository,
 /// [`Found::Listed`] first. What it asks is asked as `cause`. It ends when all has been told, or when
 /// nobody listens any more; dropping it ends all that it asked.
 pub async fn discover(set: &Set, sources: &Sources, cause: FlowId, out: &mpsc::Sender<Found>) {
+    run((set, sources, cause), out, None).await;
+}
+
+/// As [`discover`], and tells `judged` of each repository whose tags were listed why each of them is
+/// wanted or not, in the source's order.
+pub async fn explain(
+    set: &Set,
+    sources: &Sources,
+    out: &mpsc::Sender<Found>,
+    judged: &mpsc::Sender<Explained>,
+) {
+    run((set, sources, FlowId::next()), out, Some(judged)).await;
+}
+
+/// All tags of a repository, judged.
+pub type Explained = (Repository, Vec<Judged>);
+
+async fn run(
+    (set, sources, cause): (&Set, &Sources, FlowId),
+    out: &mpsc::Sender<Found>,
+    judged: Option<&mpsc::Sender<Explained>>,
+) {
     let told = Told::default();
     let asked = Asked {
         set,
         sources,
         cause,
         out,
+        judged,
         told: &told,
         now: Timestamp::now(),
     };
@@ -116,6 +116,7 @@ pub(super) struct Asked<'a> {
     /// For the ledger: requests of a run are counted by it.
     pub(super) cause: FlowId,
     out: &'a mpsc::Sender<Found>,
+    judged: Option<&'a mpsc::Sender<Explained>>,
     told: &'a Told,
     /// When it began: what durations are counted from.
     pub(super) now: Timestamp,
@@ -168,6 +169,10 @@ impl<'a> Asked<'a> {
     /// not in `listed` are asked for.
     pub(super) async fn listed(&self, repository: &Repository, listed: Vec<Listed>) {
         let judged = self.judged(repository, &listed).await;
+        if let Some(out) = self.judged {
+            let all = judged.iter().map(|(judged, _)| judged.clone());
+            let _ = out.send((repository.clone(), all.collect())).await;
+        }
         let mut tags: Vec<Tag> = listed.into_iter().map(|it| it.tag).collect();
         tags.sort_unstable();
         let told = Found::Listed {

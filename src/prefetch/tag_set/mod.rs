@@ -20,6 +20,7 @@ mod why;
 
 pub(in crate::prefetch) use judging::Judging;
 pub use order::Order;
+pub use order::naturally;
 pub use pattern::Pattern;
 pub use range::Ranges;
 pub use since::Since;

@@ -12,7 +12,7 @@ pub enum Order {
 }
 
 /// Compares names as people do: numbers in them by value.
-pub(super) fn naturally(one: &str, other: &str) -> Ordering {
+pub fn naturally(one: &str, other: &str) -> Ordering {
     let (mut left, mut right) = (one, other);
     loop {
         let (a, rest_a) = part(left);

@@ -143,6 +143,7 @@ impl Records {
             "exchange" => Record::Exchange(serde_json::from_slice(line)?),
             "connection" => Record::Connection(serde_json::from_slice(line)?),
             "run" => Record::Run(serde_json::from_slice(line)?),
+            "window" => Record::Window(serde_json::from_slice(line)?),
             "dropped" => Record::Dropped(serde_json::from_slice(line)?),
             _ => return Ok(None),
         }))
@@ -168,7 +169,14 @@ impl Records {
 
     fn warn(&mut self) {
         let text = String::from_utf8_lossy(&self.line);
-        let kinds = ["exchange", "connection", "run", "dropped", "journal"];
+        let kinds = [
+            "exchange",
+            "connection",
+            "run",
+            "window",
+            "dropped",
+            "journal",
+        ];
         let is_it = |kind: &&str| text.starts_with(&format!("{{\"kind\":\"{kind}\""));
         let what = kinds.into_iter().find(is_it).unwrap_or("unknown");
         let warning = format!(

@@ -54,7 +54,7 @@ impl Summary {
     /// Adds a record.
     pub fn add(&mut self, record: &Record) {
         match record {
-            Record::Journal(_) => self.records += 1,
+            Record::Journal(_) | Record::Window(_) => self.records += 1,
             Record::Exchange(receipt) => self.exchange(receipt),
             Record::Connection(connection) => self.connection(connection),
             Record::Run(run) => self.run(run),
