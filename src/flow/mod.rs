@@ -41,6 +41,7 @@ mod known;
 mod listing;
 mod manifest;
 mod mirrors;
+mod offline;
 mod origins;
 mod passed;
 mod quay;
@@ -72,6 +73,7 @@ use listing::ListKey;
 use listing::Lists;
 use manifest::Manifests;
 use mirrors::Mirrors;
+use offline::Subjects;
 use origins::Origins;
 use upstream::Route;
 
@@ -107,6 +109,7 @@ pub struct PullThrough {
     blobs: Blobs,
     lists: Lists,
     fan_out: Arc<FanOut>,
+    subjects: Subjects,
 }
 
 #[derive(Debug)]
@@ -192,6 +195,7 @@ impl PullThrough {
             },
             fan_out,
             lists: Lists::new(store.clone()),
+            subjects: Subjects::default(),
             manifests,
             flights,
             store,

@@ -219,9 +219,8 @@ impl Taking {
         };
         for (image, entry) in &list.images {
             let mut lacking = self.store.lacking(entry.digests())?;
-            match lacking.is_empty() {
-                true => lacking = self.image(&list, image, entry)?,
-                false => {}
+            if lacking.is_empty() {
+                lacking = self.image(&list, image, entry)?;
             }
             if lacking.is_empty() {
                 self.imported.images += 1;

@@ -5,7 +5,6 @@ use futures_util::future::join_all;
 
 use super::Asked;
 use crate::flow;
-use crate::ledger::FlowId;
 use crate::oci::Digest;
 use crate::oci::Index;
 use crate::oci::Reference;
@@ -32,7 +31,6 @@ pub(super) async fn discover(asked: Asked<'_>, release: &Release) {
             asked,
             release,
             architecture: *architecture,
-            flow: FlowId::next(),
         };
         async move { build.tell().await }
     });
@@ -45,7 +43,6 @@ struct Build<'a> {
     asked: Asked<'a>,
     release: &'a Release,
     architecture: Architecture,
-    flow: FlowId,
 }
 
 /// The release image.
@@ -185,7 +182,7 @@ impl Build<'_> {
 
     fn cause(self) -> Cause {
         Cause {
-            flow: self.flow,
+            flow: self.asked.cause,
             pace: Pace::Background,
             ours: true,
         }

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use globset::Glob;
 use jiff::Timestamp;
 
+use super::Asked;
 use super::Found;
 use super::Listed;
 use super::Set;
@@ -50,6 +51,53 @@ pub fn stored(
         look.source(source, &is_registry)?;
     }
     Ok(look.found)
+}
+
+/// Tells what is stored, as [`stored`] does; of each repository all its tags first.
+pub(super) async fn discover(asked: Asked<'_>, config: &store::Config) {
+    let (set, config, flow) = (asked.set.clone(), config.clone(), asked.flow().clone());
+    let looking = tokio::task::spawn_blocking(move || {
+        let is_registry = |name: &str| name.parse().is_ok_and(|name| flow.knows(&name));
+        let store = Outside::open(&config)?;
+        let found = stored(&set, &store, is_registry)?;
+        let repositories: BTreeSet<Repository> = found.iter().filter_map(repository).collect();
+        let mut all = Vec::new();
+        for repository in repositories {
+            let tags = store.tags(&repository)?.into();
+            all.push(Found::Listed { repository, tags });
+        }
+        all.extend(found);
+        Ok::<_, store::Error>(all)
+    });
+    let found = match looking.await {
+        Ok(Ok(found)) => found,
+        Ok(Err(error)) => {
+            return asked
+                .failed("the store".to_owned(), error.to_string())
+                .await;
+        }
+        Err(error) => {
+            return asked
+                .failed("the store".to_owned(), error.to_string())
+                .await;
+        }
+    };
+    for found in found {
+        let is_heard = match found {
+            Found::Wanted(wanted) => asked.wanted(wanted).await,
+            other => asked.out.send(other).await.is_ok(),
+        };
+        if !is_heard {
+            return;
+        }
+    }
+}
+
+fn repository(found: &Found) -> Option<Repository> {
+    match found {
+        Found::Wanted(wanted) => Some(wanted.repository.clone()),
+        Found::Listed { .. } | Found::Failed { .. } => None,
+    }
 }
 
 /// The same tags, whatever their dates.
@@ -104,12 +152,8 @@ impl Look<'_> {
             }
             return Ok(());
         }
-        match self.listed(repository)? {
-            0 => {
-                let why = "nothing of it is in the store";
-                self.failed(&repository.to_string(), why);
-            }
-            _ => {}
+        if self.listed(repository)? == 0 {
+            self.failed(&repository.to_string(), "nothing of it is in the store");
         }
         Ok(())
     }
