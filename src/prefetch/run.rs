@@ -131,15 +131,18 @@ impl Work {
                 discover(&run.set, &run.world.sources, counting.flow, &out).await;
             };
             let mut discovery = pin!(discovery);
-            let mut is_discovering = true;
+            let (mut is_discovering, mut has_more) = (true, true);
             loop {
                 let Reins {
                     held,
                     stopped,
                     abandoned,
                 } = *reins.borrow_and_update();
-                if abandoned || (stopped && self.tasks.is_empty()) {
+                if abandoned || (stopped && has_more && self.tasks.is_empty()) {
                     break true;
+                }
+                if !has_more && self.tasks.is_empty() {
+                    break false;
                 }
                 let begins = !held && !stopped && self.tasks.len() < AT_ONCE;
                 tokio::select! {
@@ -150,8 +153,10 @@ impl Work {
                         is_discovering = false;
                         run.watch.discovering(false);
                     }
-                    next = found.recv(), if begins && !found.is_closed() => self.take(next),
-                    else => break false,
+                    next = found.recv(), if begins && has_more => match next {
+                        None => has_more = false,
+                        found => self.take(found),
+                    },
                 }
             }
         };

@@ -36,7 +36,7 @@ async fn what_is_under_way_is_finished_and_nothing_new_is_begun() {
     rig.tidegate.process_mut().terminate();
     rig.tidegate.wait_for_log("ending; what is under way").await;
     gate.open();
-    let status = rig.tidegate.process_mut().wait(4 * PATIENCE).await;
+    let status = rig.tidegate.process_mut().wait(2 * PATIENCE).await;
     assert!(status.success(), "{}", rig.tidegate.log());
     let record = kept(&rig);
     let (report, images) = (&record["report"], &record["report"]["images"]);

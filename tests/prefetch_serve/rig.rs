@@ -106,7 +106,7 @@ impl Rig {
 
     /// Waits until a set does so.
     pub(crate) async fn until(&self, set: &str, is_so: impl Fn(&Value) -> bool) -> Value {
-        let deadline = Instant::now() + 4 * PATIENCE;
+        let deadline = Instant::now() + 2 * PATIENCE;
         loop {
             let state = self.state(set).await;
             if is_so(&state) {
