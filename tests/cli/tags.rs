@@ -71,7 +71,7 @@ fn each_tag_is_in_or_out_for_a_reason() {
          OUT  1.10.0-alpine  a pre-release or variant (-alpine); set prerelease = true, or \
          include '*-alpine'\n  \
          OUT  1.9.0          not among the latest 1 (semver)\n\n\
-         1 images\n"
+         1 image\n"
     );
     let all = place.run("tags a.test/team/app").well();
     assert!(all.starts_with("a.test/team/app: 4 of 4 tags\n"), "{all}");
@@ -101,7 +101,7 @@ fn a_set_of_the_configuration_is_shown() {
     assert!(said.ends_with(end), "{said}");
     // As the set would choose elsewhere.
     let other = place.run("tags a.test/team/db --set newest").well();
-    assert_eq!(other, "a.test/team/db: 1 of 1 tags\n  IN   2\n\n1 images\n");
+    assert_eq!(other, "a.test/team/db: 1 of 1 tags\n  IN   2\n\n1 image\n");
 }
 
 #[test]
