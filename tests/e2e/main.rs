@@ -25,6 +25,7 @@ mod release;
 mod sandbox;
 mod scene;
 mod skopeo;
+mod sync;
 mod tap;
 mod targets;
 mod upstream;
