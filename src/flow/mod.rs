@@ -23,6 +23,7 @@ use crate::target::Targets;
 mod access;
 mod ask;
 mod askers;
+mod bandwidth;
 mod blob;
 mod breaker;
 mod buffer;
@@ -54,6 +55,7 @@ mod upstream;
 mod warm;
 
 pub use ask::{Accept, Ask, ByteRange, Caller, Want};
+pub use bandwidth::{Bandwidth, Limited};
 pub use discover::{Referrers, ReferrersBy};
 pub use error::Error;
 pub use passed::Passed;
@@ -227,6 +229,11 @@ impl PullThrough {
     /// How many wait for, or read, what these fills fetch.
     pub fn followers(&self) -> usize {
         self.flights.followers()
+    }
+
+    /// Holds what is fetched for `flow` to a bandwidth, which flows may share.
+    pub fn hold_to(&self, bandwidth: &Arc<Bandwidth>, flow: FlowId) -> Limited {
+        self.flights.limits.hold(flow, bandwidth)
     }
 
     /// Waits until no fill is under way: for a shutdown that wants nothing half done.

@@ -25,6 +25,9 @@ use super::Wanted;
 use super::World;
 use super::discover;
 use super::progress::Reins;
+use crate::flow::Bandwidth;
+use crate::flow::Limited;
+use crate::ledger::FlowId;
 use crate::oci::Reference;
 use crate::oci::Repository;
 use crate::oci::Tag;
@@ -59,6 +62,7 @@ pub async fn run(set: &Set, world: &World, pace: Pace, watch: Arc<Progress>) -> 
         pace,
         watch,
         record: Mutex::new(Record::new(world.tell)),
+        bandwidth: set.bandwidth.map(|most| Arc::new(Bandwidth::new(most))),
     });
     let interrupted = Work::new(run.clone()).run().await;
     let record = std::mem::take(&mut *run.record());
@@ -82,11 +86,19 @@ struct Run {
     pace: Pace,
     watch: Arc<Progress>,
     record: Mutex<Record>,
+    /// What its images share.
+    bandwidth: Option<Arc<Bandwidth>>,
 }
 
 impl Run {
     fn record(&self) -> MutexGuard<'_, Record> {
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Holds what is fetched for `flow` to the set's bandwidth, until the drop.
+    fn hold(&self, flow: FlowId) -> Option<Limited> {
+        let bandwidth = self.bandwidth.as_ref()?;
+        Some(self.world.flow.hold_to(bandwidth, flow))
     }
 
     /// An image has ended.
