@@ -24,6 +24,7 @@ mod podman;
 mod sandbox;
 mod scene;
 mod skopeo;
+mod sync;
 mod tap;
 mod targets;
 mod upstream;
