@@ -24,6 +24,7 @@ use crate::prefetch::Tell;
 
 mod handed_over;
 mod interrupt;
+mod offline;
 mod show;
 mod table;
 
@@ -38,6 +39,9 @@ pub(super) struct SyncArgs {
     /// All sets
     #[arg(long, conflicts_with = "sets")]
     all: bool,
+    /// Ask no upstream: bring what is in the store to the targets
+    #[arg(long)]
+    offline: bool,
     /// Print JSON: what became of each image
     #[arg(long)]
     json: bool,
@@ -52,7 +56,10 @@ struct Printed<'a> {
 /// Runs `tidegate sync`.
 pub(super) async fn run(args: &SyncArgs, source: &Source, quiet: bool) -> Result<Exit, Failure> {
     let config = source.load()?;
-    let sets = args.chosen(&config, source)?;
+    let mut sets = args.chosen(&config, source)?;
+    if args.offline {
+        sets = offline::prepared(&config, &sets)?;
+    }
     check(&config, &sets)?;
     let watched: Vec<(Arc<Set>, Arc<Progress>)> = sets
         .iter()
@@ -62,13 +69,18 @@ pub(super) async fn run(args: &SyncArgs, source: &Source, quiet: bool) -> Result
         true => Tell::All,
         false => Tell::Changes,
     };
-    let reports = match Sync::open(&config, &sets, tell).await {
+    let opened = match args.offline {
+        true => Sync::offline(&config, &sets, tell).await,
+        false => Sync::open(&config, &sets, tell).await,
+    };
+    let reports = match opened {
         Ok(sync) => {
             let reports = watch(&sync, &watched, quiet).await;
             sync.close().await;
             reports
         }
-        Err(locked) if locked.is_locked() => {
+        // A proxy that serves would ask its upstreams.
+        Err(locked) if locked.is_locked() && !args.offline => {
             let running = Running::find(&config).await;
             let running = running.ok_or_else(|| busy(locked))?;
             handed_over::run(running, &sets, quiet).await?

@@ -42,6 +42,7 @@ mod known;
 mod listing;
 mod manifest;
 mod mirrors;
+mod offline;
 mod origins;
 mod passed;
 mod quay;
@@ -74,6 +75,7 @@ use listing::ListKey;
 use listing::Lists;
 use manifest::Manifests;
 use mirrors::Mirrors;
+use offline::Subjects;
 use origins::Origins;
 use upstream::Route;
 
@@ -109,6 +111,7 @@ pub struct PullThrough {
     blobs: Blobs,
     lists: Lists,
     fan_out: Arc<FanOut>,
+    subjects: Subjects,
 }
 
 #[derive(Debug)]
@@ -194,6 +197,7 @@ impl PullThrough {
             },
             fan_out,
             lists: Lists::new(store.clone()),
+            subjects: Subjects::default(),
             manifests,
             flights,
             store,
