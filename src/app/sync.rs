@@ -42,6 +42,14 @@ pub struct Sync {
     ledger: Ledger,
 }
 
+/// Who is asked for what the sets select.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reach {
+    Upstreams,
+    /// The store alone.
+    Store,
+}
+
 /// Sets at a time.
 const AT_ONCE: usize = 4;
 
@@ -52,6 +60,24 @@ impl Sync {
     /// When a part can't be built; when a proxy has the store or what is known of targets:
     /// [`Error::is_locked`].
     pub async fn open(config: &Config, sets: &[Arc<Set>], tell: Tell) -> Result<Self, Error> {
+        Self::reaching(Reach::Upstreams, config, sets, tell).await
+    }
+
+    /// As [`Sync::open`], but nothing is asked of upstreams: what the sets select of what is in the
+    /// store is brought to their targets.
+    ///
+    /// # Errors
+    /// As [`Sync::open`].
+    pub async fn offline(config: &Config, sets: &[Arc<Set>], tell: Tell) -> Result<Self, Error> {
+        Self::reaching(Reach::Store, config, sets, tell).await
+    }
+
+    async fn reaching(
+        reach: Reach,
+        config: &Config,
+        sets: &[Arc<Set>],
+        tell: Tell,
+    ) -> Result<Self, Error> {
         files::allow_many();
         let journal = super::open_journal(config).map_err(Error::Journal)?;
         let tally = Arc::<Tally>::default();
@@ -59,12 +85,15 @@ impl Sync {
         // Where a proxy has what is known of targets, its store is left alone.
         let targets = targets::open_some(config, &ledger, |name| is_wanted(sets, name)).await?;
         let store = super::open_store(config).await.map_err(Error::Store)?;
-        let flow = engine(config, &ledger, (store, targets.clone()))?;
+        let flow = engine((config, reach), &ledger, (store, targets.clone()))?;
         if let Some(targets) = &targets {
             targets.start(tally.watching(flow.supply()));
         }
         let world = World {
-            sources: Sources::new(flow.clone()),
+            sources: match reach {
+                Reach::Upstreams => Sources::new(flow.clone()),
+                Reach::Store => Sources::offline(flow.clone(), config.store.clone()),
+            },
             flow,
             targets,
             tally,
@@ -126,7 +155,7 @@ pub async fn rehearse(
         max_size: None,
     };
     let store = Store::spool(spool).await.map_err(Error::Store)?;
-    let flow = engine(config, &ledger, (store, None))?;
+    let flow = engine((config, Reach::Upstreams), &ledger, (store, None))?;
     let wanted: Vec<_> = sets.iter().map(|(set, _)| set.clone()).collect();
     let state = stage.folder.path().join("targets.redb");
     let is_it = |name: &str| is_wanted(&wanted, name);
@@ -183,11 +212,16 @@ fn is_wanted(sets: &[Arc<Set>], target: &str) -> bool {
 }
 
 fn engine(
-    config: &Config,
+    (config, reach): (&Config, Reach),
     ledger: &Ledger,
     (store, targets): (Arc<Store>, Option<Arc<Targets>>),
 ) -> Result<Arc<PullThrough>, Error> {
-    let upstreams = Registries::default().follow(&config.upstreams, ledger)?;
+    let mut upstreams = Registries::default().follow(&config.upstreams, ledger)?;
+    if reach == Reach::Store {
+        for upstream in &mut upstreams {
+            upstream.registry = Arc::new(upstream.registry.shut());
+        }
+    }
     let flow = config.flow.clone();
     Ok(Arc::new(match targets {
         Some(targets) => PullThrough::mirroring(flow, store, upstreams, targets),

@@ -24,6 +24,7 @@ use crate::prefetch::Tell;
 
 mod handed_over;
 mod interrupt;
+mod offline;
 mod show;
 mod table;
 
@@ -41,6 +42,9 @@ pub(super) struct SyncArgs {
     /// Only say what would be fetched, mounted and uploaded: nothing is changed anywhere
     #[arg(long)]
     dry_run: bool,
+    /// Ask no upstream: bring what is in the store to the targets
+    #[arg(long, conflicts_with = "dry_run")]
+    offline: bool,
     /// Print JSON: what became of each image
     #[arg(long)]
     json: bool,
@@ -55,7 +59,10 @@ struct Printed<'a> {
 /// Runs `tidegate sync`.
 pub(super) async fn run(args: &SyncArgs, source: &Source, quiet: bool) -> Result<Exit, Failure> {
     let config = source.load()?;
-    let sets = args.chosen(&config, source)?;
+    let mut sets = args.chosen(&config, source)?;
+    if args.offline {
+        sets = offline::prepared(&config, &sets)?;
+    }
     check(&config, &sets)?;
     let watched: Vec<(Arc<Set>, Arc<Progress>)> = sets
         .iter()
@@ -68,7 +75,7 @@ pub(super) async fn run(args: &SyncArgs, source: &Source, quiet: bool) -> Result
     let reports = if args.dry_run {
         rehearsed(&config, &watched, (tell, quiet)).await?
     } else {
-        brought(&config, &watched, (tell, quiet)).await?
+        brought(&config, &watched, (args, tell, quiet)).await?
     };
     match args.json {
         true => print::json(&Printed { sets: &reports })?,
@@ -83,16 +90,21 @@ type Watched = [(Arc<Set>, Arc<Progress>)];
 async fn brought(
     config: &Config,
     watched: &Watched,
-    (tell, quiet): (Tell, bool),
+    (args, tell, quiet): (&SyncArgs, Tell, bool),
 ) -> Result<Vec<Report>, Failure> {
     let sets: Vec<Arc<Set>> = watched.iter().map(|(set, _)| set.clone()).collect();
-    match Sync::open(config, &sets, tell).await {
+    let opened = match args.offline {
+        true => Sync::offline(config, &sets, tell).await,
+        false => Sync::open(config, &sets, tell).await,
+    };
+    match opened {
         Ok(sync) => {
             let reports = watch(sync.run(watched), watched, quiet).await;
             sync.close().await;
             Ok(reports)
         }
-        Err(locked) if locked.is_locked() => {
+        // A proxy that serves would ask its upstreams.
+        Err(locked) if locked.is_locked() && !args.offline => {
             let running = Running::find(config).await;
             let running = running.ok_or_else(|| busy(locked))?;
             handed_over::run(running, &sets, quiet).await

@@ -63,6 +63,7 @@ pub use source::Sources;
 pub use source::discover;
 pub use source::explain;
 pub use source::named_in;
+pub use source::stored;
 pub use tag_set::Filter;
 pub use tag_set::Judged;
 pub use tag_set::Listed;

@@ -25,6 +25,9 @@ use super::Wanted;
 use super::World;
 use super::discover;
 use super::progress::Reins;
+use crate::flow::Bandwidth;
+use crate::flow::Limited;
+use crate::ledger::FlowId;
 use crate::oci::Reference;
 use crate::oci::Repository;
 use crate::oci::Tag;
@@ -81,6 +84,7 @@ impl Run {
             watch,
             record: Mutex::new(Record::new(world.tell)),
             rehearsal: None,
+            bandwidth: set.bandwidth.map(|most| Arc::new(Bandwidth::new(most))),
         }
     }
 
@@ -113,11 +117,19 @@ struct Run {
     record: Mutex<Record>,
     /// Where nothing is to be changed.
     rehearsal: Option<Rehearsal>,
+    /// What its images share.
+    bandwidth: Option<Arc<Bandwidth>>,
 }
 
 impl Run {
     fn record(&self) -> MutexGuard<'_, Record> {
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Holds what is fetched for `flow` to the set's bandwidth, until the drop.
+    fn hold(&self, flow: FlowId) -> Option<Limited> {
+        let bandwidth = self.bandwidth.as_ref()?;
+        Some(self.world.flow.hold_to(bandwidth, flow))
     }
 
     /// An image has ended.

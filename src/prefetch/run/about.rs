@@ -127,6 +127,7 @@ impl Run {
     /// Brings something that refers to an image: the manifests that are part of it.
     async fn bring_about(&self, subject: &Subject<'_>, referrer: Referrer) -> Vec<Digest> {
         let counting = self.world.tally.count();
+        let _held = self.hold(counting.flow);
         let name = match &referrer.tag {
             Some(tag) => format!("{}:{tag}", subject.repository),
             None => format!("{}@{}", subject.repository, referrer.digest),

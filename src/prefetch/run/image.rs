@@ -57,6 +57,7 @@ pub(super) async fn bring(
     (wanted, tags): (Wanted, Option<Arc<DigestTags>>),
 ) {
     let counting = run.world.tally.count();
+    let _held = run.hold(counting.flow);
     let shown = run.watch.begin(&name, &counting.meter);
     let cause = run.cause(counting.flow);
     let mut item = Item {
