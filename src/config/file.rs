@@ -13,6 +13,8 @@ use super::value::Count;
 use super::value::Later;
 use super::value::Leaving;
 use super::value::Limit;
+use super::value::Pace;
+use super::value::Speed;
 use super::value::Location;
 use super::value::OneOrMore;
 use super::value::Pattern;
@@ -22,7 +24,7 @@ use super::value::Ttl;
 use super::value::Wait;
 
 /// Keys that are known, but refused: they are not offered as a correction either.
-pub(super) const LATER: [&str; 3] = ["prefetch", "rate", "bandwidth"];
+pub(super) const LATER: [&str; 1] = ["prefetch"];
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -147,10 +149,8 @@ pub(super) struct Upstream {
     pub(super) connect_timeout: Option<Wait>,
     pub(super) header_timeout: Option<Wait>,
     pub(super) idle_timeout: Option<Wait>,
-    #[serde(default, rename = "rate")]
-    _rate: Option<Later>,
-    #[serde(default, rename = "bandwidth")]
-    _bandwidth: Option<Later>,
+    pub(super) rate: Option<Pace>,
+    pub(super) bandwidth: Option<Speed>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -174,8 +174,6 @@ pub(super) struct Target {
     #[serde(default)]
     pub(super) read: bool,
     pub(super) catalog_ttl: Option<Wait>,
-    #[serde(default, rename = "rate")]
-    _rate: Option<Later>,
-    #[serde(default, rename = "bandwidth")]
-    _bandwidth: Option<Later>,
+    pub(super) rate: Option<Pace>,
+    pub(super) bandwidth: Option<Speed>,
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::num::NonZeroU64;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ use url::Url;
 
 use crate::flow::OnDisconnect;
 use crate::oci::UpstreamName;
+use crate::registry::Rate;
 use crate::target::Complete;
 use crate::target::Place;
 
@@ -77,6 +80,14 @@ pub(super) struct OneOrMore<T>(pub(super) Vec<T>);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Count(pub(super) usize);
 
+/// So many requests in a time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace(pub(super) Rate);
+
+/// Bytes a second; more than 0.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Speed(pub(super) NonZeroU64);
+
 /// A key that the contract names and this version does not have.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Later {}
@@ -119,6 +130,39 @@ impl Written for Limit {
             0 => Err("it must be more than 0".to_owned()),
             bytes => Ok(Self(Some(bytes))),
         }
+    }
+}
+
+impl Written for Pace {
+    const WANTED: &'static str =
+        r#"a number of requests in a time, such as "100/s", "6000/m" or "100/6h""#;
+
+    fn read(text: &str) -> Result<Self, String> {
+        let (requests, time) = text.split_once('/').ok_or("there is no slash in it")?;
+        let requests = requests.trim().parse::<u32>();
+        let requests = requests.map_err(|_| "there is no whole number before the slash")?;
+        let requests = NonZeroU32::new(requests).ok_or("it must be more than 0")?;
+        let time = time.trim();
+        let one = if time.starts_with(|it: char| it.is_ascii_digit()) {
+            ""
+        } else {
+            "1"
+        };
+        let Wait(per) = Wait::read(&format!("{one}{time}"))?;
+        Ok(Self(Rate { requests, per }))
+    }
+}
+
+impl Written for Speed {
+    const WANTED: &'static str = r#"a size a second, such as "50MiB/s" or "500kB/s""#;
+
+    fn read(text: &str) -> Result<Self, String> {
+        let size = text.strip_suffix("/s").ok_or("it does not end with /s")?;
+        let size = size.trim().parse::<bytesize::ByteSize>();
+        let size = size.map_err(|_| "there is no such size")?.as_u64();
+        NonZeroU64::new(size)
+            .map(Self)
+            .ok_or_else(|| "it must be more than 0".to_owned())
     }
 }
 
@@ -241,6 +285,8 @@ written!(
     Ttl,
     Wait,
     Limit,
+    Pace,
+    Speed,
     Address,
     Switch,
     Location,
