@@ -175,7 +175,9 @@ impl Work {
         run.watch.discovering(false);
         run.record().crossed(counting.meter.traffic());
         self.leave(found).await;
-        if !stopped {
+        // What a source did not tell of is not gone.
+        let has_all = run.record().images.unasked == 0;
+        if !stopped && has_all {
             prune::prune(&run, std::mem::take(&mut self.lists)).await;
         }
         stopped

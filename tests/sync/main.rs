@@ -3,5 +3,9 @@
 #[path = "../premises/mod.rs"]
 mod premises;
 
+mod changes;
+mod failures;
+mod platforms;
+mod prune;
 mod requests;
 mod rig;

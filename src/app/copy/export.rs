@@ -49,6 +49,15 @@ pub(super) enum Form {
     Archive,
 }
 
+impl Form {
+    fn of(to: &Location) -> Self {
+        match to {
+            Location::Archive { .. } => Self::Archive,
+            Location::Oci { .. } => Self::Layout,
+        }
+    }
+}
+
 /// Copies images from the store to `to`. A reference without a tag or a digest means all tags.
 ///
 /// # Errors
@@ -64,10 +73,7 @@ pub async fn export(
     let config = wish.store.clone();
     let store = Arc::new(blocking(move || Outside::open(&config)).await?);
     let mut found = Vec::new();
-    let form = match to {
-        Location::Archive { .. } => Form::Archive,
-        Location::Oci { .. } => Form::Layout,
-    };
+    let form = Form::of(to);
     for image in expanded(&store, images).await? {
         let shelf = Arc::new(Kept::new(&store, &image.repository));
         found.push(find(wish, shelf, image, form, flow).await?);
