@@ -1,5 +1,6 @@
 //! What the configuration allows one registry, all its actions together: how many exchanges at a time,
-//! how many requests a second.
+//! how many requests and bytes a
+//! second.
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -14,11 +15,16 @@ use tokio::sync::Notify;
 use super::Config;
 use super::Priority;
 use super::Rate;
+use super::bandwidth::Bandwidth;
 use super::bucket::Bucket;
 
 /// Who waits here stands in a line elsewhere, and is told when there may be room.
 #[derive(Debug)]
-pub(super) struct Allowance(Mutex<State>);
+pub(super) struct Allowance {
+    state: Mutex<State>,
+    /// How many bytes of bodies a second.
+    pub(super) bandwidth: Arc<Bandwidth>,
+}
 
 #[derive(Debug)]
 struct State {
@@ -53,18 +59,22 @@ const BURST: f64 = 0.1;
 impl Allowance {
     /// As `config` has it.
     pub(super) fn new(config: &Config) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(State {
-            most: config.max_concurrent.map(|most| most.max(1)),
-            rate: config.rate.map(bucket),
-            foreground: 0,
-            background: 0,
-            seen: None,
-            bells: Default::default(),
-        })))
+        Arc::new(Self {
+            state: Mutex::new(State {
+                most: config.max_concurrent.map(|most| most.max(1)),
+                rate: config.rate.map(bucket),
+                foreground: 0,
+                background: 0,
+                seen: None,
+                bells: Default::default(),
+            }),
+            bandwidth: Bandwidth::new(config),
+        })
     }
 
     /// From now on as `config` has it.
     pub(super) fn set(&self, config: &Config) {
+        self.bandwidth.set(config);
         let mut state = self.state();
         state.most = config.max_concurrent.map(|most| most.max(1));
         state.rate = config.rate.map(bucket);
@@ -107,7 +117,7 @@ impl Allowance {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -52,13 +52,15 @@ const FIRST: f64 = 10.0;
 const SEARCH: f64 = 2.0;
 /// Whoever is in a hurry may go before their turn, for a tenth of a second's worth.
 const HURRY: f64 = 0.1;
+/// Timers are late by so many seconds; what should have left meanwhile leaves then.
+const LATE: f64 = 0.02;
 
 impl Speed {
     /// A first guess; it is wrong.
     pub(super) fn search(achieved: Achieved) -> Self {
         let first = (achieved.count + 2.0).max(FIRST);
         Self {
-            bucket: Bucket::new(first, 1.0),
+            bucket: Bucket::new(first, 1.0 + first * LATE),
             top: first,
             low: 1.0,
             climbed: 0.0,
@@ -104,7 +106,11 @@ impl Speed {
         } else {
             self.now()
         };
-        self.bucket.set_rate(rate);
+        self.set(rate);
+    }
+
+    fn set(&mut self, rate: f64) {
+        self.bucket.set(rate, 1.0 + rate * LATE);
     }
 
     /// It was too much; it is climbed for `hold` seconds.
@@ -126,7 +132,7 @@ impl Speed {
         self.climbed = 0.0;
         self.hold = hold;
         self.is_search = false;
-        self.bucket.set_rate((self.top * self.low).max(SLOWEST));
+        self.set((self.top * self.low).max(SLOWEST));
         self.bucket.empty(now);
     }
 }

@@ -318,16 +318,20 @@ impl Window {
         match &mut self.speed {
             // Which of the two it was is not known yet.
             None => {
-                self.size.learn(verdict.guess, lift);
+                self.size.learn(verdict.guess, now + LATER);
                 self.speed = Some(Speed::search(achieved));
             }
             Some(speed) => {
-                let most = verdict.least.saturating_sub(1).max(1);
-                let is_near = ceiling.is_none_or(|it| verdict.least * 10 >= it * 9);
-                if !verdict.paced || (is_near && most > 1) {
+                let (least, most) = (verdict.least, verdict.least.saturating_sub(1).max(1));
+                let is_beyond = ceiling.is_none_or(|ceiling| least > ceiling);
+                let is_near = ceiling.is_none_or(|ceiling| least * 10 >= ceiling * 9);
+                // What was not too much for long is too much now: it is the rate, unless another
+                // rate is no help.
+                let is_rate = verdict.paced || (!is_beyond && achieved.steady.is_some());
+                if !is_rate || (verdict.paced && is_near && most > 1) {
                     self.size.learn(most, lift);
                 }
-                if verdict.paced {
+                if is_rate {
                     speed.refused(now, achieved, hold);
                 }
             }
