@@ -38,6 +38,10 @@ enum Command {
     Soak(soak::Options),
     /// A corpus mirrored into a registry, beside skopeo, regsync and crane: time, requests, mounts.
     Targets(targets::Options),
+    /// The same, kept in step: cold, again, after some tags moved, broken off half-way.
+    Sync(targets::Options),
+    /// Ten thousand small images by `tidegate sync`: time, memory, requests.
+    SyncMany(targets::sync::ManyOptions),
 }
 
 /// What to run, and how often.
@@ -93,6 +97,14 @@ fn main() -> anyhow::Result<()> {
         Command::Soak(options) => return soak::run(&options),
         Command::Targets(options) => {
             print!("{}", targets::run(&options)?);
+            return Ok(());
+        }
+        Command::Sync(options) => {
+            print!("{}", targets::sync::run(&options)?);
+            return Ok(());
+        }
+        Command::SyncMany(options) => {
+            print!("{}", targets::sync::run_many(&options)?);
             return Ok(());
         }
     };
