@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
@@ -50,6 +51,8 @@ enum Reach {
     Store,
 }
 
+/// How long blobs that are on their way may take to come to their end.
+const FAREWELL: Duration = Duration::from_secs(10);
 /// Sets at a time.
 const AT_ONCE: usize = 4;
 
@@ -121,9 +124,15 @@ impl Sync {
     /// Ends it: what was done is on disk at the return.
     pub async fn close(self) {
         self.world.flow.drain();
-        self.world.flow.settled().await;
+        // What is half done would have to be done again.
+        let _ = tokio::time::timeout(FAREWELL, async {
+            if let Some(targets) = &self.world.targets {
+                targets.wind_down(FAREWELL).await;
+            }
+            self.world.flow.settled().await;
+        })
+        .await;
         if let Some(targets) = &self.world.targets {
-            targets.close();
             targets.abandon().await;
         }
         drop(self.world);
