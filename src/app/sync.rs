@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
@@ -50,6 +51,8 @@ enum Reach {
     Store,
 }
 
+/// How long fills may take to end that nobody waits for.
+const GRACE: Duration = Duration::from_secs(2);
 /// Sets at a time.
 const AT_ONCE: usize = 4;
 
@@ -118,14 +121,15 @@ impl Sync {
             .await
     }
 
-    /// Ends it: what was done is on disk at the return.
+    /// Ends it: what was done is on disk at the return. What is still under way, for the run was
+    /// broken off, has two seconds to end.
     pub async fn close(self) {
         self.world.flow.drain();
-        self.world.flow.settled().await;
         if let Some(targets) = &self.world.targets {
             targets.close();
             targets.abandon().await;
         }
+        let _ = tokio::time::timeout(GRACE, self.world.flow.settled()).await;
         drop(self.world);
         if let Some(journal) = self.journal {
             journal.close();
