@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream;
 
 use super::Error;
+use super::Reference;
 use crate::layout;
 use crate::layout::Blob;
 use crate::layout::Chunks;
@@ -76,12 +77,13 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    pub(super) fn new(store: &Arc<Outside>, repository: &Repository) -> Self {
-        Self {
+    /// The repository of `image`.
+    pub(super) fn new(store: &Arc<Outside>, image: &Reference) -> Arc<Self> {
+        Arc::new(Self {
             store: store.clone(),
-            repository: repository.clone(),
+            repository: image.repository.clone(),
             subjects: OnceLock::new(),
-        }
+        })
     }
 
     /// Whether all of these are stored.

@@ -73,20 +73,12 @@ pub async fn export(
     let config = wish.store.clone();
     let store = Arc::new(blocking(move || Outside::open(&config)).await?);
     let mut found = Vec::new();
-    let form = Form::of(to);
     for image in expanded(&store, images).await? {
-        let shelf = Arc::new(Kept::new(&store, &image.repository));
-        found.push(find(wish, shelf, image, form, flow).await?);
+        let shelf = Kept::new(&store, &image);
+        found.push(find(wish, shelf, image, Form::of(to), flow).await?);
     }
     progress.expect(found.iter().map(|it| it.plan.size()).sum());
-    let mut reports: Vec<Report> = found
-        .iter()
-        .map(|it| Report {
-            source: it.reference.to_string(),
-            target: to.to_string(),
-            ..Report::of(&it.plan)
-        })
-        .collect();
+    let mut reports: Vec<Report> = found.iter().map(|it| it.report(to)).collect();
     match to {
         Location::Oci { folder, name } => {
             if name.is_some() && found.len() > 1 {
@@ -131,6 +123,15 @@ pub async fn export(
 }
 
 impl Found {
+    /// What is known before it is copied.
+    fn report(&self, to: &Location) -> Report {
+        Report {
+            source: self.reference.to_string(),
+            target: to.to_string(),
+            ..Report::of(&self.plan)
+        }
+    }
+
     fn archived(&self, name: Option<&str>) -> pack::Wanted<'_> {
         let root = &self.plan.root.descriptor.digest;
         let own = || self.reference.name_and_tag();

@@ -173,7 +173,7 @@ async fn gather(
             Found::Listed { .. } => continue,
         };
         let image = named(&wanted);
-        let kept = || Arc::new(Kept::new(store, &wanted.repository));
+        let kept = || Kept::new(store, &image);
         let shelf = shelves
             .entry(wanted.repository.clone())
             .or_insert_with(kept);
