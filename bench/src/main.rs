@@ -42,6 +42,10 @@ enum Command {
     Governor(governor::Options),
     /// A corpus mirrored into a registry, beside skopeo, regsync and crane: time, requests, mounts.
     Targets(targets::Options),
+    /// The same, kept in step: cold, again, after some tags moved, broken off half-way.
+    Sync(targets::Options),
+    /// Ten thousand small images by `tidegate sync`: time, memory, requests.
+    SyncMany(targets::sync::ManyOptions),
 }
 
 /// What to run, and how often.
@@ -101,6 +105,14 @@ fn main() -> anyhow::Result<()> {
         }
         Command::Targets(options) => {
             print!("{}", targets::run(&options)?);
+            return Ok(());
+        }
+        Command::Sync(options) => {
+            print!("{}", targets::sync::run(&options)?);
+            return Ok(());
+        }
+        Command::SyncMany(options) => {
+            print!("{}", targets::sync::run_many(&options)?);
             return Ok(());
         }
     };

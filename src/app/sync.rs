@@ -51,8 +51,8 @@ enum Reach {
     Store,
 }
 
-/// How long fills may take to end that nobody waits for.
-const GRACE: Duration = Duration::from_secs(2);
+/// How long blobs that are on their way may take to come to their end.
+const FAREWELL: Duration = Duration::from_secs(10);
 /// Sets at a time.
 const AT_ONCE: usize = 4;
 
@@ -121,15 +121,21 @@ impl Sync {
             .await
     }
 
-    /// Ends it: what was done is on disk at the return. What is still under way, for the run was
-    /// broken off, has two seconds to end.
+    /// Ends it: what was done is on disk at the return. Blobs that are on their way, for
+    /// the run was broken off, have ten seconds to come to their end.
     pub async fn close(self) {
         self.world.flow.drain();
+        // What is half done would have to be done again.
+        let _ = tokio::time::timeout(FAREWELL, async {
+            if let Some(targets) = &self.world.targets {
+                targets.wind_down(FAREWELL).await;
+            }
+            self.world.flow.settled().await;
+        })
+        .await;
         if let Some(targets) = &self.world.targets {
-            targets.close();
             targets.abandon().await;
         }
-        let _ = tokio::time::timeout(GRACE, self.world.flow.settled()).await;
         drop(self.world);
         if let Some(journal) = self.journal {
             journal.close();
