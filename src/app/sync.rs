@@ -121,7 +121,8 @@ impl Sync {
             .await
     }
 
-    /// Ends it: what was done is on disk at the return.
+    /// Ends it: what was done is on disk at the return. Blobs that are on their way, for
+    /// the run was broken off, have ten seconds to come to their end.
     pub async fn close(self) {
         self.world.flow.drain();
         // What is half done would have to be done again.
