@@ -48,12 +48,7 @@ pub struct Body {
 impl Body {
     /// The body of the exchange of `draft`, which fails when for `idle` nothing comes, no faster than
     /// `toll` has it.
-    pub(super) fn new(
-        incoming: Incoming,
-        mut draft: Draft,
-        idle: Duration,
-        toll: Toll,
-    ) -> Self {
+    pub(super) fn new(incoming: Incoming, mut draft: Draft, idle: Duration, toll: Toll) -> Self {
         let watched = Watched {
             incoming,
             host: draft.receipt.host.clone(),

@@ -155,11 +155,7 @@ impl Endpoint {
 
     /// One attempt, signed in where it is asked for. What has been sent of a content is gone: there is
     /// no other attempt at it.
-    pub(super) async fn attempt(
-        &self,
-        call: &Call,
-        pace: Priority,
-    ) -> Result<Answer, Fault> {
+    pub(super) async fn attempt(&self, call: &Call, pace: Priority) -> Result<Answer, Fault> {
         let scouting = match call.subject.access {
             Access::Pull | Access::Login => None,
             Access::Push | Access::Mount(_) => self.scout.acquire().await.ok(),

@@ -358,7 +358,10 @@ mod tests {
         let all: Vec<_> = crate::ledger::Action::ALL.to_vec();
         for family in FAMILIES {
             for (window, ceiling) in family.ceilings {
-                assert!(all.iter().any(|it| family.window(*it) == *window), "{window}");
+                assert!(
+                    all.iter().any(|it| family.window(*it) == *window),
+                    "{window}"
+                );
                 assert!(ceiling.per_second > 0.0 && ceiling.burst >= 1.0);
             }
         }

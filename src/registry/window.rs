@@ -448,7 +448,12 @@ impl Place<'_> {
     }
 
     fn leave(self, left: Left, share: Option<Share>) -> Pass {
-        Pass::new(self.windows.clone(), (self.key, self.action), (left, self.waiter.priority), share)
+        Pass::new(
+            self.windows.clone(),
+            (self.key, self.action),
+            (left, self.waiter.priority),
+            share,
+        )
     }
 }
 

@@ -175,7 +175,9 @@ impl Wire {
         let mut draft = self.draft(outgoing, subject);
         draft.receipt.host = host.as_str().into();
         let mut going = Going::new(draft, outgoing.cargo.size());
-        let answer = self.header(outgoing, (&going.progress, subject.pace), &host).await;
+        let answer = self
+            .header(outgoing, (&going.progress, subject.pace), &host)
+            .await;
         let Some(Gone {
             mut draft,
             mut sent,

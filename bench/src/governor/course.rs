@@ -152,7 +152,10 @@ impl Course {
         let ledger = Ledger::with(vec![windows.clone()]);
         let registry = Registry::new(config(&upstream.url())?, ledger)?;
         let registry = Arc::new(registry.at_pace(Priority::Background));
-        let (stop, failed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (stop, failed) = (
+            Arc::new(AtomicBool::new(false)),
+            Arc::new(AtomicU64::new(0)),
+        );
         let start = Instant::now();
         let mut requesters = JoinSet::new();
         for _ in 0..REQUESTERS {
@@ -177,7 +180,11 @@ impl Course {
             failed: failed.load(Ordering::Relaxed),
             used: used(&samples),
             used_later: used(samples.get(100..).unwrap_or_default()),
-            found: self.changes.iter().map(|it| found(&samples, it.0)).collect(),
+            found: self
+                .changes
+                .iter()
+                .map(|it| found(&samples, it.0))
+                .collect(),
             windows: seen.collect(),
             samples,
         })
@@ -252,7 +259,10 @@ impl Outcome {
         for (second, samples) in self.samples.chunks(10).enumerate() {
             let let_in: u64 = samples.iter().map(|it| it.let_in).sum();
             let refused: u64 = samples.iter().map(|it| it.refused).sum();
-            let now = self.windows.iter().take_while(|it| it.0 < second as f64 + 1.0);
+            let now = self
+                .windows
+                .iter()
+                .take_while(|it| it.0 < second as f64 + 1.0);
             let now = now.last().map(|it| (it.1.size, it.1.rate, it.1.decreases));
             page += &format!("{second:4} {let_in:5} {refused:4} {now:?}\n");
         }

@@ -29,16 +29,29 @@ pub(super) fn svg(course: &Course, outcome: &Outcome) -> String {
             ((at + 1) as f64 * SAMPLE.as_secs_f64(), let_in as f64 / span)
         })
         .collect();
-    let limit: Vec<(f64, f64)> = outcome.samples.iter().enumerate().map(|(at, it)| {
-        (at as f64 * SAMPLE.as_secs_f64(), (it.allowed / SAMPLE.as_secs_f64() / 2.0).round() * 2.0)
-    }).collect();
+    let limit: Vec<(f64, f64)> = outcome
+        .samples
+        .iter()
+        .enumerate()
+        .map(|(at, it)| {
+            (
+                at as f64 * SAMPLE.as_secs_f64(),
+                (it.allowed / SAMPLE.as_secs_f64() / 2.0).round() * 2.0,
+            )
+        })
+        .collect();
     let most = limit.iter().chain(&each).map(|it| it.1).fold(1.0, f64::max) * 1.1;
     let title = format!("requests a second ({})", course.title());
     let top = Panel::new(GAP, seconds, most);
     top.frame(&mut page, &title);
     top.line(&mut page, &limit, "#999", true);
     top.line(&mut page, &each, "#1f6fb2", false);
-    for (at, sample) in outcome.samples.iter().enumerate().filter(|it| it.1.refused > 0) {
+    for (at, sample) in outcome
+        .samples
+        .iter()
+        .enumerate()
+        .filter(|it| it.1.refused > 0)
+    {
         top.mark(&mut page, at as f64 * SAMPLE.as_secs_f64(), sample.refused);
     }
     let sizes = steps(outcome, |window| Some(window.size as f64));
@@ -53,7 +66,10 @@ pub(super) fn svg(course: &Course, outcome: &Outcome) -> String {
     page
 }
 
-fn steps(outcome: &Outcome, of: impl Fn(&tidegate::ledger::Window) -> Option<f64>) -> Vec<(f64, f64)> {
+fn steps(
+    outcome: &Outcome,
+    of: impl Fn(&tidegate::ledger::Window) -> Option<f64>,
+) -> Vec<(f64, f64)> {
     let mut points: Vec<(f64, f64)> = Vec::new();
     for (at, window) in &outcome.windows {
         let Some(value) = of(window) else { continue };
@@ -86,7 +102,11 @@ impl Panel {
 
     fn frame(&self, page: &mut String, title: &str) {
         let (top, bottom) = (self.top, self.top + HEIGHT);
-        let _ = writeln!(page, "<text x=\"{LEFT}\" y=\"{}\" font-weight=\"bold\">{title}</text>", top - 8.0);
+        let _ = writeln!(
+            page,
+            "<text x=\"{LEFT}\" y=\"{}\" font-weight=\"bold\">{title}</text>",
+            top - 8.0
+        );
         for part in 0..=4 {
             let value = self.most * f64::from(part) / 4.0;
             let y = self.y(value);
@@ -117,8 +137,15 @@ impl Panel {
             let letter = if path.is_empty() { 'M' } else { 'L' };
             let _ = write!(path, "{letter}{:.1} {:.1}", self.x(*at), self.y(*value));
         }
-        let dash = if is_dashed { " stroke-dasharray=\"6 4\"" } else { "" };
-        let _ = writeln!(page, "<path d=\"{path}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.5\"{dash}/>");
+        let dash = if is_dashed {
+            " stroke-dasharray=\"6 4\""
+        } else {
+            ""
+        };
+        let _ = writeln!(
+            page,
+            "<path d=\"{path}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.5\"{dash}/>"
+        );
     }
 
     /// Requests that were refused.

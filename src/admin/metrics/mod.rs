@@ -29,6 +29,7 @@ mod process;
 mod store;
 mod table;
 mod targets;
+mod windows;
 
 use connections::Connections;
 use exchanges::Exchanges;

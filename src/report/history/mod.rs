@@ -40,10 +40,8 @@ impl History {
                 let start = micros(run.ts);
                 self.cover(start, start.saturating_add(whole(run.duration)));
             }
-            Record::Journal(_)
-            | Record::Connection(_)
-            | Record::Window(_)
-            | Record::Dropped(_) => {}
+            Record::Journal(_) | Record::Connection(_) | Record::Window(_) | Record::Dropped(_) => {
+            }
         }
     }
 
