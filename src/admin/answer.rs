@@ -16,6 +16,7 @@ use crate::login::Refusal;
 
 use super::Metrics;
 use super::Readiness;
+use super::prefetch;
 use super::targets;
 
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";
@@ -28,7 +29,11 @@ const INDEX: &str = "tidegate\n\n\
     /api/v1/status  version, store, books, upstreams and targets, as JSON\n\
     /api/v1/targets what is owed to each target and what was done for it, as JSON\n\
     POST /api/v1/targets/NAME/forget?repository=REPOSITORY\n                    \
-    forget what a target has, in one of its repositories or in all\n";
+    forget what a target has, in one of its repositories or in all\n\
+    /api/v1/prefetch      the sets that are kept warm, as JSON\n\
+    /api/v1/prefetch/NAME one of them, with its last report, as JSON\n\
+    POST /api/v1/prefetch/NAME\n                    \
+    run one of them now\n";
 
 /// Answers what one client asks.
 #[derive(Clone, Debug)]
@@ -43,10 +48,11 @@ impl Desk {
     /// Answers one request.
     pub(super) async fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
         let path = request.uri().path();
-        let forgetting = targets::forgetting(path);
-        let allowed = match forgetting {
-            Some(_) => &[Method::POST][..],
-            None => &[Method::GET, Method::HEAD],
+        let (forgetting, set) = (targets::forgetting(path), prefetch::named(path));
+        let allowed = match (forgetting, &set) {
+            (Some(_), _) => &[Method::POST][..],
+            (_, Some(_)) => &[Method::GET, Method::HEAD, Method::POST],
+            _ => &[Method::GET, Method::HEAD],
         };
         if !allowed.contains(request.method()) {
             return refuse_method(allowed);
@@ -63,12 +69,19 @@ impl Desk {
         if let Some(target) = forgetting {
             return targets::forget(&self.readiness, target, request).await;
         }
+        if let Some(set) = set {
+            return match *request.method() {
+                Method::POST => prefetch::trigger(&self.readiness, &set, request),
+                _ => prefetch::show(&self.readiness, &set),
+            };
+        }
         match path {
             "/" => respond(StatusCode::OK, TEXT, INDEX),
             "/readyz" => ready(&self.readiness).await,
             "/metrics" => self.metrics().await,
             "/api/v1/status" => respond(StatusCode::OK, JSON, self.readiness.status().to_string()),
             "/api/v1/targets" => targets::list(&self.readiness),
+            "/api/v1/prefetch" => prefetch::list(&self.readiness),
             path => {
                 let text = format!("there is nothing at '{path}'; see /\n");
                 respond(StatusCode::NOT_FOUND, TEXT, text)

@@ -26,10 +26,12 @@ use crate::login::Login;
 
 mod answer;
 mod metrics;
+mod prefetch;
 mod readiness;
 mod targets;
 
 pub use metrics::{Doors, Metrics};
+pub use prefetch::{Prefetch, PrefetchFigures, Triggered};
 pub use readiness::Readiness;
 
 use answer::Desk;

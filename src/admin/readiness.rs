@@ -7,6 +7,8 @@ use serde_json::Value;
 use serde_json::json;
 use tokio::sync::Mutex;
 
+use super::Prefetch;
+use super::prefetch;
 use crate::flow::PullThrough;
 use crate::ledger::Books;
 use crate::ledger::Journal;
@@ -27,6 +29,7 @@ struct State {
     ledger: Ledger,
     journal: OnceLock<Arc<Journal>>,
     targets: OnceLock<Arc<Targets>>,
+    prefetch: OnceLock<Arc<dyn Prefetch>>,
     started: Instant,
     is_draining: AtomicBool,
     probed: Mutex<Option<Probe>>,
@@ -53,6 +56,7 @@ impl Readiness {
             ledger,
             journal: OnceLock::new(),
             targets: OnceLock::new(),
+            prefetch: OnceLock::new(),
             started: Instant::now(),
             is_draining: AtomicBool::new(false),
             probed: Mutex::new(None),
@@ -71,6 +75,11 @@ impl Readiness {
         if let Some(targets) = targets {
             let _ = self.0.targets.set(targets);
         }
+    }
+
+    /// From now on it tells how the sets of `prefetch` do, and has them run.
+    pub fn show_prefetch(&self, prefetch: Arc<dyn Prefetch>) {
+        let _ = self.0.prefetch.set(prefetch);
     }
 
     /// From now on it is not ready: it is shutting down.
@@ -129,6 +138,11 @@ impl Readiness {
         self.0.targets.get()
     }
 
+    /// Who runs the sets that are kept warm.
+    pub(super) fn prefetch(&self) -> Option<&dyn Prefetch> {
+        self.0.prefetch.get().map(|prefetch| &**prefetch)
+    }
+
     /// How each target does.
     pub(super) fn target_states(&self) -> Vec<TargetState> {
         self.targets()
@@ -179,6 +193,7 @@ impl Readiness {
             "journal": self.journal().map(journal),
             "upstreams": self.upstreams(),
             "targets": self.target_states().iter().map(target).collect::<Value>(),
+            "prefetch": prefetch::short(self),
         })
     }
 }

@@ -22,6 +22,7 @@ use crate::ledger::Journal;
 use crate::ledger::Ledger;
 use crate::ledger::Sink;
 use crate::oci::UpstreamName;
+use crate::prefetch::Tally;
 use crate::registry;
 use crate::store;
 use crate::store::Store;
@@ -31,15 +32,20 @@ use crate::target::Targets;
 pub mod copy;
 mod exposure;
 mod files;
+mod prefetch;
 mod registries;
 mod reload;
 mod shutdown;
+mod sync;
+pub mod tags;
 mod targets;
 
 use registries::Registries;
 use reload::Reload;
 use shutdown::Signals;
 use shutdown::Wish;
+pub use sync::Sync;
+pub use sync::rehearse;
 pub use targets::file as targets_file;
 
 /// Why the proxy did not start.
@@ -53,6 +59,9 @@ pub enum Error {
         /// What is wrong with its configuration.
         error: registry::Error,
     },
+    /// There is no room for temporary files.
+    #[error("temporary files can't be written: {0}")]
+    Stage(io::Error),
     /// The journal can't be opened.
     #[error("{0}")]
     Journal(io::Error),
@@ -79,6 +88,7 @@ pub struct App {
     signals: Signals,
     reload: Reload,
     targets: Option<Arc<Targets>>,
+    tally: Arc<Tally>,
     journal: Option<Arc<Journal>>,
     has_tls: bool,
     drain: Duration,
@@ -100,7 +110,8 @@ impl App {
         let signals = Signals::listen().map_err(Error::Listen)?;
         let metrics = Arc::new(Metrics::new());
         let journal = open_journal(&config).map_err(Error::Journal)?;
-        let ledger = ledger(metrics.clone(), journal.clone());
+        let tally = Arc::<Tally>::default();
+        let ledger = ledger(Some(&metrics), &tally, journal.as_ref());
         let mut registries = Registries::default();
         let upstreams = registries.follow(&config.upstreams, &ledger)?;
         metrics.know(registries.names());
@@ -119,12 +130,15 @@ impl App {
         let readiness = Readiness::new(store, flow.clone(), ledger.clone());
         readiness.show_journal(journal.clone());
         readiness.show_targets(targets.clone());
+        let sets = prefetch::open(&config, (&flow, targets.as_ref(), &tally));
+        readiness.show_prefetch(Arc::new(prefetch::Desk(sets.clone())));
         let admin = Admin::bind(config.admin.clone(), readiness.clone(), metrics.clone());
         Ok(Self {
             admin: admin.await.map_err(Error::Listen)?,
             readiness,
             signals,
             targets,
+            tally,
             journal,
             has_tls: config.front.tls.is_some(),
             drain: config.drain_timeout,
@@ -134,6 +148,7 @@ impl App {
                 ledger,
                 metrics,
                 registries,
+                sets,
                 started: config,
             },
             front,
@@ -150,8 +165,9 @@ impl App {
     pub async fn run(mut self, source: &Source) {
         self.say_where();
         if let Some(targets) = &self.targets {
-            targets.start(self.reload.flow.supply());
+            targets.start(self.tally.watching(self.reload.flow.supply()));
         }
+        self.reload.sets.start();
         let (stop_front, front_stops) = oneshot::channel();
         let (stop_admin, admin_stops) = oneshot::channel();
         let mut front = tokio::spawn(self.front.run(hearing(front_stops), self.drain));
@@ -162,10 +178,14 @@ impl App {
         tracing::info!("ending; what is under way may take {:?}", self.drain);
         self.readiness.drain();
         drop(stop_front);
-        self.reload.flow.drain();
+        self.reload.sets.drain();
         let deadline = Instant::now() + self.drain;
         // A fill that nobody waits for any more is worth finishing: its bytes were paid for.
-        let fills = timeout_at(deadline, self.reload.flow.settled());
+        let fills = async {
+            prefetch::settle(&self.reload.sets, deadline).await;
+            self.reload.flow.drain();
+            timeout_at(deadline, self.reload.flow.settled()).await
+        };
         let last = async {
             let (cut, fills) = futures_util::future::join(&mut front, fills).await;
             say_what_was_cut(cut, fills.is_ok());
@@ -208,15 +228,16 @@ fn doors(front: &Occupancy) -> Doors {
     }
 }
 
-/// Both are told of all that is entered.
-fn ledger(metrics: Arc<Metrics>, journal: Option<Arc<Journal>>) -> Ledger {
-    let journal = journal.map(|journal| journal as Arc<dyn Sink>);
-    Ledger::with(
-        [metrics as Arc<dyn Sink>]
-            .into_iter()
-            .chain(journal)
-            .collect(),
-    )
+/// All are told of all that is entered.
+fn ledger(
+    metrics: Option<&Arc<Metrics>>,
+    tally: &Arc<Tally>,
+    journal: Option<&Arc<Journal>>,
+) -> Ledger {
+    let metrics = metrics.map(|metrics| metrics.clone() as Arc<dyn Sink>);
+    let journal = journal.map(|journal| journal.clone() as Arc<dyn Sink>);
+    let sinks = [tally.clone() as Arc<dyn Sink>].into_iter();
+    Ledger::with(sinks.chain(metrics).chain(journal).collect())
 }
 
 async fn open_store(config: &Config) -> Result<Arc<Store>, store::Error> {

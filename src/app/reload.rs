@@ -9,6 +9,7 @@ use crate::config::Source;
 use crate::flow::PullThrough;
 use crate::front;
 use crate::ledger::Ledger;
+use crate::prefetch::Service;
 
 /// What a reload changes.
 #[derive(Debug)]
@@ -18,6 +19,7 @@ pub(super) struct Reload {
     pub(super) ledger: Ledger,
     pub(super) metrics: Arc<Metrics>,
     pub(super) registries: Registries,
+    pub(super) sets: Arc<Service>,
     /// What we started with, for what only a restart can change.
     pub(super) started: Config,
 }
@@ -50,6 +52,7 @@ impl Reload {
         self.metrics.know(self.registries.names());
         let waiting = waiting(&self.started, &config);
         self.flow.reconfigure(config.flow, upstreams);
+        self.sets.reconfigure(config.prefetch);
         self.front.reconfigure(config.front.default_upstream);
         self.front.intercept(config.front.intercepted);
         // Who has which name is for a restart to change: the new rules may be about other names.

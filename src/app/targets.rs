@@ -21,12 +21,42 @@ pub(super) async fn open(config: &Config, ledger: &Ledger) -> Result<Option<Arc<
     if config.targets.is_empty() {
         return Ok(None);
     }
-    let path = file(config);
-    let state = tokio::task::spawn_blocking(move || State::open(&path)).await;
-    let state = state.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
-    let state = state.map_err(Error::State)?;
+    let state = state(file(config)).await?;
     let targets = Targets::new(config.targets.clone(), state, ledger.clone());
     targets.map(Some).map_err(Error::Target)
+}
+
+/// The targets that `is_wanted`; what is owed to them stays so. `None`, and no file, where there are
+/// none.
+pub(super) async fn open_some(
+    config: &Config,
+    ledger: &Ledger,
+    is_wanted: impl Fn(&str) -> bool,
+) -> Result<Option<Arc<Targets>>, Error> {
+    open_at(file(config), config, ledger, is_wanted).await
+}
+
+/// The same, with what is known of them at `path`.
+pub(super) async fn open_at(
+    path: PathBuf,
+    config: &Config,
+    ledger: &Ledger,
+    is_wanted: impl Fn(&str) -> bool,
+) -> Result<Option<Arc<Targets>>, Error> {
+    let mut targets = config.targets.clone();
+    targets.retain(|target| is_wanted(target.registry.name.as_str()));
+    if targets.is_empty() {
+        return Ok(None);
+    }
+    let state = state(path).await?;
+    let targets = Targets::apart(targets, state, ledger.clone());
+    targets.map(Some).map_err(Error::Target)
+}
+
+async fn state(path: PathBuf) -> Result<Arc<State>, Error> {
+    let state = tokio::task::spawn_blocking(move || State::open(&path)).await;
+    let state = state.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+    state.map_err(Error::State)
 }
 
 /// What is easily overlooked where the store keeps nothing.

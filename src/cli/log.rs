@@ -54,8 +54,13 @@ impl LogArgs {
         self.log_format == Format::Json
     }
 
-    /// Starts logging. What is still on its way is written when the guard is dropped.
-    pub(super) fn start(&self) -> WorkerGuard {
+    /// Whether only warnings and errors are wanted.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// Starts logging, `sparsely` where nobody wants more. What is still on its way is written when the guard is dropped.
+    pub(super) fn start(&self, sparsely: bool) -> WorkerGuard {
         // The thread flushes when it has nothing left to write: many lines are one system call.
         let stderr = BufWriter::with_capacity(64 << 10, std::io::stderr());
         let (writer, guard) = NonBlockingBuilder::default()
@@ -71,13 +76,14 @@ impl LogArgs {
             Format::Json => lines.json().flatten_event(true).boxed(),
         };
         tracing_subscriber::registry()
-            .with(lines.with_filter(self.filter()))
+            .with(lines.with_filter(self.filter(sparsely)))
             .init();
         guard
     }
 
-    fn filter(&self) -> Targets {
-        let (ours, others) = match (self.quiet, self.verbose) {
+    fn filter(&self, sparsely: bool) -> Targets {
+        let is_quiet = self.quiet || (sparsely && self.verbose == 0);
+        let (ours, others) = match (is_quiet, self.verbose) {
             (true, _) => (Level::WARN, Level::WARN),
             (_, 0) => (Level::INFO, Level::WARN),
             (_, 1) => (Level::DEBUG, Level::INFO),
@@ -108,7 +114,7 @@ mod tests {
             verbose,
             quiet,
         }
-        .filter();
+        .filter(false);
         [
             filter.would_enable("tidegate::app", &Level::WARN),
             filter.would_enable("tidegate::access", &Level::INFO),

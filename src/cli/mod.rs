@@ -21,8 +21,11 @@ mod log;
 mod print;
 mod probe;
 mod report;
+mod running;
 mod serve;
 mod store;
+mod sync;
+mod tags;
 mod tap;
 mod target;
 
@@ -49,6 +52,14 @@ enum Command {
     /// SIGTERM and SIGINT end it, once what is under way is through (a second one at once);
     /// SIGHUP reads the configuration again.
     Serve,
+    /// Bring the tags of prefetch sets to where they are kept, once
+    ///
+    /// Where a proxy runs with this configuration, it does the work, and this command watches it.
+    Sync(sync::SyncArgs),
+    /// Show which tags a set selects, or a filter would, and why the others are out
+    ///
+    /// Exit code 1: some of it could not be asked; 3: nothing could.
+    Tags(tags::TagsArgs),
     /// Check the configuration, the store, and each upstream: whether it answers, and to whom
     Check(check::CheckArgs),
     /// Copy one image, with all that refers to it, between registries and files
@@ -75,7 +86,9 @@ enum Command {
 impl Cli {
     /// Starts logging. What is still on its way is written when the guard is dropped.
     pub fn start_logging(&self) -> WorkerGuard {
-        self.log.start()
+        // What is shown on a terminal is not to be torn by lines of a log.
+        let shows = matches!(self.command, Command::Sync(_)) && sync::is_on_terminal();
+        self.log.start(shows)
     }
 
     /// Runs the command, and says why it failed where it did. What `journal` holds then is to be
@@ -84,6 +97,8 @@ impl Cli {
         let source = Source::choose(self.config);
         let outcome = match &self.command {
             Command::Serve => serve::run(&source, journal).await,
+            Command::Sync(args) => sync::run(args, &source, self.log.is_quiet()).await,
+            Command::Tags(args) => tags::run(args, &source).await,
             Command::Check(args) => check::run(args, &source).await,
             Command::Copy(args) => copy::run(args, &source).await,
             Command::Client(args) => client::run(args, &source),

@@ -14,6 +14,7 @@ use serde_json::json;
 use super::exit::Exit;
 use super::exit::Failure;
 use super::print;
+use super::running::Running;
 use crate::app;
 use crate::config::Config;
 use crate::config::Source;
@@ -21,10 +22,7 @@ use crate::oci::Name;
 use crate::target::State;
 
 mod kept;
-mod running;
 mod table;
-
-use running::Running;
 
 /// Commands of `tidegate target`.
 #[derive(Clone, Debug, Subcommand)]

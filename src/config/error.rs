@@ -76,12 +76,7 @@ fn article(kind: &str) -> String {
 
 /// `known` is serde's list of fields, each in backticks.
 fn unknown_key(key: &str, known: &str) -> String {
-    let mut known: Vec<&str> = known
-        .split('`')
-        .skip(1)
-        .step_by(2)
-        .filter(|name| !super::file::LATER.contains(name))
-        .collect();
+    let mut known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
     known.sort_unstable();
     let distance = |name: &str| strsim::osa_distance(key, name);
     let nearest = known

@@ -6,25 +6,22 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::credentials::Form;
+pub(super) use super::prefetch::file::Prefetch;
 use super::value::Address;
+use super::value::Bandwidth;
 use super::value::Called;
 use super::value::Completeness;
 use super::value::Count;
-use super::value::Later;
 use super::value::Leaving;
 use super::value::Limit;
 use super::value::Location;
 use super::value::OneOrMore;
 use super::value::Pace;
 use super::value::Pattern;
-use super::value::Speed;
 use super::value::Switch;
 use super::value::Template;
 use super::value::Ttl;
 use super::value::Wait;
-
-/// Keys that are known, but refused: they are not offered as a correction either.
-pub(super) const LATER: [&str; 1] = ["prefetch"];
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -43,8 +40,8 @@ pub(super) struct File {
     pub(super) access: Vec<Access>,
     #[serde(default)]
     pub(super) target: Vec<Target>,
-    #[serde(default, rename = "prefetch")]
-    _prefetch: Option<Later>,
+    #[serde(default)]
+    pub(super) prefetch: Vec<Prefetch>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -150,7 +147,7 @@ pub(super) struct Upstream {
     pub(super) header_timeout: Option<Wait>,
     pub(super) idle_timeout: Option<Wait>,
     pub(super) rate: Option<Pace>,
-    pub(super) bandwidth: Option<Speed>,
+    pub(super) bandwidth: Option<Bandwidth>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -175,5 +172,5 @@ pub(super) struct Target {
     pub(super) read: bool,
     pub(super) catalog_ttl: Option<Wait>,
     pub(super) rate: Option<Pace>,
-    pub(super) bandwidth: Option<Speed>,
+    pub(super) bandwidth: Option<Bandwidth>,
 }

@@ -57,6 +57,17 @@ credentials = { username = "robot", password = "hunter2-and-more" }
 complete = "requested"
 read = true
 catalog_ttl = "1d"
+
+[[prefetch]]
+name = "base"
+from = ["docker.io/library/nginx", "docker.io/library/*"]
+tags = { include = ["1.*", "/^v/"], semver = ">=1.25", latest = 5, since = "2026-03-01" }
+platforms = ["linux/amd64"]
+to = ["store", "harbor"]
+prune = "delete"
+schedule = "0 */6 * * *"
+quiet = "08:00-18:00"
+bandwidth = "50MiB/s"
 "#;
 /// What may stand in place of a value, or anywhere.
 const JUNK: &[&str] = &[
@@ -93,6 +104,12 @@ const JUNK: &[&str] = &[
     "[server]",
     "[[upstream]]",
     "[[target]]",
+    "[[prefetch]]",
+    r#"from = "file:x""#,
+    r#"every = "6h""#,
+    r#""openshift:4.20.8""#,
+    r#""/(/""#,
+    r#""*""#,
     r#"repository = "{repository}""#,
     r#"name = "docker.io""#,
     r#""unlimited""#,

@@ -19,6 +19,7 @@ use crate::front;
 use crate::ledger;
 use crate::ledger::Rotation;
 use crate::login::Access;
+use crate::prefetch::Set;
 use crate::store;
 use crate::target as mirror;
 
@@ -28,6 +29,7 @@ mod expand;
 mod file;
 mod login;
 mod place;
+mod prefetch;
 mod target;
 mod upstream;
 mod value;
@@ -69,6 +71,8 @@ pub struct Config {
     pub upstreams: Vec<Upstream>,
     /// The registries that are mirrored into, in the file's order.
     pub targets: Vec<mirror::Config>,
+    /// What is kept warm, in the file's order.
+    pub prefetch: Vec<Set>,
     /// How long exchanges that are under way may take to end after the first signal.
     pub drain_timeout: Duration,
 }
@@ -149,6 +153,13 @@ fn broken(error: &toml::de::Error, text: &str) -> Flaw {
 fn build(file: File, folder: &Path) -> Result<Config, Flaw> {
     let (upstreams, default_upstream) = upstream::all(file.upstream, &file.defaults, folder)?;
     let targets = target::all(file.target, &file.defaults, &upstreams, folder)?;
+    let store_enabled = file.store.enabled.unwrap_or(true);
+    let registries = prefetch::Registries {
+        upstreams: &upstreams,
+        targets: &targets,
+        has_store: store_enabled,
+    };
+    let prefetch = prefetch::all(file.prefetch, registries, folder)?;
     let defaults = file.defaults;
     let mut front = front(&file.server, folder)?;
     if let (Some(login), Some(config)) = (&file.server.login, &front.login) {
@@ -158,11 +169,12 @@ fn build(file: File, folder: &Path) -> Result<Config, Flaw> {
     front.access = login::access(file.access, users_have_names, &upstreams)?;
     front.default_upstream = default_upstream;
     front.intercepted = upstream::hosts(&upstreams);
+    let has_access_rules = !front.access.is_open();
     Ok(Config {
         admin: admin(&file.server, folder)?,
         drain_timeout: file.server.drain_timeout.map_or(DRAIN_TIMEOUT, |ttl| ttl.0),
         front,
-        store_enabled: file.store.enabled.unwrap_or(true),
+        store_enabled,
         store: store(file.store, folder),
         ledger: ledger(file.ledger, folder),
         flow: flow::Config {
@@ -170,9 +182,11 @@ fn build(file: File, folder: &Path) -> Result<Config, Flaw> {
             on_disconnect: defaults
                 .on_disconnect
                 .map_or(OnDisconnect::Finish, |word| word.0),
+            has_access_rules,
         },
         upstreams,
         targets,
+        prefetch,
     })
 }
 

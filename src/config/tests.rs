@@ -6,7 +6,7 @@ use crate::registry::Credentials;
 use crate::registry::Secret;
 use crate::target::Complete;
 
-fn parse(text: &str) -> Result<Config, Error> {
+pub(super) fn parse(text: &str) -> Result<Config, Error> {
     let environment = |name: &str| match name {
         "PORT" => Some("6000".to_owned()),
         "SECRET" => Some("hunter2".to_owned()),

@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::Deserializer;
 use serde::de;
+use toml::Spanned;
 use url::Url;
 
 use crate::flow::OnDisconnect;
@@ -20,7 +21,7 @@ use crate::target::Complete;
 use crate::target::Place;
 
 /// A value that is written as a string.
-trait Written: Sized {
+pub(super) trait Written: Sized {
     /// What it must be, with an example.
     const WANTED: &'static str;
 
@@ -76,6 +77,14 @@ pub(super) struct Template(pub(super) Place);
 #[derive(Clone, Debug)]
 pub(super) struct OneOrMore<T>(pub(super) Vec<T>);
 
+/// One value, or a list of them, each with its place.
+#[derive(Clone, Debug)]
+pub(super) struct Several<T>(pub(super) Vec<Spanned<T>>);
+
+/// How many bytes a second; more than 0.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bandwidth(pub(super) NonZeroU64);
+
 /// How many; at least 1.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Count(pub(super) usize);
@@ -83,14 +92,6 @@ pub(super) struct Count(pub(super) usize);
 /// So many requests in a time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace(pub(super) Rate);
-
-/// Bytes a second; more than 0.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Speed(pub(super) NonZeroU64);
-
-/// A key that the contract names and this version does not have.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Later {}
 
 impl Written for Ttl {
     const WANTED: &'static str = r#"a duration such as "30s", "5m" or "1h 30m""#;
@@ -153,16 +154,15 @@ impl Written for Pace {
     }
 }
 
-impl Written for Speed {
-    const WANTED: &'static str = r#"a size a second, such as "50MiB/s" or "500kB/s""#;
+impl Written for Bandwidth {
+    const WANTED: &'static str = r#"a number of bytes a second, such as "50MiB/s""#;
 
     fn read(text: &str) -> Result<Self, String> {
-        let size = text.strip_suffix("/s").ok_or("it does not end with /s")?;
-        let size = size.trim().parse::<bytesize::ByteSize>();
-        let size = size.map_err(|_| "there is no such size")?.as_u64();
-        NonZeroU64::new(size)
-            .map(Self)
-            .ok_or_else(|| "it must be more than 0".to_owned())
+        let size = text.strip_suffix("/s").ok_or("there is no /s at its end")?;
+        let size = size.trim_end().parse::<bytesize::ByteSize>();
+        let bytes = size.map_err(|_| "there is no such size")?.as_u64();
+        let bytes = NonZeroU64::new(bytes).ok_or("it must be more than 0")?;
+        Ok(Self(bytes))
     }
 }
 
@@ -258,7 +258,7 @@ impl Written for Template {
     }
 }
 
-struct Reader<T>(PhantomData<T>);
+pub(super) struct Reader<T>(pub(super) PhantomData<T>);
 
 impl<T: Written> de::Visitor<'_> for Reader<T> {
     type Value = T;
@@ -276,17 +276,17 @@ macro_rules! written {
     ($($type:ty),+ $(,)?) => {
         $(impl<'de> Deserialize<'de> for $type {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                deserializer.deserialize_str(Reader::<Self>(PhantomData))
+                deserializer.deserialize_str($crate::config::value::Reader::<Self>(std::marker::PhantomData))
             }
         })+
     };
 }
+pub(super) use written;
 written!(
     Ttl,
     Wait,
     Limit,
     Pace,
-    Speed,
     Address,
     Switch,
     Location,
@@ -295,6 +295,7 @@ written!(
     Leaving,
     Completeness,
     Template,
+    Bandwidth,
 );
 
 impl<'de> Deserialize<'de> for Count {
@@ -304,14 +305,6 @@ impl<'de> Deserialize<'de> for Count {
         count
             .map(|count| Self(count.get()))
             .ok_or_else(|| de::Error::custom("this must be 1 or more"))
-    }
-}
-
-impl<'de> Deserialize<'de> for Later {
-    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
-        Err(de::Error::custom(
-            "this is not supported in this version yet",
-        ))
     }
 }
 
@@ -335,5 +328,46 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMore<T> {
             }
         }
         Ok(Self(deserializer.deserialize_any(Either(PhantomData))?))
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Several<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let either = Spanned::<Either<T>>::deserialize(deserializer)?;
+        let span = either.span();
+        Ok(Self(match either.into_inner() {
+            Either::One(one) => vec![Spanned::new(span, one)],
+            Either::List(list) => list,
+        }))
+    }
+}
+
+enum Either<T> {
+    One(T),
+    List(Vec<Spanned<T>>),
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Either<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> de::Visitor<'de> for Visitor<T> {
+            type Value = Either<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string, or a list of strings")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Either<T>, E> {
+                let one = T::deserialize(de::value::StrDeserializer::new(text))?;
+                Ok(Either::One(one))
+            }
+
+            fn visit_seq<A: de::SeqAccess<'de>>(self, entries: A) -> Result<Either<T>, A::Error> {
+                let list = Vec::deserialize(de::value::SeqAccessDeserializer::new(entries))?;
+                Ok(Either::List(list))
+            }
+        }
+        deserializer.deserialize_any(Visitor(PhantomData))
     }
 }

@@ -8,6 +8,7 @@ use super::ByteRange;
 use super::Call;
 use super::Error;
 use super::OnDisconnect;
+use super::Purpose;
 use super::Served;
 use super::Tail;
 use super::askers::Askers;
@@ -20,8 +21,9 @@ use super::flight::Landing;
 use super::flight::Opened;
 use super::growing::Growing;
 use super::mirrors::Mirrors;
+use super::origins::Origins;
 use super::supplier::Supplier;
-use tokio::sync::OwnedSemaphorePermit;
+use super::turns::Place;
 
 use crate::ledger::Origin;
 use crate::oci::Descriptor;
@@ -39,6 +41,7 @@ pub(super) struct Blobs {
     pub(super) flights: Arc<Flights>,
     pub(super) mirrors: Arc<Mirrors>,
     pub(super) fan_out: Arc<FanOut>,
+    pub(super) origins: Origins,
 }
 
 /// A blob, or a part of it, as asked for.
@@ -99,7 +102,7 @@ impl Blobs {
                 .flatten()
                 .is_some(),
         };
-        if of_others || !self.mirrors.holding(call, &ask.digest).is_empty() {
+        if of_others || self.mirrors.holds(call, &ask.digest) {
             self.prove(call, &ask.digest).await
         } else {
             Ok(None)
@@ -118,7 +121,38 @@ impl Blobs {
         {
             return Ok(None);
         }
+        if call.purpose.is_ours() && self.may_have(call, digest).await {
+            return Ok(None);
+        }
         self.vouch(call, digest).await
+    }
+
+    /// Whether the operator may have the blob for this repository without a word of the upstream: it
+    /// has given it already, by the same credentials, through another of its repositories. Clients are
+    /// let to it where each of them may pull that other one.
+    async fn may_have(&self, call: &Call, digest: &Digest) -> bool {
+        let opens = !call.has_access_rules;
+        if call.purpose == Purpose::Keep && !opens {
+            return false;
+        }
+        let flight = self.flights.find(digest, call);
+        let is_coming = flight.is_some_and(|flight| flight.is_of_upstream(call));
+        if !is_coming && !self.origins.has_given(call, digest, &self.store).await {
+            return false;
+        }
+        if opens {
+            self.open(call, digest).await;
+        }
+        true
+    }
+
+    /// From now on the blob opens through this call's repository.
+    async fn open(&self, call: &Call, digest: &Digest) {
+        let digests = std::slice::from_ref(digest);
+        let linked = self.store.link_blobs(&call.repository, digests).await;
+        if let Err(error) = linked {
+            tracing::error!(repository = %call.repository, %digest, "the link can't be stored: {error}");
+        }
     }
 
     /// Asks the upstream, as this caller alone, whether it may have the blob: its size.
@@ -127,11 +161,7 @@ impl Blobs {
     /// What the upstream said to this caller, or that it can't say.
     pub(super) async fn vouch(&self, call: &Call, digest: &Digest) -> Result<Option<u64>, Error> {
         let size = self.ask_size(call, digest).await?;
-        let digests = std::slice::from_ref(digest);
-        let linked = self.store.link_blobs(&call.repository, digests).await;
-        if let Err(error) = linked {
-            tracing::error!(repository = %call.repository, %digest, "the link can't be stored: {error}");
-        }
+        self.open(call, digest).await;
         self.mirrors.prove(call, digest);
         Ok(size)
     }
@@ -247,12 +277,7 @@ impl Blobs {
 
     /// Takes a seat on the flight of the blob. Where there is none, one is begun; `place` is the
     /// place in the background that it has until its end.
-    pub(super) fn board(
-        &self,
-        call: &Call,
-        ask: &BlobAsk,
-        place: Option<OwnedSemaphorePermit>,
-    ) -> Boarded {
+    pub(super) fn board(&self, call: &Call, ask: &BlobAsk, place: Option<Place>) -> Boarded {
         let (follower, landing) = self.flights.board(&ask.digest, call);
         let leftover = Leftover::default();
         let origin = match landing {
@@ -283,6 +308,7 @@ impl Blobs {
             on_disconnect: ask.on_disconnect,
             flow: call.flow,
             trouble: call.route.trouble.clone(),
+            origins: call.who.is_none().then(|| self.origins.clone()),
             leftover,
         }
     }
@@ -295,6 +321,13 @@ pub(super) struct Boarded {
     /// Whether the flight was begun for it.
     origin: Origin,
     leftover: Leftover,
+}
+
+impl Boarded {
+    /// Whether the flight was begun for it.
+    pub(super) fn is_first(&self) -> bool {
+        self.origin == Origin::Filled
+    }
 }
 
 pub(super) fn supplier(call: &Call, digest: &Digest) -> Supplier {

@@ -32,6 +32,8 @@ pub(super) enum Gate {
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// How long who can wait goes on asking an upstream that is out.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Breaker {
     /// What may be asked now.
@@ -45,6 +47,20 @@ impl Breaker {
                 outage.next_probe = Instant::now() + outage.pause;
                 Gate::Probe
             }
+        }
+    }
+
+    /// For who can wait, and takes no answer of before: fails where the upstream has been out for so
+    /// long that there is no use in one more request, unless that is the probe.
+    ///
+    /// # Errors
+    /// Why it is out.
+    pub(super) fn patience(&self) -> Result<(), registry::Error> {
+        match (self.gate(), self.state()) {
+            (Gate::Open, Some((out, why))) if out > PATIENCE => Err(registry::Error::Unreachable(
+                format!("{why}, for {} seconds now", out.as_secs()),
+            )),
+            _ => Ok(()),
         }
     }
 

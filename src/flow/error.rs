@@ -15,6 +15,12 @@ pub enum Error {
     /// The configuration of the upstream denies this repository; nobody was asked.
     #[error("{0} is not allowed here")]
     Denied(Repository),
+    /// It is for nobody but its own asker: nobody fetches it for others.
+    #[error(
+        "{0}: its upstream is asked with the clients' own credentials, so nothing is fetched from it \
+         for others"
+    )]
+    Passthrough(String),
     /// The upstream has no such manifest.
     #[error("{0} has no manifest {1}")]
     NoManifest(Repository, String),

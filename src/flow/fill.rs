@@ -17,6 +17,7 @@ use super::flight::Landing;
 use super::flight::Opened;
 use super::growing::Growing;
 use super::mirrors::Mirror;
+use super::origins::Origins;
 use super::passed::ENDLESS;
 use super::passed::longest_unknown;
 use super::segment::Source;
@@ -50,6 +51,8 @@ pub(super) struct Fill {
     pub(super) on_disconnect: OnDisconnect,
     pub(super) flow: FlowId,
     pub(super) trouble: Arc<Trouble>,
+    /// Told of what came by the configured credentials; `None` where these were a client's own.
+    pub(super) origins: Option<Origins>,
     /// Takes the upstream's answer where the store doesn't, for who began the fill.
     pub(super) leftover: Leftover,
 }
@@ -305,6 +308,13 @@ impl Fill {
     async fn commit(&self, writer: Writer) -> Result<crate::store::Blob, Error> {
         let repositories = std::slice::from_ref(self.landing.repository());
         let blob = writer.commit(self.landing.digest(), repositories).await?;
+        if let Some(origins) = &self.origins {
+            let upstream = &self.landing.repository().upstream;
+            origins.note(upstream, self.landing.digest());
+        }
+        if !self.landing.is_kept() {
+            self.store.let_cool(self.landing.digest());
+        }
         let was_read = self.landing.had_client();
         self.fan_out.filled(&self.store, &blob, was_read);
         Ok(blob)

@@ -4,14 +4,18 @@ use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::sync::watch;
 
 use super::Call;
 use super::Error;
+use super::Purpose;
 use super::access::Who;
 use super::askers::Askers;
+use super::bandwidth::Bandwidth;
+use super::bandwidth::Limits;
 use super::growing::Growing;
 use super::turns::Turns;
 use crate::oci::Digest;
@@ -25,6 +29,7 @@ pub(super) struct Flights {
     landed: Notify,
     /// Whose turn it is to be fetched for.
     pub(super) turns: Turns,
+    pub(super) limits: Arc<Limits>,
 }
 
 /// One fill, from its first request to its commit.
@@ -41,6 +46,10 @@ pub(super) struct Flight {
     clients: AtomicUsize,
     /// Whether a client was ever among them.
     had_client: AtomicBool,
+    /// Whether it is for more than targets by the operator's wish: the store is to have it, too.
+    is_kept: AtomicBool,
+    /// What it is held to while no client wants it.
+    limit: Option<Arc<Bandwidth>>,
     left: Notify,
 }
 
@@ -79,7 +88,10 @@ impl Flights {
     ) -> (Follower, Option<Landing>) {
         let mut map = self.map();
         if let Some(flight) = map.get(digest).filter(|flight| !flight.has_failed()) {
-            return (self.follower(flight, call), None);
+            let follower = self.follower(flight, call);
+            drop(map);
+            self.turns.changed();
+            return (follower, None);
         }
         let flight = Arc::new(Flight {
             repository: call.repository.clone(),
@@ -88,7 +100,9 @@ impl Flights {
             opened: watch::Sender::new(None),
             followers: AtomicUsize::new(0),
             clients: AtomicUsize::new(0),
+            is_kept: AtomicBool::new(false),
             had_client: AtomicBool::new(false),
+            limit: self.limits.of(call.flow),
             left: Notify::new(),
         });
         let follower = self.follower(&flight, call);
@@ -125,10 +139,13 @@ impl Flights {
 
     fn follower(self: &Arc<Self>, flight: &Arc<Flight>, call: &Call) -> Follower {
         flight.followers.fetch_add(1, Ordering::Relaxed);
-        let is_client = !call.is_errand;
+        let is_client = call.purpose == Purpose::Pull;
         if is_client {
             flight.clients.fetch_add(1, Ordering::Relaxed);
             flight.had_client.store(true, Ordering::Relaxed);
+        }
+        if call.purpose != Purpose::Wish {
+            flight.is_kept.store(true, Ordering::Relaxed);
         }
         Follower {
             flights: self.clone(),
@@ -177,6 +194,11 @@ impl Follower {
         &self.flight.repository
     }
 
+    /// Whether the fill asks this call's upstream, with the credentials that are configured for it.
+    pub(super) fn is_of_upstream(&self, call: &Call) -> bool {
+        self.flight.who.is_none() && self.flight.repository.upstream == call.repository.upstream
+    }
+
     /// Whether the fill asks through this call's repository, with this call's credentials: only
     /// then is what it is told an answer to this call.
     pub(super) fn asks_for(&self, call: &Call) -> bool {
@@ -187,6 +209,23 @@ impl Follower {
     /// the upstream has let in.
     pub(super) fn lend(&self, call: &Call) {
         self.flight.askers.join(call);
+    }
+
+    /// Waits until the fill has ended.
+    pub(super) async fn landed(&self) {
+        loop {
+            let mut landed = std::pin::pin!(self.flights.landed.notified());
+            landed.as_mut().enable();
+            if !self.is_under_way() {
+                return;
+            }
+            landed.await;
+        }
+    }
+
+    fn is_under_way(&self) -> bool {
+        let map = self.flights.map();
+        map.values().any(|flight| Arc::ptr_eq(flight, &self.flight))
     }
 
     /// Waits until the upstream has answered.
@@ -244,9 +283,17 @@ impl Landing {
         self.flight.had_client.load(Ordering::Relaxed)
     }
 
+    /// Whether anybody but targets, by the operator's wish, has wanted it.
+    pub(super) fn is_kept(&self) -> bool {
+        self.flight.is_kept.load(Ordering::Relaxed)
+    }
+
     /// This fill's share of what all fills may hold in memory.
     pub(super) fn share(&self) -> Share {
-        Share(self.flights.clone())
+        Share {
+            flights: self.flights.clone(),
+            flight: self.flight.clone(),
+        }
     }
 
     /// Waits until nobody follows any more.
@@ -259,10 +306,16 @@ impl Landing {
 
 /// A fill's part of the memory that all fills share.
 #[derive(Debug)]
-pub(super) struct Share(Arc<Flights>);
+pub(super) struct Share {
+    flights: Arc<Flights>,
+    flight: Arc<Flight>,
+}
 
 /// What all fills may gather before it is written, in bytes.
 const GATHERED: usize = 2 << 20;
+/// How long a fill waits after each batch while clients wait for others: together, fills that nobody
+/// waits for then take no more than what all may gather in that time.
+const A_MOMENT: Duration = Duration::from_millis(250);
 /// The least and the most that one may, in bytes.
 const LEAST: usize = 32 << 10;
 const MOST: usize = 1 << 20;
@@ -270,7 +323,33 @@ const MOST: usize = 1 << 20;
 impl Share {
     /// How many bytes this fill may gather now.
     pub(super) fn bytes(&self) -> usize {
-        (GATHERED / self.0.count().max(1)).clamp(LEAST, MOST)
+        (GATHERED / self.flights.count().max(1)).clamp(LEAST, MOST)
+    }
+
+    /// Whether clients wait for other blobs, and none for this one.
+    pub(super) fn is_in_the_way(&self) -> bool {
+        !self.is_wanted() && self.flights.is_serving()
+    }
+
+    /// So many bytes have come: waits until they are paid for, where the fill is held to a
+    /// bandwidth, or until a client wants them.
+    pub(super) async fn pay(&self, bytes: usize) {
+        if let Some(limit) = &self.flight.limit
+            && !self.is_wanted()
+        {
+            let pause = limit.spend(bytes);
+            let wanted = self.flights.until(|| self.is_wanted());
+            let _ = tokio::time::timeout(pause, wanted).await;
+        }
+    }
+
+    /// Lets clients' blobs go first, for a moment.
+    pub(super) async fn give_way(&self) {
+        self.flights.give_way(A_MOMENT, || self.is_wanted()).await;
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.flight.clients.load(Ordering::Relaxed) > 0
     }
 }
 

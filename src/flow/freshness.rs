@@ -11,6 +11,7 @@ use super::access::Who;
 use super::breaker::Gate;
 use super::breaker::is_outage;
 use super::coalesce::Coalesce;
+use super::coalesce::Seat;
 use super::manifest::Manifests;
 use super::mirrors::Mirrors;
 use crate::ledger::Origin;
@@ -43,12 +44,18 @@ struct TagKey {
 }
 
 /// A request, and with whose credentials, where these are the caller's own.
-type RequestKey = (TagKey, Method, Option<Who>);
+type RequestKey = (TagKey, Purpose, Option<Who>);
 
+/// What a request is for. Who wants the same for the same purpose waits for the one under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Method {
-    Head,
-    Get,
+enum Purpose {
+    /// The first word of a tag, by a `HEAD` or a `GET`: whichever is under way tells the digest, and
+    /// the manifest then comes once, whoever wants it.
+    First,
+    /// Whether the tag is still where it was: a `HEAD`.
+    Confirm,
+    /// A `GET`, whatever was said before.
+    Anew,
 }
 
 /// Where a tag points to.
@@ -104,12 +111,71 @@ impl Tags {
             Gate::Open => Ok((known, Origin::Stale)),
             Gate::Probe => {
                 let work = self.confirm(call, &key, &known);
-                let key = (key, Method::Head, call.who);
+                let key = (key, Purpose::Confirm, call.who);
                 self.requests.spawn(key, || work);
                 Ok((known, Origin::Stale))
             }
             Gate::Closed => self.revalidate(call, key, known).await,
         }
+    }
+
+    /// Where `tag` points to by the upstream's word of now, and where it was known to point to
+    /// before: by a `HEAD` where it is `known`, here or elsewhere, else by the `GET` that brings it.
+    ///
+    /// # Errors
+    /// When the upstream has no such tag, or can't say.
+    pub(super) async fn now(
+        &self,
+        call: &Call,
+        tag: &Tag,
+        known: bool,
+    ) -> Result<(Pointer, Option<Digest>), Error> {
+        let key = self.key(call, tag).await;
+        let before = self.recall(&key).await.map(|pointer| pointer.digest);
+        let head = known || before.is_some();
+        let purpose = match before {
+            Some(_) => Purpose::Confirm,
+            None => Purpose::First,
+        };
+        let (pointer, _) = self.request(call, (key, purpose), head).await;
+        Ok((pointer?, before))
+    }
+
+    /// Where `tag` was last heard to point to, as it was pushed.
+    pub(super) async fn known(&self, repository: &Repository, tag: &Tag) -> Option<Digest> {
+        let key = TagKey {
+            repository: repository.clone(),
+            tag: tag.clone(),
+            accept: Accept::Native,
+        };
+        self.recall(&key).await.map(|pointer| pointer.digest)
+    }
+
+    /// The upstream has just said elsewhere where the tag points to.
+    pub(super) async fn told(&self, call: &Call, tag: &Tag, digest: &Digest) {
+        let key = self.key(call, tag).await;
+        let held = self.manifests.held(&call.repository, digest).await;
+        let pointer = Pointer {
+            digest: digest.clone(),
+            size: held.as_ref().map(|manifest| manifest.bytes.len() as u64),
+            media_type: held.map(|manifest| manifest.media_type),
+            confirmed: SystemTime::now(),
+        };
+        self.learn(&key, pointer).await;
+    }
+
+    /// The tag is not to be known any more.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub(super) async fn dropped(&self, repository: &Repository, tag: &Tag) -> Result<(), Error> {
+        let key = TagKey {
+            repository: repository.clone(),
+            tag: tag.clone(),
+            accept: Accept::Native,
+        };
+        self.known.invalidate(&key);
+        Ok(self.store.remove_tag(repository, tag).await?)
     }
 
     /// Asks the upstream, as this caller alone, whether it may have the tag: by a `HEAD` where the
@@ -138,7 +204,7 @@ impl Tags {
         self.known.invalidate(&key);
         let (this, task, wanted) = (self.clone(), call.clone(), key.clone());
         let work = move || async move { this.fetch(&task, &wanted).await };
-        let key = (key, Method::Get, call.who);
+        let key = (key, Purpose::Anew, call.who);
         self.requests.run(key, work).await.0
     }
 
@@ -277,27 +343,26 @@ impl Tags {
     ) -> Result<(Pointer, Origin), Error> {
         self.manifests
             .check_gone(call, &Reference::Tag(key.tag.clone()))?;
-        let (this, task, wanted) = (self.clone(), call.clone(), key.clone());
-        let (outcome, seat) = if head {
-            let work = move || async move {
-                match this.heard(&task, &wanted).await {
-                    Some(pointer) => Ok(pointer),
-                    None => this.ask(&task, &wanted).await,
-                }
-            };
-            let key = (key, Method::Head, call.who);
-            self.requests.run(key, work).await
-        } else {
-            let work = move || async move {
-                match this.heard(&task, &wanted).await {
-                    Some(pointer) => Ok(pointer),
-                    None => this.fetch(&task, &wanted).await,
-                }
-            };
-            let key = (key, Method::Get, call.who);
-            self.requests.run(key, work).await
-        };
+        let (outcome, seat) = self.request(call, (key, Purpose::First), head).await;
         Ok((outcome?, seat.origin()))
+    }
+
+    /// One request for all who ask at the same time: a `HEAD`, or the `GET` that brings the manifest.
+    async fn request(
+        &self,
+        call: &Call,
+        (key, purpose): (TagKey, Purpose),
+        head: bool,
+    ) -> (Result<Pointer, Error>, Seat) {
+        let (this, task, wanted) = (self.clone(), call.clone(), key.clone());
+        let work = move || async move {
+            match this.heard(&task, &wanted).await {
+                Some(pointer) => Ok(pointer),
+                None if head => this.ask(&task, &wanted).await,
+                None => this.fetch(&task, &wanted).await,
+            }
+        };
+        self.requests.run((key, purpose, call.who), work).await
     }
 
     /// What another request has heard since this call was made: it came between this call's look
@@ -314,7 +379,7 @@ impl Tags {
         known: Pointer,
     ) -> Result<(Pointer, Origin), Error> {
         let work = self.confirm(call, &key, &known);
-        let key = (key, Method::Head, call.who);
+        let key = (key, Purpose::Confirm, call.who);
         let confirmed = self.requests.run(key, || work);
         match tokio::time::timeout(PATIENCE, confirmed).await {
             Ok((Ok(pointer), _)) => Ok((pointer, Origin::Hit)),

@@ -238,6 +238,11 @@ impl Growing {
         self.hash().hasher.clone().finish()
     }
 
+    /// How it ended; `None` where it has not.
+    pub(super) fn verdict(&self) -> Option<Result<(), Error>> {
+        self.state().verdict.clone()
+    }
+
     /// Tells all followers how it ended. The first verdict holds.
     pub(super) fn conclude(&self, verdict: Result<(), Error>) {
         self.wake(Some(verdict));
@@ -246,6 +251,12 @@ impl Growing {
     /// The file is a stored blob from now on.
     pub(super) fn commit(&self, blob: Blob) {
         self.state().committed = Some(blob);
+    }
+
+    /// Whether the right bytes are a stored blob, in this file or in its place.
+    pub(super) fn is_stored(&self) -> bool {
+        let state = self.state();
+        state.committed.is_some() || state.replacement.is_some()
     }
 
     /// Whether nobody has altered the file since it was stored.

@@ -29,11 +29,11 @@ impl PullThrough {
             Reference::Tag(tag) => (self.by_tag(call, &tag, head).await?, Some(tag)),
             Reference::Digest(digest) => (self.by_digest(call, &digest, head).await?, None),
         };
+        // Its blobs come next: until then, and a moment longer, who can wait does.
+        self.flights.turns.left();
         if !self.fan_out.tells(call) {
             return Ok(served);
         }
-        // Its blobs come next: until then, and a moment longer, who can wait does.
-        self.flights.turns.left();
         let (descriptor, origin) = (served.descriptor.clone(), served.origin);
         let told = Told {
             descriptor: &descriptor,

@@ -87,6 +87,11 @@ impl Mirrors {
         }
     }
 
+    /// Whether one of them is known to have `digest` in the place of this call's repository.
+    pub(super) fn holds(&self, call: &Call, digest: &Digest) -> bool {
+        self.of(call).any(|it| it.reader.holds(digest))
+    }
+
     /// Those that are known to have `digest` in the place of this call's repository.
     pub(super) fn holding(&self, call: &Call, digest: &Digest) -> Arc<[Mirror]> {
         self.of(call).filter(|it| it.reader.holds(digest)).collect()

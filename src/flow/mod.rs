@@ -23,12 +23,14 @@ use crate::target::Targets;
 mod access;
 mod ask;
 mod askers;
+mod bandwidth;
 mod blob;
 mod breaker;
 mod buffer;
 mod bypass;
 mod coalesce;
 mod coverage;
+mod discover;
 mod error;
 mod fan_out;
 mod fill;
@@ -36,10 +38,14 @@ mod flight;
 mod freshness;
 mod growing;
 mod image;
+mod known;
 mod listing;
 mod manifest;
 mod mirrors;
+mod offline;
+mod origins;
 mod passed;
+mod quay;
 mod segment;
 mod served;
 mod supplier;
@@ -47,13 +53,17 @@ mod supply;
 mod tail;
 mod turns;
 mod upstream;
+mod warm;
 
 pub use ask::{Accept, Ask, ByteRange, Caller, Want};
+pub use bandwidth::{Bandwidth, Limited};
+pub use discover::{Referrers, ReferrersBy};
 pub use error::Error;
 pub use passed::Passed;
 pub use served::{Body, Listing, Served};
 pub use tail::{Piece, Span, Tail};
 pub use upstream::{Upstream, UpstreamState};
+pub use warm::{Kept, Resolved};
 
 use access::Who;
 use blob::BlobAsk;
@@ -65,6 +75,8 @@ use listing::ListKey;
 use listing::Lists;
 use manifest::Manifests;
 use mirrors::Mirrors;
+use offline::Subjects;
+use origins::Origins;
 use upstream::Route;
 
 /// What holds for all upstreams.
@@ -74,6 +86,9 @@ pub struct Config {
     pub negative_ttl: Duration,
     /// What becomes of a fill whose last client left.
     pub on_disconnect: OnDisconnect,
+    /// Whether some clients may pull less than others: then nothing is opened to a repository's
+    /// clients but what its upstream gives through that repository, prefetched or not.
+    pub has_access_rules: bool,
 }
 
 /// What becomes of a fill whose last client left.
@@ -96,6 +111,7 @@ pub struct PullThrough {
     blobs: Blobs,
     lists: Lists,
     fan_out: Arc<FanOut>,
+    subjects: Subjects,
 }
 
 #[derive(Debug)]
@@ -115,10 +131,31 @@ struct Call {
     repository: Repository,
     accept: Accept,
     negative_ttl: Duration,
+    /// Whether some clients may pull less than others.
+    has_access_rules: bool,
     flow: FlowId,
-    /// Whether it is for a target, not for a client.
-    is_errand: bool,
+    purpose: Purpose,
     asked: SystemTime,
+}
+
+/// What something is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// A client pulls it.
+    Pull,
+    /// A target is to have what a client has pulled.
+    Errand,
+    /// A target is to have it by the operator's wish.
+    Wish,
+    /// The store is to have it by the operator's wish.
+    Keep,
+}
+
+impl Purpose {
+    /// Whether the operator wants it, whose credentials are the configured ones.
+    fn is_ours(self) -> bool {
+        matches!(self, Self::Wish | Self::Keep)
+    }
 }
 
 impl PullThrough {
@@ -156,9 +193,11 @@ impl PullThrough {
                 flights: flights.clone(),
                 mirrors,
                 fan_out: fan_out.clone(),
+                origins: Origins::default(),
             },
             fan_out,
             lists: Lists::new(store.clone()),
+            subjects: Subjects::default(),
             manifests,
             flights,
             store,
@@ -194,6 +233,11 @@ impl PullThrough {
     /// How many wait for, or read, what these fills fetch.
     pub fn followers(&self) -> usize {
         self.flights.followers()
+    }
+
+    /// Holds what is fetched for `flow` to a bandwidth, which flows may share.
+    pub fn hold_to(&self, bandwidth: &Arc<Bandwidth>, flow: FlowId) -> Limited {
+        self.flights.limits.hold(flow, bandwidth)
     }
 
     /// Waits until no fill is under way: for a shutdown that wants nothing half done.
@@ -288,11 +332,14 @@ impl PullThrough {
         Ok(all)
     }
 
+    fn route(&self, upstream: &UpstreamName) -> Result<Arc<Route>, Error> {
+        let route = self.settings.load().routes.get(upstream).cloned();
+        route.ok_or_else(|| Error::UnknownUpstream(upstream.to_string()))
+    }
+
     fn call(&self, ask: &Ask) -> Result<(Call, Config), Error> {
         let settings = self.settings.load();
-        let upstream = &ask.repository.upstream;
-        let route = settings.routes.get(upstream);
-        let route = route.ok_or_else(|| Error::UnknownUpstream(upstream.to_string()))?;
+        let route = &self.route(&ask.repository.upstream)?;
         if !route.upstream.names.passes(ask.repository.name.as_str()) {
             return Err(Error::Denied(ask.repository.clone()));
         }
@@ -320,8 +367,9 @@ impl PullThrough {
             repository: ask.repository.clone(),
             accept,
             negative_ttl: settings.config.negative_ttl,
+            has_access_rules: settings.config.has_access_rules,
             flow: ask.flow,
-            is_errand: false,
+            purpose: Purpose::Pull,
             asked: SystemTime::now(),
         };
         Ok((call, settings.config.clone()))

@@ -104,7 +104,11 @@ impl Source {
             if writing.is_some() {
                 continue;
             }
+            if self.share.is_in_the_way() {
+                self.give_way(&mut intake).await;
+            }
             let batch = intake.batch.take();
+            self.share.pay(batch.length()).await;
             intake.room = self.share.bytes();
             if !batch.chunks.is_empty() {
                 let (growing, deposit) = (self.growing.clone(), self.deposit.clone());
@@ -118,6 +122,14 @@ impl Source {
                 return Err(self.supplier.error(failure));
             }
         }
+    }
+
+    /// Clients wait for other blobs: what has come is written at a leisurely pace.
+    async fn give_way(&self, intake: &mut Intake) {
+        while intake.has_room() && self.share.is_in_the_way() {
+            intake.gather().await;
+        }
+        self.share.give_way().await;
     }
 
     fn position(&self, segment: u64) -> u64 {
@@ -191,6 +203,11 @@ impl Batch {
     fn of(unspent: Unspent) -> Self {
         let chunks = Vec::new();
         Self { chunks, unspent }
+    }
+
+    /// In bytes.
+    fn length(&self) -> usize {
+        self.chunks.iter().map(Bytes::len).sum()
     }
 
     fn take(&mut self) -> Self {

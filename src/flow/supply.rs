@@ -1,12 +1,6 @@
 use std::sync::Arc;
 use std::sync::Weak;
 
-use futures_util::FutureExt as _;
-use futures_util::StreamExt as _;
-use futures_util::future::BoxFuture;
-use futures_util::stream;
-use tokio::sync::OwnedSemaphorePermit;
-
 use super::Accept;
 use super::Ask;
 use super::Call;
@@ -14,12 +8,14 @@ use super::Caller;
 use super::Error;
 use super::OnDisconnect;
 use super::PullThrough;
+use super::Purpose;
 use super::Tail;
 use super::Want;
 use super::blob::BOARDINGS;
 use super::blob::BlobAsk;
 use super::blob::Blobs;
 use super::flight::Opened;
+use super::turns::Place;
 use super::turns::Turn;
 use crate::oci::Digest;
 use crate::oci::Reference;
@@ -31,6 +27,10 @@ use crate::target::Manifest;
 use crate::target::Missing;
 use crate::target::Pace;
 use crate::target::Supply;
+use futures_util::FutureExt as _;
+use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream;
 
 /// The engine as the targets see it: whoever mirrors is one more client, which never falls back on
 /// the upstream by itself, for no byte is fetched a second time for a target.
@@ -62,19 +62,37 @@ impl PullThrough {
             flow: cause.flow,
             caller: Caller::default(),
         };
-        let (mut call, config) = self.call(&ask).map_err(missing)?;
+        let purpose = match cause.ours {
+            true => Purpose::Wish,
+            false => Purpose::Errand,
+        };
+        self.for_others(&ask, (purpose, cause.pace))
+            .map_err(missing)
+    }
+
+    /// A call of nobody's, which the credentials that are configured are for.
+    pub(super) fn for_others(
+        &self,
+        ask: &Ask,
+        (purpose, pace): (Purpose, Pace),
+    ) -> Result<(Call, OnDisconnect), Error> {
+        let (mut call, config) = self.call(ask)?;
         if call.who.is_some() {
-            return Err(Missing::Gone(format!(
-                "{repository}: its upstream is asked with the clients' own credentials, so nothing \
-                 is fetched from it for others"
-            )));
+            return Err(Error::Passthrough(ask.repository.to_string()));
         }
-        call.is_errand = true;
+        call.purpose = purpose;
+        if pace == Pace::Background {
+            call.registry = call.route.in_background().clone();
+        }
         Ok((call, config.on_disconnect))
     }
 
     /// Waits for the turn of who can wait: less long where what is wanted `is_here` meanwhile.
-    async fn turn(&self, cause: Cause, is_here: impl Fn() -> bool) -> Result<Turn, Missing> {
+    pub(super) async fn turn(
+        &self,
+        cause: Cause,
+        is_here: impl Fn() -> bool,
+    ) -> Result<Turn, Missing> {
         match cause.pace {
             Pace::Client => Ok(Turn::Join),
             Pace::Background => match self.flights.turn(is_here).await {
@@ -153,7 +171,7 @@ impl Blobs {
         &self,
         call: &Call,
         ask: &BlobAsk,
-        mut place: Option<OwnedSemaphorePermit>,
+        mut place: Option<Place>,
     ) -> Result<Tail, Error> {
         let stored = |blob: Blob| Tail::stored(blob.clone(), 0..blob.size);
         if let Some(blob) = self.stored(call, &ask.digest).await {
@@ -223,10 +241,11 @@ impl Supplying {
 
 /// What keeps an errand from its content. Where the configuration lets nobody have it, it is as if
 /// it were gone.
-fn missing(error: Error) -> Missing {
+pub(super) fn missing(error: Error) -> Missing {
     match error {
         Error::UnknownUpstream(_)
         | Error::Denied(_)
+        | Error::Passthrough(_)
         | Error::NoManifest(..)
         | Error::NoBlob(..)
         | Error::NoRepository(..) => Missing::Gone(error.to_string()),

@@ -21,6 +21,8 @@ pub(super) struct Turns {
     /// When a client last waited for a blob; `None` where none ever has.
     attended: Mutex<Option<Instant>>,
     places: Arc<Semaphore>,
+    /// How many places are taken by those whose turn has come.
+    taken: AtomicUsize,
     is_closed: AtomicBool,
     /// Told when any of it has changed, a flight has begun or one has landed.
     changed: Notify,
@@ -35,19 +37,30 @@ pub(super) struct Attending(Arc<Flights>);
 pub(super) enum Turn {
     /// Join: it is here, or being fetched for somebody else.
     Join,
-    /// Fetch it, as one of few.
-    Fetch(OwnedSemaphorePermit),
+    /// Fetch it, with a place in the background.
+    Fetch(Place),
     /// Nothing: no more is fetched in the background.
     Never,
 }
 
-/// How many fetch in the background at a time.
-const PLACES: usize = 2;
+/// A place in the background, until its drop.
+#[derive(Debug)]
+pub(super) struct Place {
+    flights: Arc<Flights>,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// How many fetch in the background at a time, where the upstreams' windows let them: more would
+/// only take memory.
+const PLACES: usize = 32;
+/// How many do while clients are served.
+const FEW: usize = 2;
 /// How long no client must have waited before the background's turn: docker comes back for the
 /// next layer within this.
 const QUIET: Duration = Duration::from_millis(500);
-/// Where clients never stop coming, the background waits no longer than this for each of its turns.
-const LONGEST: Duration = Duration::from_secs(10 * 60);
+/// Where clients never stop coming, the background waits no longer than this for each of its turns,
+/// if it is one of few.
+const LONGEST: Duration = Duration::from_secs(10);
 
 impl Default for Turns {
     fn default() -> Self {
@@ -55,6 +68,7 @@ impl Default for Turns {
             attending: AtomicUsize::new(0),
             attended: Mutex::default(),
             places: Arc::new(Semaphore::new(PLACES)),
+            taken: AtomicUsize::new(0),
             is_closed: AtomicBool::new(false),
             changed: Notify::new(),
         }
@@ -99,12 +113,21 @@ impl Flights {
 
     /// Waits for the turn of somebody who can wait; less long where what is wanted `is_here`, or on
     /// its way, meanwhile.
-    pub(super) async fn turn(&self, is_here: impl Fn() -> bool) -> Turn {
+    pub(super) async fn turn(self: &Arc<Self>, is_here: impl Fn() -> bool) -> Turn {
         let turns = &self.turns;
         let own = async {
-            let place = turns.places.clone().acquire_owned().await;
-            let _ = tokio::time::timeout(LONGEST, self.quiet()).await;
-            place.map_or(Turn::Never, Turn::Fetch)
+            let Ok(permit) = turns.places.clone().acquire_owned().await else {
+                return Turn::Never;
+            };
+            tokio::select! {
+                biased;
+                () = self.quiet() => drop(turns.taken.fetch_add(1, Ordering::Relaxed)),
+                () = self.one_of_few() => {}
+            }
+            Turn::Fetch(Place {
+                flights: self.clone(),
+                _permit: permit,
+            })
         };
         tokio::select! {
             biased;
@@ -126,11 +149,35 @@ impl Flights {
         }
     }
 
+    /// Waits for long, then until few are at work in the background, and is one of them.
+    async fn one_of_few(&self) {
+        tokio::time::sleep(LONGEST).await;
+        let taken = &self.turns.taken;
+        let take = |taken: usize| (taken < FEW).then_some(taken + 1);
+        let is_taken = || {
+            let order = Ordering::Relaxed;
+            taken.fetch_update(order, order, take).is_ok()
+        };
+        self.until(is_taken).await;
+    }
+
+    /// Whether clients wait for blobs, or did a moment ago: what nobody waits for is in their way.
+    pub(super) fn is_serving(&self) -> bool {
+        self.is_attended() || !self.turns.unrest().is_zero()
+    }
+
+    /// Waits until no client waits for a blob or `is_wanted`, but no longer than `most`.
+    pub(super) async fn give_way(&self, most: Duration, is_wanted: impl Fn() -> bool) {
+        let enough = self.until(|| !self.is_attended() || is_wanted());
+        let _ = tokio::time::timeout(most, enough).await;
+    }
+
     fn is_attended(&self) -> bool {
         self.turns.attending.load(Ordering::Relaxed) > 0 || self.is_followed_by_clients()
     }
 
-    async fn until(&self, is_so: impl Fn() -> bool) {
+    /// Waits until it is so; told when a flight has begun or landed, or a client has come or gone.
+    pub(super) async fn until(&self, is_so: impl Fn() -> bool) {
         loop {
             let mut changed = std::pin::pin!(self.turns.changed.notified());
             changed.as_mut().enable();
@@ -146,5 +193,12 @@ impl Drop for Attending {
     fn drop(&mut self) {
         self.0.turns.attending.fetch_sub(1, Ordering::Relaxed);
         self.0.turns.left();
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.flights.turns.taken.fetch_sub(1, Ordering::Relaxed);
+        self.flights.turns.changed();
     }
 }

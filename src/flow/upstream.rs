@@ -1,12 +1,17 @@
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use std::time::Instant;
 
 use super::access::Access;
 use super::breaker::Breaker;
 use crate::oci::NameFilter;
 use crate::registry::Credentials;
 use crate::registry::Limit;
+use crate::registry::Priority;
 use crate::registry::Registry;
 
 /// One upstream, as the flow is told of it.
@@ -27,11 +32,18 @@ pub struct Upstream {
 #[derive(Debug)]
 pub(super) struct Route {
     pub(super) upstream: Upstream,
+    /// The client for it, for whom nobody waits.
+    background: Arc<Registry>,
     pub(super) breaker: Breaker,
     /// Whom it lets in, where the clients' own credentials decide.
     pub(super) access: Option<Access>,
     pub(super) trouble: Arc<Trouble>,
+    /// When it was found to have no referrers API.
+    no_referrers: Mutex<Option<Instant>>,
 }
+
+/// How long an upstream is believed to have no referrers API: it may get one.
+const NO_REFERRERS: Duration = Duration::from_secs(60 * 60);
 
 /// What went wrong with an upstream's answers and was made good, or thrown away.
 #[derive(Debug, Default)]
@@ -58,15 +70,39 @@ impl Route {
         let is_own = upstream.registry.config().credentials == Credentials::Passthrough;
         Self {
             access: is_own.then(|| Access::new(upstream.auth_ttl)),
+            background: Arc::new(upstream.registry.at_pace(Priority::Background)),
             upstream,
             breaker: Breaker::default(),
             trouble: before.map_or_else(Arc::default, |before| before.trouble.clone()),
+            no_referrers: Mutex::default(),
         }
+    }
+
+    /// Whether it was found lately to have no referrers API.
+    pub(super) fn lacks_referrers(&self) -> bool {
+        let found = *self.no_referrers();
+        found.is_some_and(|at| at.elapsed() < NO_REFERRERS)
+    }
+
+    /// It has no referrers API.
+    pub(super) fn found_no_referrers(&self) {
+        *self.no_referrers() = Some(Instant::now());
+    }
+
+    fn no_referrers(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.no_referrers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The client for it.
     pub(super) fn registry(&self) -> &Arc<Registry> {
         &self.upstream.registry
+    }
+
+    /// The client for it that lets all others go first.
+    pub(super) fn in_background(&self) -> &Arc<Registry> {
+        &self.background
     }
 
     /// How it does.

@@ -1,5 +1,4 @@
 use std::collections::HashSet;
-use std::io;
 use std::io::Read;
 use std::io::Seek as _;
 use std::io::SeekFrom;
@@ -16,7 +15,7 @@ use tempfile::NamedTempFile;
 
 use super::Error;
 use super::error::At as _;
-use super::packing::Packing;
+use super::packing;
 use super::saved;
 use super::saved::Config;
 use super::writer;
@@ -158,11 +157,7 @@ impl ArchiveWriter {
         let name = layer_name(diff_id);
         let header = self.temp.stream_position().at(&self.path)?;
         self.temp.write_all(&[0; BLOCK]).at(&self.path)?;
-        let mut layer = layer;
-        let mut start = [0; 8];
-        let known = fill(&mut layer, &mut start).at(&self.path)?;
-        let whole = (&start[..known]).chain(layer);
-        let mut plain = Packing::of(&start[..known]).reader(whole, size);
+        let mut plain = packing::unpacked(layer, size).at(&self.path)?;
         let mut hasher = Hasher::new(diff_id.algorithm());
         let mut buffer = vec![0; 256 << 10];
         let mut length = 0;
@@ -266,16 +261,4 @@ fn folder(path: &Path) -> &Path {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     }
-}
-
-/// Reads until `buffer` is full or nothing more comes; how much it was.
-fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match reader.read(&mut buffer[filled..])? {
-            0 => break,
-            read => filled += read,
-        }
-    }
-    Ok(filled)
 }

@@ -5,6 +5,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
+use bytes::Buf as _;
 use bytes::Bytes;
 
 use super::Error;
@@ -112,6 +113,14 @@ impl Blob {
         self.span.size
     }
 
+    /// Its bytes, from the start, as [`Self::chunks`]: reading fails where they are not right.
+    pub fn reader(self) -> impl Read {
+        Pieces {
+            chunks: self.chunks(),
+            current: Bytes::new(),
+        }
+    }
+
     /// Its bytes, from the start.
     pub fn chunks(self) -> Chunks {
         Chunks {
@@ -156,6 +165,26 @@ impl Iterator for Chunks {
             return Some(Err(io::Error::new(io::ErrorKind::InvalidData, problem)));
         }
         (!chunk.is_empty()).then(|| Ok(chunk.into()))
+    }
+}
+
+/// The chunks of a blob, read piece by piece.
+struct Pieces {
+    chunks: Chunks,
+    current: Bytes,
+}
+
+impl Read for Pieces {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.current.is_empty() {
+            match self.chunks.next() {
+                Some(chunk) => self.current = chunk?,
+                None => return Ok(0),
+            }
+        }
+        let length = buffer.len().min(self.current.len());
+        self.current.copy_to_slice(&mut buffer[..length]);
+        Ok(length)
     }
 }
 

@@ -5,6 +5,9 @@
 //! platform for each name, so that an image that becomes one gets another digest. A tar file of newer
 //! docker versions has an OCI layout in it as well, which is read in its place.
 //!
+//! A set of images goes into a layout too, or into a [`Reel`]: a layout in one tar file, which is written
+//! and read from its start to its end, and may be compressed as a whole.
+//!
 //! What is read is not trusted: names that lead out are refused, links in folders are not followed,
 //! what is held in memory has a limit, and the last bytes of a blob are given when its digest is
 //! right. What is written appears whole or not at all, and the same image gives the same bytes.
@@ -17,7 +20,9 @@ mod error;
 mod files;
 mod index;
 mod location;
+mod packer;
 mod packing;
+mod reel;
 mod saved;
 mod source;
 mod tape;
@@ -30,6 +35,13 @@ pub use blob::Blob;
 pub use blob::Chunks;
 pub use error::Error;
 pub use location::Location;
+pub use packing::Packing;
+pub use packing::unpacked;
+pub use reel::Part;
+pub use reel::Reel;
+pub use reel::ReelWriter;
+pub use reel::content;
+pub use reel::publish;
 pub use source::Image;
 pub use source::Manifest;
 pub use source::Source;

@@ -2,6 +2,7 @@ use std::io;
 use std::io::BufRead as _;
 use std::io::BufReader;
 use std::io::Read;
+use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 use ruzstd::decoding::BlockDecodingStrategy;
@@ -9,9 +10,9 @@ use ruzstd::decoding::FrameDecoder;
 use ruzstd::decoding::errors::FrameDecoderError;
 use ruzstd::decoding::errors::ReadFrameHeaderError;
 
-/// How bytes are compressed, as their first ones tell.
+/// How bytes are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Packing {
+pub enum Packing {
     /// Not at all, or in a way that is not known.
     None,
     /// gzip (RFC 1952).
@@ -27,6 +28,22 @@ const RATIO: u64 = 100;
 const ALWAYS: u64 = 128 << 20;
 
 impl Packing {
+    /// What the name of a tar file says: `.tar`, `.tar.gz` or `.tgz`, `.tar.zst`. `None` where it is
+    /// no tar file's.
+    pub fn named(path: &Path) -> Option<Self> {
+        let name = path.file_name()?.to_str()?;
+        let ends = |end: &str| name.len() > end.len() && name.ends_with(end);
+        if ends(".tar") {
+            Some(Self::None)
+        } else if ends(".tar.gz") || ends(".tgz") {
+            Some(Self::Gzip)
+        } else if ends(".tar.zst") || ends(".tar.zstd") {
+            Some(Self::Zstd)
+        } else {
+            None
+        }
+    }
+
     /// What `start`, the first bytes, say.
     pub(super) fn of(start: &[u8]) -> Self {
         match start {
@@ -47,6 +64,21 @@ impl Packing {
         }
     }
 }
+
+/// What is in `source`, a blob of `size` bytes, compressed with gzip, Zstandard or not at all, as its
+/// first bytes tell. It fails where that is implausibly much.
+///
+/// # Errors
+/// When `source` fails at once.
+pub fn unpacked<'a>(mut source: impl Read + 'a, size: u64) -> io::Result<Box<dyn Read + 'a>> {
+    let mut start = Vec::with_capacity(START);
+    source.by_ref().take(START as u64).read_to_end(&mut start)?;
+    let packing = Packing::of(&start);
+    Ok(packing.reader(io::Cursor::new(start).chain(source), size))
+}
+
+/// As many bytes tell how something is compressed.
+const START: usize = 8;
 
 /// Fails after so many bytes.
 struct Limited<R>(R, u64);

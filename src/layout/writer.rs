@@ -155,6 +155,15 @@ impl OciWriter {
         sync(&self.folder)
     }
 
+    /// Writes a file beside `index.json`, in place of what has its name. Durable when this returns.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn beside(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        publish(&self.folder, bytes, &self.folder.join(name))?;
+        sync(&self.folder)
+    }
+
     /// What is there, for reading.
     ///
     /// # Errors
@@ -229,7 +238,8 @@ pub(super) fn persist(temp: NamedTempFile, path: &Path) -> Result<(), Error> {
         .at(path)
 }
 
-fn publish(folder: &Path, bytes: &[u8], path: &Path) -> Result<(), Error> {
+/// Writes a file, which appears whole.
+pub(super) fn publish(folder: &Path, bytes: &[u8], path: &Path) -> Result<(), Error> {
     let mut file = temp(folder)?;
     file.write_all(bytes).at(path)?;
     file.as_file().sync_data().at(path)?;

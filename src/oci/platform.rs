@@ -109,22 +109,22 @@ impl Index {
     /// # Errors
     /// When there is none for one of them; the error says which there are.
     pub fn choose(&self, platforms: &[Platform]) -> Result<Vec<Digest>, String> {
-        let mut chosen: Vec<&str> = Vec::new();
-        for platform in platforms {
-            let of = |entry: &&Entry| entry.platform.as_ref().is_some_and(|it| platform.takes(it));
-            let before = chosen.len();
-            chosen.extend(
-                self.manifests
-                    .iter()
-                    .filter(of)
-                    .map(|it| it.digest.as_str()),
-            );
-            if chosen.len() == before {
-                return Err(format!(
-                    "there is no {platform} in it, but {}",
-                    self.platforms()
-                ));
-            }
+        match platforms.iter().find(|it| self.of(it).next().is_none()) {
+            Some(platform) => Err(self.lacks(&platform.to_string())),
+            None => self.choose_present(platforms),
+        }
+    }
+
+    /// The same, of those of `platforms` that there are.
+    ///
+    /// # Errors
+    /// When there is none for any of them; the error says which there are.
+    pub fn choose_present(&self, platforms: &[Platform]) -> Result<Vec<Digest>, String> {
+        let chosen = platforms.iter().flat_map(|platform| self.of(platform));
+        let chosen: Vec<&str> = chosen.map(|entry| entry.digest.as_str()).collect();
+        if chosen.is_empty() && !platforms.is_empty() {
+            let wanted: Vec<String> = platforms.iter().map(ToString::to_string).collect();
+            return Err(self.lacks(&wanted.join(" or ")));
         }
         let is_about = |entry: &&Entry| {
             let about = entry.annotations.get(ABOUT).and_then(|it| it.as_str());
@@ -148,6 +148,15 @@ impl Index {
             .map_err(|error| error.to_string())
     }
 
+    fn of(&self, platform: &Platform) -> impl Iterator<Item = &Entry> {
+        let all = self.manifests.iter();
+        all.filter(|entry| entry.platform.as_ref().is_some_and(|it| platform.takes(it)))
+    }
+
+    fn lacks(&self, platforms: &str) -> String {
+        format!("there is no {platforms} in it, but {}", self.platforms())
+    }
+
     /// The one image for `platform`, or the only one that there is.
     ///
     /// # Errors
@@ -166,6 +175,12 @@ impl Index {
                     .ok_or_else(|| "there is no image in it".to_owned())
             }
         }
+    }
+
+    /// The first image of it, whatever its platform is.
+    pub fn first(&self) -> Option<Digest> {
+        let mut images = self.manifests.iter().filter(|it| it.is_image());
+        images.next()?.digest.parse().ok()
     }
 
     /// Whether a manifest of it is an image, no attestation.
@@ -233,6 +248,20 @@ mod tests {
         let platforms: Vec<Platform> = platforms.iter().map(|it| it.parse().unwrap()).collect();
         let chosen = index().choose(&platforms)?;
         Ok(chosen.iter().map(|digest| &digest.hex()[..1]).collect())
+    }
+
+    #[test]
+    fn those_that_there_are_will_do() {
+        let all: Vec<Platform> = ["windows/amd64", "linux/amd64"]
+            .map(|it| it.parse().unwrap())
+            .into();
+        assert_eq!(index().choose_present(&all).unwrap()[0].hex()[..1], *"a");
+        assert!(index().choose(&all).is_err());
+        let error = index().choose_present(&all[..1]).unwrap_err();
+        assert!(
+            error.starts_with("there is no windows/amd64 in it"),
+            "{error}"
+        );
     }
 
     #[test]

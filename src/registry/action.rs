@@ -17,6 +17,7 @@ use super::MountFrom;
 use super::NewManifest;
 use super::Priority;
 use super::access::Access;
+use super::quay::TagsOf;
 use super::sending::Cargo;
 use super::upload::Upload;
 use super::wire::Outgoing;
@@ -176,6 +177,14 @@ impl Call {
         call
     }
 
+    /// `GET` of the list of all repositories.
+    pub(super) fn catalog(flow: FlowId, query: &str) -> Self {
+        let mut call = Self::new(flow, Action::Catalog, "/v2/_catalog".into());
+        query.clone_into(&mut call.query);
+        call.whole = Some(LONGEST_LIST);
+        call
+    }
+
     /// `GET` of a list of referrers.
     pub(super) fn referrers(flow: FlowId, name: &Name, digest: &Digest, query: &str) -> Self {
         let path = format!("/v2/{name}/referrers/{digest}");
@@ -283,6 +292,14 @@ impl Call {
         Ok(call)
     }
 
+    /// `DELETE` of a manifest, or of a tag.
+    pub(super) fn manifest_delete(flow: FlowId, name: &Name, reference: &Reference) -> Self {
+        let call = Self::manifest(flow, Action::Delete, (name, reference), "");
+        let mut call = call.write(Method::DELETE, &[202, 200, 204]);
+        call.subject.access = Access::Delete;
+        call
+    }
+
     /// `POST` of a project, which Harbor takes from a name and a password; one that is there is as
     /// good as one that was made.
     pub(super) fn harbor_project(flow: FlowId, project: &str) -> Self {
@@ -293,6 +310,49 @@ impl Call {
         call.headers.insert(CONTENT_TYPE, json);
         let body = serde_json::json!({"project_name": project, "public": false});
         call.cargo = Cargo::Whole(body.to_string().into());
+        call
+    }
+
+    /// `GET` of a page of a namespace's repositories, by Quay's API.
+    pub(super) fn quay_repositories(flow: FlowId, namespace: &str, page: Option<&str>) -> Self {
+        let path = "/api/v1/repository".to_owned();
+        let mut call = Self::new(flow, Action::Catalog, path);
+        call.subject.access = Access::Api;
+        call.subject.reference = namespace.into();
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query
+            .append_pair("namespace", namespace)
+            .append_pair("public", "true")
+            .append_pair("last_modified", "true");
+        if let Some(page) = page {
+            query.append_pair("next_page", page);
+        }
+        call.query = query.finish();
+        call.whole = Some(LONGEST_LIST);
+        call
+    }
+
+    /// `GET` of a page of a repository's tags, by Quay's API.
+    pub(super) fn quay_tags(flow: FlowId, name: &Name, page: TagsOf<'_>) -> Self {
+        let path = format!("/api/v1/repository/{name}/tag/");
+        let mut call = Self::new(flow, Action::TagList, path);
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.append_pair("onlyActiveTags", "true");
+        match page {
+            TagsOf::Page(number) => query
+                .append_pair("limit", "100")
+                .append_pair("page", &number.to_string()),
+            TagsOf::One(tag) => query
+                .append_pair("limit", "1")
+                .append_pair("specificTag", tag.as_str()),
+        };
+        call.query = query.finish();
+        call = call.about(name, "");
+        if let TagsOf::One(tag) = page {
+            call.subject.reference = tag.as_str().into();
+        }
+        call.subject.access = Access::Api;
+        call.whole = Some(LONGEST_LIST);
         call
     }
 

@@ -138,9 +138,13 @@ impl Auth {
         if self.is_relay {
             return Ok(None);
         }
-        if subject.access == Access::Login {
+        if matches!(subject.access, Access::Login | Access::Api) {
             let login = self.source.login().await.map_err(Fault::lasting)?;
-            return Ok(login.basic().map(|header| Grant::Login(header, login)));
+            let header = match subject.access {
+                Access::Api => login.access_token(),
+                _ => login.basic(),
+            };
+            return Ok(header.map(|header| Grant::Login(header, login)));
         }
         let challenge = self.challenges.get(&subject.matter());
         match challenge.or_else(|| self.expected(subject)) {
@@ -158,7 +162,7 @@ impl Auth {
         headers: &HeaderMap,
         refused: Option<Grant>,
     ) -> Result<Option<Grant>, Fault> {
-        if self.is_relay {
+        if self.is_relay || subject.access == Access::Api {
             return Ok(None);
         }
         let wanted = subject.access.scopes(&subject.repository);
@@ -196,6 +200,7 @@ impl Auth {
         refused: Option<Grant>,
     ) -> Result<Option<Grant>, Fault> {
         match refused {
+            _ if subject.access == Access::Api => Ok(None),
             Some(Grant::Login(_, login)) => Ok(self.reread(&login).await),
             Some(Grant::Token(key, token)) => {
                 if self.source.renewed(&token.login).await.is_none() {

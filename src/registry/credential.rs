@@ -44,6 +44,16 @@ impl Login {
         let pair = BASE64_STANDARD.encode(format!("{username}:{}", password.expose()));
         sensitive(format!("Basic {pair}"))
     }
+
+    /// `Authorization` for an API that wants an access token: as a token, or as the password of
+    /// `$oauthtoken`, by which Quay takes the same token from docker.
+    pub(super) fn access_token(&self) -> Option<HeaderValue> {
+        match self {
+            Self::Password { username, password } if username == "$oauthtoken" => bearer(password),
+            Self::Bearer(token) => bearer(token),
+            Self::Password { .. } | Self::Identity(_) | Self::Nobody => None,
+        }
+    }
 }
 
 /// `Authorization` with a bearer token; `None` where its text can't stand in a header.

@@ -157,8 +157,8 @@ impl Endpoint {
     /// no other attempt at it.
     pub(super) async fn attempt(&self, call: &Call, pace: Priority) -> Result<Answer, Fault> {
         let scouting = match call.subject.access {
-            Access::Pull | Access::Login => None,
-            Access::Push | Access::Mount(_) => self.scout.acquire().await.ok(),
+            Access::Pull | Access::Login | Access::Api => None,
+            Access::Push | Access::Delete | Access::Mount(_) => self.scout.acquire().await.ok(),
         };
         let answer = self.signed_in(call, pace).await;
         if scouting.is_some() {

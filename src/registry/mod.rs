@@ -44,6 +44,7 @@ mod guard;
 mod habits;
 mod pace;
 mod project;
+pub mod quay;
 mod quota;
 mod redirect;
 mod refusal;
@@ -91,6 +92,8 @@ pub struct Registry {
     allowance: Arc<Allowance>,
     retried: Arc<AtomicU64>,
     pace: Priority,
+    /// Whether nothing may leave.
+    is_shut: bool,
 }
 
 impl Registry {
@@ -154,6 +157,7 @@ impl Registry {
             allowance: outside.allowance.clone(),
             retried: outside.retried.clone(),
             pace: Priority::Foreground,
+            is_shut: false,
         })
     }
 
@@ -178,6 +182,7 @@ impl Registry {
             allowance: self.allowance.clone(),
             retried: self.retried.clone(),
             pace: self.pace,
+            is_shut: self.is_shut,
         })
     }
 
@@ -212,6 +217,7 @@ impl Registry {
             allowance: self.allowance.clone(),
             retried: self.retried.clone(),
             pace: self.pace,
+            is_shut: self.is_shut,
         }
     }
 
@@ -225,7 +231,22 @@ impl Registry {
             allowance: self.allowance.clone(),
             retried: self.retried.clone(),
             pace: priority,
+            is_shut: self.is_shut,
         }
+    }
+
+    /// This registry as one that is never asked: every request fails as if it were out, and none
+    /// leaves.
+    pub fn shut(&self) -> Self {
+        Self {
+            is_shut: true,
+            ..self.at_pace(self.pace)
+        }
+    }
+
+    /// Whether it is never asked.
+    pub fn is_shut(&self) -> bool {
+        self.is_shut
     }
 
     /// Whether requests that somebody waits for are in flight or waiting to leave, or were within
@@ -324,6 +345,11 @@ impl Registry {
             .map(Listing::of)
     }
 
+    /// `GET /v2/_catalog?<query>`.
+    pub async fn catalog(&self, flow: FlowId, query: &str) -> Result<Listing, Error> {
+        self.ask(&Call::catalog(flow, query)).await.map(Listing::of)
+    }
+
     /// Asks the main endpoint, and the fallbacks where it is down or has had too much. A fallback may lack what the
     /// main one has, so only its success counts.
     async fn ask(&self, call: &Call) -> Result<Answer, Error> {
@@ -343,6 +369,9 @@ impl Registry {
     }
 
     async fn attempts(&self, endpoint: &Endpoint, call: &Call) -> Result<Answer, Error> {
+        if self.is_shut {
+            return Err(Error::Unreachable("is not asked: this is offline".into()));
+        }
         let attempt = || endpoint.attempt(call, self.pace);
         endpoint.policy().run(self.pace, attempt).await
     }

@@ -153,6 +153,8 @@ struct Said {
     message: Option<String>,
     details: Option<String>,
     error_description: Option<String>,
+    /// Quay's.
+    error_message: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -203,7 +205,8 @@ impl Words {
                 .message
                 .or(said.message)
                 .or(said.details)
-                .or(said.error_description);
+                .or(said.error_description)
+                .or(said.error_message);
             return Self {
                 code: one_line(&first.code.unwrap_or_default()),
                 text: one_line(&text.unwrap_or_default()),

@@ -206,6 +206,21 @@ impl Registry {
         }
     }
 
+    /// `DELETE /v2/<name>/manifests/<reference>`: a manifest with all its tags, or one tag alone where
+    /// the registry does that (distribution spec, "Deleting Tags").
+    ///
+    /// # Errors
+    /// `NotFound` where there is no such thing, or the registry knows no such request.
+    pub async fn manifest_delete(
+        &self,
+        flow: FlowId,
+        name: &Name,
+        reference: &Reference,
+    ) -> Result<(), Error> {
+        let call = Call::manifest_delete(flow, name, reference);
+        self.write(&call).await.map(|_| ())
+    }
+
     /// `PUT /v2/<name>/manifests/<reference>`.
     ///
     /// # Errors
@@ -251,7 +266,8 @@ impl Registry {
         Ok(answer)
     }
 
-    fn main(&self) -> Result<&Endpoint, Error> {
+    /// The endpoint that is meant, where no other may do.
+    pub(super) fn main(&self) -> Result<&Endpoint, Error> {
         let main = self.endpoints.first().map(AsRef::as_ref);
         main.ok_or_else(|| Error::Config("no URL is configured".into()))
     }

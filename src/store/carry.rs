@@ -4,6 +4,7 @@
 //! counts it from then on. While it works on a store that nobody serves from, it keeps others from
 //! beginning to.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read as _;
 use std::io::Write as _;
@@ -28,8 +29,10 @@ use super::walk;
 use crate::oci::Digest;
 use crate::oci::Hasher;
 use crate::oci::Manifest;
+use crate::oci::Name;
 use crate::oci::Repository;
 use crate::oci::Tag;
+use crate::oci::UpstreamName;
 
 /// A store, from outside. All of it blocks.
 #[derive(Debug)]
@@ -102,20 +105,25 @@ impl Outside {
         links::tags(&self.layout.repository(repository))
     }
 
-    /// The manifests of a repository whose `subject` is this one.
+    /// The repositories of an upstream, sorted as bytes.
     ///
     /// # Errors
     /// When the store can't be read.
-    pub fn referrers(&self, repository: &Repository, of: &Digest) -> Result<Vec<Digest>, Error> {
-        let mut referrers = Vec::new();
-        for digest in walk::links(&self.layout.repository(repository).revisions())? {
-            let stored = self.manifest(repository, &digest)?;
-            let subject = stored.and_then(|stored| Manifest::parse(&stored.bytes).subject);
-            if subject.as_ref() == Some(of) {
-                referrers.push(digest);
-            }
-        }
-        Ok(referrers)
+    pub fn repositories(&self, upstream: &UpstreamName) -> Result<Vec<Name>, Error> {
+        let folder = self.layout.repositories().join(upstream.path_component());
+        let mut found = Vec::new();
+        walk::below(&folder, "", &mut found)?;
+        let mut names: Vec<Name> = found.into_iter().map(|(name, _)| name).collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// What refers to the manifests of a repository, by their digests.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn subjects(&self, repository: &Repository) -> Result<HashMap<Digest, Vec<Digest>>, Error> {
+        manifests::subjects(&self.layout, repository)
     }
 
     /// A manifest of a repository; `None` where it is not stored, or damaged.
@@ -128,10 +136,7 @@ impl Outside {
         digest: &Digest,
     ) -> Result<Option<Stored>, Error> {
         let folder = self.layout.repository(repository);
-        if !links::is_link(&folder.revision(digest), digest)? {
-            return Ok(None);
-        }
-        let Some(content) = walk::manifest(&self.layout, digest)? else {
+        let Some(content) = manifests::linked(&self.layout, &folder, digest)? else {
             return Ok(None);
         };
         Ok(Some(Stored {
@@ -165,6 +170,40 @@ impl Outside {
         let folder = self.layout.repository(repository);
         links::open_blobs(&self.layout, &folder, std::slice::from_ref(digest))?;
         self.incoming(digest)
+    }
+
+    /// Opens blobs that are there to `repository`.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn open_blobs(&self, repository: &Repository, digests: &[Digest]) -> Result<(), Error> {
+        let folder = self.layout.repository(repository);
+        links::open_blobs(&self.layout, &folder, digests)
+    }
+
+    /// Begins to put content in that no repository has yet; `None` where it is stored, and right.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn put(&self, digest: &Digest) -> Result<Option<Incoming>, Error> {
+        self.incoming(digest)
+    }
+
+    /// Those of `digests` that are not stored.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn lacking<'a>(
+        &self,
+        digests: impl IntoIterator<Item = &'a Digest>,
+    ) -> Result<Vec<Digest>, Error> {
+        let mut lacking = Vec::new();
+        for digest in digests {
+            if walk::size(&self.layout, digest)?.is_none() {
+                lacking.push(digest.clone());
+            }
+        }
+        Ok(lacking)
     }
 
     fn incoming(&self, digest: &Digest) -> Result<Option<Incoming>, Error> {

@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::io::Write as _;
 use std::pin::pin;
 use std::sync::Arc;
@@ -220,9 +221,28 @@ impl Kept {
         blocking(move || links::tags(&folder)).await
     }
 
+    pub(super) async fn subjects(
+        &self,
+        repository: &Repository,
+    ) -> Result<HashMap<Digest, Vec<Digest>>, Error> {
+        let repository = repository.clone();
+        self.with(move |shelf| manifests::subjects(&shelf.layout, &repository))
+            .await
+    }
+
     pub(super) async fn repositories(&self, upstream: &UpstreamName) -> Result<Vec<Name>, Error> {
         let component = upstream.path_component();
         self.with(move |shelf| manifests::repositories(&shelf.layout, &component))
+            .await
+    }
+
+    pub(super) async fn is_linked_anywhere(
+        &self,
+        upstream: &UpstreamName,
+        digest: &Digest,
+    ) -> Result<bool, Error> {
+        let (component, digest) = (upstream.path_component(), digest.clone());
+        self.with(move |shelf| links::any_opens(&shelf.layout, &component, &digest))
             .await
     }
 

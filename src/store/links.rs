@@ -53,6 +53,22 @@ pub(super) fn opens(folder: &Path, digest: &Digest) -> Result<bool, Error> {
     Ok(is_link(folder, digest)? && found(fs::metadata(&mark)).at(&mark)?.is_some())
 }
 
+/// Whether a repository of the upstream whose folder is called `component` opens the blob `digest`.
+pub(super) fn any_opens(layout: &Layout, component: &str, digest: &Digest) -> Result<bool, Error> {
+    let mut repositories = Vec::new();
+    walk::below(
+        &layout.repositories().join(component),
+        "",
+        &mut repositories,
+    )?;
+    for (_, path) in repositories {
+        if opens(&RepositoryFolder::at(path).layer(digest), digest)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Lets `repository` open `digests`. Not synced: a link that is lost costs one question to the
 /// upstream, and syncing each would cost more than fetching a small image.
 pub(super) fn open_blobs(

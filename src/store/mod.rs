@@ -12,6 +12,7 @@
 //! process that serves from it: it treats what vanished as not stored, and its readers keep what
 //! they have open.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -196,6 +197,26 @@ impl Store {
         }
     }
 
+    /// Whether any repository of `upstream` may open the blob, stored or not. It looks at each of them.
+    pub async fn is_linked_anywhere(
+        &self,
+        upstream: &UpstreamName,
+        digest: &Digest,
+    ) -> Result<bool, Error> {
+        match &self.0 {
+            Kind::Kept(kept) => kept.is_linked_anywhere(upstream, digest).await,
+            Kind::Spool(spool) => Ok(spool.is_opened_anywhere(upstream, digest)),
+        }
+    }
+
+    /// The blob goes before others where room is wanted, until somebody uses it again: nobody here is
+    /// known to want it.
+    pub fn let_cool(&self, digest: &Digest) {
+        if let Kind::Kept(kept) = &self.0 {
+            kept.shelf.index.cool(digest);
+        }
+    }
+
     /// Lets `repository` open the blobs from now on, whether they are stored yet or not. For callers
     /// that have just heard from the upstream that the repository has them.
     pub async fn link_blobs(
@@ -315,6 +336,18 @@ impl Store {
         match &self.0 {
             Kind::Kept(kept) => kept.tags(repository).await,
             Kind::Spool(spool) => Ok(spool.tags(repository)),
+        }
+    }
+
+    /// What refers to the manifests of a repository, by their digests; nothing where the store keeps
+    /// nothing. All its manifests are read.
+    pub async fn subjects(
+        &self,
+        repository: &Repository,
+    ) -> Result<HashMap<Digest, Vec<Digest>>, Error> {
+        match &self.0 {
+            Kind::Kept(kept) => kept.subjects(repository).await,
+            Kind::Spool(_) => Ok(HashMap::new()),
         }
     }
 

@@ -201,6 +201,12 @@ impl Spool {
         names
     }
 
+    /// Whether any repository of `upstream` may open the blob.
+    pub(super) fn is_opened_anywhere(&self, upstream: &UpstreamName, digest: &Digest) -> bool {
+        let mut opened = self.opened.iter();
+        opened.any(|(key, ())| key.1 == *digest && key.0.upstream == *upstream)
+    }
+
     /// Whether a file can be written. Blocks.
     pub(super) fn probe(&self) -> Result<(), Error> {
         let mut probe = self.file()?;

@@ -75,7 +75,7 @@ impl Agenda {
         let Some(entry) = self.entries.get_mut(&id) else {
             return false;
         };
-        if entry.errand.digest != new.errand.digest {
+        if entry.errand.digest != new.errand.digest || !entry.part.covers(&new.part) {
             return false;
         }
         let wanted_now = !new.waiters.0.is_empty() || entry.eager;
@@ -103,7 +103,7 @@ impl Agenda {
         let idle = |id: &u64| {
             self.entries
                 .get(id)
-                .is_some_and(|it| it.when != When::Running)
+                .is_some_and(|it| it.when != When::Running && new.part.covers(&it.part))
         };
         if let Some(id) = self.slots.get(&slot).copied().filter(idle)
             && let Some(mut old) = self.remove(id)
@@ -125,8 +125,12 @@ impl Agenda {
         self.slots.remove(&old);
         forget(&mut self.tagged, &manifest, id);
         let holder = *self.slots.entry(new).or_insert(id);
-        if holder != id && !running {
-            self.remove(id);
+        if holder != id
+            && !running
+            && let Some(mut old) = self.remove(id)
+            && let Some(holder) = self.entries.get_mut(&holder)
+        {
+            holder.waiters.0.append(&mut old.waiters.0);
         }
     }
 
@@ -239,6 +243,25 @@ impl Agenda {
             for digest in lacking {
                 let key = (repository.clone(), digest);
                 self.parked.entry(key).or_default().push(id);
+            }
+        }
+    }
+
+    /// Those who wait for an errand that is not under way are told that it is given up; it stays
+    /// where it is in the queue on disk.
+    pub(super) fn give_up(&mut self, error: &Error) {
+        let idle = |entry: &Entry| entry.when != When::Running && !entry.waiters.0.is_empty();
+        let waited = self.entries.iter().filter(|(_, entry)| idle(entry));
+        let waited: Vec<u64> = waited.map(|(id, _)| *id).collect();
+        for id in waited {
+            let Some(entry) = self.entries.get_mut(&id) else {
+                continue;
+            };
+            for waiter in entry.waiters.0.drain(..) {
+                let _ = waiter.send(Err(error.clone()));
+            }
+            if !entry.durable {
+                self.remove(id);
             }
         }
     }

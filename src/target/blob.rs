@@ -93,7 +93,7 @@ impl Work {
         let remote = &self.remote;
         let _lane = remote.lanes.requests.acquire().await;
         remote.counts.heads.add(1);
-        match remote
+        match self
             .registry
             .blob_head(self.errand.flow, &self.name, digest)
             .await
@@ -135,10 +135,7 @@ impl Work {
         match remote.claims.claim(digest, &self.claimant(), By::Upload) {
             Stake::Mine(claim) => self.upload(digest, claim, Some(session)).await.map(Some),
             Stake::Theirs(_) => {
-                remote
-                    .registry
-                    .upload_cancel(self.errand.flow, session)
-                    .await;
+                self.registry.upload_cancel(self.errand.flow, session).await;
                 Ok(None)
             }
         }
@@ -201,10 +198,7 @@ impl Work {
             (Err(error), None) => return Err(error),
             (Err(error), Some(session)) => {
                 let session = session.clone();
-                self.remote
-                    .registry
-                    .upload_cancel(self.errand.flow, session)
-                    .await;
+                self.registry.upload_cancel(self.errand.flow, session).await;
                 return Err(error);
             }
         };
@@ -225,11 +219,7 @@ impl Work {
         };
         let size = content.size;
         let flow = self.errand.flow;
-        let uploaded = self
-            .remote
-            .registry
-            .upload(flow, session, digest, content)
-            .await;
+        let uploaded = self.registry.upload(flow, session, digest, content).await;
         uploaded.map_err(|error| self.blob_refusal(digest, error))?;
         self.remote.mounting.put(&self.name, digest);
         self.remote.took();
@@ -246,7 +236,7 @@ impl Work {
         let flow = self.errand.flow;
         let start = || async {
             let _lane = remote.lanes.requests.acquire().await;
-            remote.registry.upload_start(flow, &self.name, mount).await
+            self.registry.upload_start(flow, &self.name, mount).await
         };
         let asked = Instant::now();
         let started = match start().await {

@@ -21,8 +21,7 @@ impl Work {
         if !is_missing(error) {
             return Ok(false);
         }
-        let remote = &self.remote;
-        match remote.registry.habits().creation {
+        match self.registry.habits().creation {
             Creation::OnPush => Ok(false),
             Creation::Ecr => self.ecr_repository(error, asked).await,
             Creation::Unknown => self.project(error).await,
@@ -34,7 +33,7 @@ impl Work {
         let remote = &self.remote;
         // No tag is called so.
         let _turn = remote.turns.take(&self.name, "the repository").await;
-        match remote.ecr.create(&remote.registry, &self.name, asked).await {
+        match remote.ecr.create(&self.registry, &self.name, asked).await {
             Ok(()) => Ok(true),
             Err(advice) => Err(Error::Registry {
                 what: self.name.to_string(),
@@ -51,7 +50,7 @@ impl Work {
         };
         let remote = &self.remote;
         let _turn = remote.turns.take(&self.name, "its project").await;
-        match remote
+        match self
             .registry
             .harbor_project(self.errand.flow, project)
             .await

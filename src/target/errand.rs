@@ -23,17 +23,21 @@ use super::claims::Claim;
 use super::claims::Claimant;
 use super::lock;
 use super::node::Node;
+use super::part::Part;
 use super::planner::Planner;
 use super::remote::Remote;
 use super::verdict;
 use crate::oci::Digest;
 use crate::oci::Name;
 use crate::registry;
+use crate::registry::Registry;
 
 /// An errand under way. Dropping it leaves nothing claimed.
 pub(super) struct Work {
     pub(super) remote: Arc<Remote>,
     pub(super) supply: Arc<dyn Supply>,
+    /// The target's registry, at this errand's pace.
+    pub(super) registry: Arc<Registry>,
     /// As it was when it began. Its tag may move meanwhile.
     pub(super) errand: Errand,
     pub(super) id: u64,
@@ -41,6 +45,10 @@ pub(super) struct Work {
     pub(super) name: Name,
     /// Whether an earlier process may have put there what nobody took note of.
     pub(super) resumed: bool,
+    /// How much of an index is wanted.
+    pub(super) part: Part,
+    /// Whether somebody other than a client wishes it.
+    is_ours: bool,
     /// For the manifest itself, and for what else an index names.
     paces: (Pace, Pace),
     /// Older errands have lower ones.
@@ -72,12 +80,19 @@ impl Work {
             true => Pace::Background,
             false => entry.pace,
         };
+        let registry = match entry.pace {
+            Pace::Client => remote.registry.clone(),
+            Pace::Background => remote.background.clone(),
+        };
         Ok(Self {
             remote,
+            registry,
             supply,
             id,
             name: name.map_err(Error::Place)?,
             resumed: entry.resumed,
+            part: entry.part,
+            is_ours: !entry.durable,
             paces: (entry.pace, below),
             errand: entry.errand,
             number: AtomicU64::new(u64::MAX),
@@ -95,8 +110,15 @@ impl Work {
     /// # Errors
     /// The first thing that went wrong. Uploads that were under way have ended.
     pub(super) async fn run(self, planner: &Planner) -> Result<Mirrored, Error> {
-        if self.remote.has(&self.name, &self.errand) || self.confirmed().await? {
-            return Ok(Mirrored::default());
+        let standing = self.remote.standing(&self.name, &self.errand, &self.part);
+        if let Some(standing) = standing
+            && (standing.fresh || self.confirmed(&standing).await?)
+        {
+            let digest_put = (standing.digest != self.errand.digest).then_some(standing.digest);
+            return Ok(Mirrored {
+                digest_put,
+                ..Mirrored::default()
+            });
         }
         let wants = self.wants().await?;
         let plan = planner.plan(&self.name, wants).await?;
@@ -107,7 +129,7 @@ impl Work {
         let uploads = elected.iter().map(|digest| self.blob(digest));
         let (root, uploads) = tokio::join!(self.root(), join_all(uploads));
         worst(uploads.into_iter().chain([root]))?;
-        let tally = *lock(&self.tally);
+        let tally = lock(&self.tally).clone();
         Ok(tally)
     }
 
@@ -122,7 +144,11 @@ impl Work {
         };
         let cause = self.cause(pace);
         let manifest = self.supply.manifest(&self.errand.repository, digest, cause);
-        let node = Arc::new(Node::new(digest.clone(), manifest.await?, pace));
+        let mut node = Node::new(digest.clone(), manifest.await?, pace);
+        if *digest == self.errand.digest {
+            self.part.cut(&mut node)?;
+        }
+        let node = Arc::new(node);
         lock(&self.nodes).insert(digest.clone(), node.clone());
         let nodes = lock(&self.nodes);
         let bytes: usize = nodes.values().map(|node| node.manifest.bytes.len()).sum();
@@ -221,10 +247,16 @@ impl Work {
         }
     }
 
+    /// Whether somebody other than a client wishes it.
+    pub(super) fn is_ours(&self) -> bool {
+        self.is_ours
+    }
+
     pub(super) fn cause(&self, pace: Pace) -> Cause {
         Cause {
             flow: self.errand.flow,
             pace,
+            ours: self.is_ours,
         }
     }
 

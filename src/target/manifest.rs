@@ -5,6 +5,8 @@ use std::time::Instant;
 use super::Error;
 use super::errand::Work;
 use super::node::Node;
+use super::part::cut_index;
+use super::remote::Standing;
 use crate::oci::Digest;
 use crate::oci::Reference;
 use crate::oci::Tag;
@@ -20,34 +22,47 @@ impl Work {
         self.remote.has_manifest(&self.name, digest)
     }
 
-    /// Whether the errand was done long ago, and one `HEAD` says that it still is.
-    pub(super) async fn confirmed(&self) -> Result<bool, Error> {
+    /// Whether one `HEAD` says that what the errand is to bring is there still, as it was long ago.
+    pub(super) async fn confirmed(&self, standing: &Standing) -> Result<bool, Error> {
         let errand = &self.errand;
-        let catalog = &self.remote.catalog;
-        let tagged = match &errand.tag {
-            None => true,
-            Some(tag) => {
-                let known = catalog.tag(&self.name, tag);
-                known.is_some_and(|known| known.digest == errand.digest)
-            }
-        };
-        let known = catalog.holds(&self.name, &errand.digest);
-        if !tagged || !known.is_some_and(|known| known.committed && known.manifest) {
-            return Ok(false);
-        }
         let reference = match &errand.tag {
             Some(tag) => Reference::Tag(tag.clone()),
             None => Reference::Digest(errand.digest.clone()),
         };
-        if !self.head_says(&errand.digest, &reference).await? {
+        if !standing.can_be_asked || !self.head_says(&standing.digest, &reference).await? {
             if let Some(tag) = &errand.tag {
-                catalog.withdraw_tag(&self.name, tag);
+                self.remote.catalog.withdraw_tag(&self.name, tag);
             }
             return Ok(false);
         }
         let node = self.node(&errand.digest).await?;
-        self.note(&node, errand.tag.as_ref());
+        if node.digest == standing.digest {
+            self.note_root(&node, errand.tag.as_ref());
+        } else if let Some(cut) = cut_index(&node).filter(|cut| cut.digest == standing.digest) {
+            self.note_root(&cut, errand.tag.as_ref());
+        }
+        if self.is_ours() {
+            self.note_below(&node).await?;
+        }
         Ok(true)
+    }
+
+    /// What a manifest that is there still names is there, too, all the way down.
+    async fn note_below(&self, node: &Node) -> Result<(), Error> {
+        let mut level = node.children.clone();
+        while let Some(digest) = level.pop() {
+            if self
+                .remote
+                .catalog
+                .holds(&self.name, &digest)
+                .is_some_and(|known| known.manifest)
+            {
+                let child = self.node(&digest).await?;
+                level.extend(child.children.iter().cloned());
+                self.note(&child);
+            }
+        }
+        Ok(())
     }
 
     /// The same for a manifest of an index.
@@ -59,7 +74,7 @@ impl Work {
         {
             return Ok(false);
         }
-        self.note(node, None);
+        self.note(node);
         Ok(true)
     }
 
@@ -70,7 +85,7 @@ impl Work {
         let _lane = remote.lanes.requests.acquire().await;
         remote.counts.heads.add(1);
         let (flow, accept) = (self.errand.flow, media::ACCEPT_NATIVE);
-        let head = remote
+        let head = self
             .registry
             .manifest_head(flow, &self.name, reference, accept);
         match head.await {
@@ -93,7 +108,10 @@ impl Work {
         } else {
             return self.put_index(&node).await;
         }
-        self.put_root(&node).await
+        match node.is_part && !self.has_manifest(&node.digest) {
+            true => self.put_part(&node).await,
+            false => self.put_root(&node).await,
+        }
     }
 
     /// Puts the errand's own manifest, under its tag unless that has moved meanwhile.
@@ -120,7 +138,7 @@ impl Work {
         let reference = Reference::Tag(tag.clone());
         let put = self.put(node, &reference).await?;
         self.refer(node, &put).await?;
-        self.note(node, Some(&tag));
+        self.note_root(node, Some(&tag));
         Ok(())
     }
 
@@ -137,7 +155,7 @@ impl Work {
         let reference = Reference::Digest(node.digest.clone());
         let put = self.put(node, &reference).await?;
         self.refer(node, &put).await?;
-        self.note(node, None);
+        self.note(node);
         Ok(())
     }
 
@@ -173,7 +191,7 @@ impl Work {
             bytes: node.manifest.bytes.clone(),
         };
         let flow = self.errand.flow;
-        let put = remote
+        let put = self
             .registry
             .manifest_put(flow, &self.name, reference, manifest)
             .await?;
@@ -202,13 +220,24 @@ impl Work {
         self.fill(node).await
     }
 
+    /// The errand's manifest is there, or what stands for a part of it, with all that is wanted of it.
+    pub(super) fn note_root(&self, node: &Node, tag: Option<&Tag>) {
+        let catalog = &self.remote.catalog;
+        match node.is_part {
+            // Known, but not as one that has all.
+            true => catalog.note(&self.name, &node.digest),
+            false => self.note(node),
+        }
+        let Some(tag) = tag else { return };
+        let is_whole = !node.is_part && node.digest == self.errand.digest;
+        let part = self.part.known(&self.errand.digest).filter(|_| !is_whole);
+        catalog.note_part(&self.name, tag, (&node.digest, part.as_ref()));
+    }
+
     /// The manifest is there, with all that it names.
-    fn note(&self, node: &Node, tag: Option<&Tag>) {
+    fn note(&self, node: &Node) {
         let catalog = &self.remote.catalog;
         catalog.note_manifest(&self.name, &node.digest, &node.named());
-        if let Some(tag) = tag {
-            catalog.note_tag(&self.name, tag, &node.digest);
-        }
         self.remote.committed(&self.errand.repository, &node.digest);
     }
 }

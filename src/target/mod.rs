@@ -23,6 +23,7 @@ use futures_util::future::BoxFuture;
 
 use crate::ledger::FlowId;
 use crate::oci::Digest;
+use crate::oci::Platform;
 use crate::oci::Repository;
 use crate::oci::Tag;
 use crate::registry::Content;
@@ -43,17 +44,21 @@ mod manifest;
 mod mounting;
 mod node;
 mod outage;
+mod part;
 mod place;
 mod planner;
 mod platforms;
 mod reader;
 mod remote;
+mod removal;
 mod report;
 pub mod state;
 mod subject;
 mod targets;
+mod there;
 mod turns;
 mod verdict;
+mod verify;
 
 pub use config::Complete;
 pub use config::Config;
@@ -71,6 +76,8 @@ pub use state::Queue;
 pub use state::State;
 pub use targets::Pulled;
 pub use targets::Targets;
+pub use there::Presence;
+pub use verify::Checked;
 
 /// A manifest that is to be at a target, with all that it names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,6 +92,50 @@ pub struct Errand {
     pub flow: FlowId,
 }
 
+/// An errand that somebody waits for, and how much of it is wanted.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// Which manifest is to be where.
+    pub errand: Errand,
+    /// Of an index: the platforms that are wanted, those of them that it has; empty for `extent`.
+    pub platforms: Arc<[Platform]>,
+    /// Of an index, where no platforms are named: how much of it.
+    pub extent: Extent,
+    /// How much of a hurry it is.
+    pub pace: Pace,
+}
+
+impl Wish {
+    /// All of it, or `platforms` where some are named.
+    pub fn new(errand: Errand, platforms: Arc<[Platform]>, pace: Pace) -> Self {
+        Self {
+            errand,
+            platforms,
+            extent: Extent::All,
+            pace,
+        }
+    }
+
+    /// As much of it as the target is configured to have.
+    pub fn as_configured(errand: Errand, pace: Pace) -> Self {
+        Self {
+            errand,
+            platforms: Arc::default(),
+            extent: Extent::Configured,
+            pace,
+        }
+    }
+}
+
+/// How much of an index is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// All its manifests.
+    All,
+    /// As the target's `complete` says.
+    Configured,
+}
+
 /// A manifest, byte for byte.
 #[derive(Clone, Debug)]
 pub struct Manifest {
@@ -95,7 +146,7 @@ pub struct Manifest {
 }
 
 /// What it took to have a manifest at a target, with all that it names.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mirrored {
     /// Blobs that were uploaded.
     pub uploads: u64,
@@ -107,6 +158,9 @@ pub struct Mirrored {
     pub known: u64,
     /// Manifests that were put.
     pub manifests: u64,
+    /// What the tag points to there, where that is not the errand's manifest: an index of the wanted
+    /// platforms only, for a target that takes none whose manifests are not all there.
+    pub digest_put: Option<Digest>,
 }
 
 /// How much something is in a hurry.
@@ -151,6 +205,10 @@ pub struct Cause {
     pub flow: FlowId,
     /// How much of a hurry it is.
     pub pace: Pace,
+    /// Whether it is the operator's own doing, by the credentials that are configured, and no
+    /// client's: then what the same upstream has given through another repository needs not be asked
+    /// for again.
+    pub ours: bool,
 }
 
 /// Content that can't be had.

@@ -22,6 +22,8 @@ pub(super) struct Mounting {
     /// What was put there just now: a mount of that is refused by who refuses mounts.
     ours: Cache<(Name, Digest), ()>,
     sparse: Mutex<Option<bool>>,
+    /// Held by who finds that out.
+    trial: tokio::sync::Mutex<()>,
 }
 
 /// How long a target is taken at its word.
@@ -41,6 +43,7 @@ impl Mounting {
                 .time_to_live(JUST_NOW)
                 .build(),
             sparse: Mutex::new(sparse),
+            trial: tokio::sync::Mutex::default(),
         }
     }
 
@@ -93,6 +96,11 @@ impl Mounting {
     /// Whether it takes an index whose manifests are not all there; `None` where nobody knows.
     pub(super) fn sparse(&self) -> Option<bool> {
         *lock(&self.sparse)
+    }
+
+    /// Waits for the right to find that out: look again then.
+    pub(super) async fn trial(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.trial.lock().await
     }
 
     /// It did, or did not.

@@ -10,8 +10,10 @@ pub(super) struct Node {
     pub(super) manifest: Manifest,
     /// Its config, layers and other blobs, each once, with their lengths in bytes.
     pub(super) blobs: Vec<(Digest, u64)>,
-    /// Its manifests, each once.
+    /// Its manifests, each once; those that are wanted.
     pub(super) children: Vec<Digest>,
+    /// Whether it names manifests that are not wanted.
+    pub(super) is_part: bool,
     /// What it refers to.
     pub(super) subject: Option<Digest>,
     /// How much of a hurry its blobs are in.
@@ -32,6 +34,7 @@ impl Node {
             manifest,
             blobs: named.blobs.into_iter().zip(named.sizes).collect(),
             children,
+            is_part: false,
             subject: named.subject,
             pace,
         }

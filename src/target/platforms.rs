@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::Complete;
 use super::Error;
 use super::errand::Work;
 use super::node::Node;
+use super::part::Part;
 use crate::oci::Digest;
 use crate::oci::Reference;
 use crate::registry;
@@ -17,7 +17,7 @@ impl Work {
     /// Whether the manifests that `node` names are this errand's business, not that of whoever pulls
     /// them.
     pub(super) fn wants_children(&self, node: &Node) -> bool {
-        self.remote.config.complete == Complete::All || node.children.is_empty()
+        self.part != Part::Requested || node.children.is_empty()
     }
 
     /// Puts an index as it is where the target takes one whose manifests are not all there, else

@@ -10,7 +10,6 @@ use tokio::sync::oneshot;
 
 use super::Catalog;
 use super::CatalogState;
-use super::Complete;
 use super::Config;
 use super::Errand;
 use super::Error;
@@ -29,6 +28,7 @@ use super::lock;
 use super::mounting::Mounting;
 use super::outage::Gate;
 use super::outage::Outage;
+use super::part::Part;
 use super::state::Holder;
 use super::turns::Turns;
 use crate::ledger::Ledger;
@@ -36,6 +36,7 @@ use crate::oci::Digest;
 use crate::oci::Name;
 use crate::oci::Repository;
 use crate::registry::Mounts;
+use crate::registry::Priority;
 use crate::registry::Registry;
 
 /// One target: what is known of it, what is owed to it, and who does what there.
@@ -44,6 +45,8 @@ pub(super) struct Remote {
     pub(super) name: Arc<str>,
     pub(super) config: Config,
     pub(super) registry: Arc<Registry>,
+    /// The same, for what nobody waits for.
+    pub(super) background: Arc<Registry>,
     pub(super) catalog: Catalog,
     pub(super) claims: Arc<Claims>,
     pub(super) turns: Turns,
@@ -76,7 +79,7 @@ pub(super) struct Lanes {
 /// Errands at a time.
 pub(super) const ERRANDS: usize = 64;
 const UPLOADS: usize = 16;
-const ASKS: usize = 8;
+const ASKS: usize = 32;
 const REQUESTS: usize = 32;
 /// The most errands that are told of one by one.
 const TOLD: usize = 100;
@@ -92,15 +95,6 @@ impl Remote {
             })?;
         let habits = registry.habits();
         let queue = state.queue(&name);
-        let mut agenda = Agenda::default();
-        for owed in queue.owed() {
-            let mut entry = Entry::new(owed.errand, Pace::Background);
-            entry.resumed = true;
-            entry.since = owed.since;
-            entry.attempts = owed.attempts;
-            entry.last_error = owed.last_error;
-            agenda.add(entry, None);
-        }
         Ok(Self {
             catalog: state.catalog(&name, config.catalog_ttl),
             claims: Arc::default(),
@@ -114,16 +108,31 @@ impl Remote {
                 requests: Semaphore::new(REQUESTS),
             },
             queue,
-            agenda: Mutex::new(agenda),
+            agenda: Mutex::default(),
             outage: Mutex::default(),
             last_success: Mutex::default(),
             closed: AtomicBool::new(false),
             bell: Notify::new(),
             quiet: Notify::new(),
+            background: Arc::new(registry.at_pace(Priority::Background)),
             registry: Arc::new(registry),
             name,
             config,
         })
+    }
+
+    /// Puts on the agenda what an earlier process left owed.
+    pub(super) fn owe_again(&self) {
+        let mut agenda = lock(&self.agenda);
+        for owed in self.queue.owed() {
+            let mut entry = Entry::new(owed.errand, Pace::Background);
+            entry.part = Part::of_pulls(self.config.complete);
+            entry.resumed = true;
+            entry.since = owed.since;
+            entry.attempts = owed.attempts;
+            entry.last_error = owed.last_error;
+            agenda.add(entry, None);
+        }
     }
 
     /// Whether `repository` is mirrored there.
@@ -131,16 +140,33 @@ impl Remote {
         self.config.only.passes(&repository.to_string())
     }
 
-    /// Whether all of `errand` is known to be at `name`.
-    pub(super) fn has(&self, name: &Name, errand: &Errand) -> bool {
-        let tagged = errand.tag.as_ref().is_none_or(|tag| {
-            let known = self.catalog.tag(name, tag);
-            known.is_some_and(|known| known.fresh && known.digest == errand.digest)
-        });
+    /// Whether `part` of `errand` is known to be at `name`.
+    pub(super) fn has(&self, name: &Name, errand: &Errand, part: &Part) -> bool {
+        let standing = self.standing(name, errand, part);
+        standing.is_some_and(|standing| standing.fresh)
+    }
+
+    /// What is known to be at `name` in the place of `part` of `errand`.
+    pub(super) fn standing(&self, name: &Name, errand: &Errand, part: &Part) -> Option<Standing> {
+        let tagged = match &errand.tag {
+            Some(tag) => Some(self.catalog.tag(name, tag)?),
+            None => None,
+        };
+        let digest = tagged
+            .as_ref()
+            .map_or(&errand.digest, |known| &known.digest);
+        let known = self.catalog.holds(name, digest)?;
+        let is_part = tagged
+            .as_ref()
+            .is_some_and(|known| known.part.is_some() && known.part == part.known(&errand.digest));
         // An index without some of its manifests is known, but not as committed.
-        let part_does = self.config.complete == Complete::Requested && errand.tag.is_some();
-        let known = || self.catalog.holds(name, &errand.digest);
-        tagged && known().is_some_and(|known| known.fresh && (known.committed || part_does))
+        let part_does = *part == Part::Requested && tagged.is_some();
+        let is_whole = *digest == errand.digest && (known.committed || part_does);
+        (is_part || is_whole).then(|| Standing {
+            fresh: known.fresh && tagged.as_ref().is_none_or(|known| known.fresh),
+            can_be_asked: is_part || (known.committed && known.manifest),
+            digest: digest.clone(),
+        })
     }
 
     /// A repository that `name` can mount `digest` from, as far as is known.
@@ -155,9 +181,21 @@ impl Remote {
         holders.into_iter().find(usable)
     }
 
-    /// `errand` is owed from now on; a copy of it that nobody keeps where it is not to be `durable`.
+    /// `errand` is owed from now on; a copy of it that nobody keeps where it is not to be `durable`:
+    /// such a one fails at once while the target is out.
     pub(super) fn owe(&self, entry: Entry, waiter: Option<oneshot::Sender<Outcome>>) {
         let mut agenda = lock(&self.agenda);
+        let waiter = match (
+            entry.durable,
+            lock(&self.outage).refusal(Instant::now()),
+            waiter,
+        ) {
+            (false, Some(error), Some(waiter)) => {
+                let _ = waiter.send(Err(Error::Out(error.to_owned())));
+                return;
+            }
+            (_, _, waiter) => waiter,
+        };
         if entry.durable {
             self.queue.owe(&entry.errand);
         }
@@ -286,6 +324,17 @@ impl Remote {
             limits: self.registry.limits(),
         }
     }
+}
+
+/// What is at a target in the place of an errand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Standing {
+    /// The manifest.
+    pub(super) digest: Digest,
+    /// Whether that is to be believed, and not to be asked.
+    pub(super) fresh: bool,
+    /// Whether a `HEAD` of it tells that the errand is done.
+    pub(super) can_be_asked: bool,
 }
 
 /// How an errand ended.

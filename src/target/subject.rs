@@ -63,7 +63,7 @@ impl Work {
         let remote = &self.remote;
         let _lane = remote.lanes.requests.acquire().await;
         let (flow, accept) = (self.errand.flow, media::ACCEPT_NATIVE);
-        let got = remote
+        let got = self
             .registry
             .manifest_get(flow, &self.name, reference, accept);
         match got.await {

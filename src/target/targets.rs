@@ -14,9 +14,11 @@ use super::Reader;
 use super::State;
 use super::Supply;
 use super::TargetState;
+use super::Wish;
 use super::agenda::Entry;
 use super::dispatch;
 use super::lock;
+use super::part::Part;
 use super::remote::Remote;
 use crate::ledger::FlowId;
 use crate::ledger::Ledger;
@@ -45,6 +47,8 @@ pub struct Targets {
     remotes: Vec<Arc<Remote>>,
     state: Arc<State>,
     tasks: Mutex<JoinSet<()>>,
+    /// From where content comes, once they are started.
+    pub(super) supply: Mutex<Option<Arc<dyn Supply>>>,
 }
 
 impl Targets {
@@ -57,6 +61,22 @@ impl Targets {
         state: Arc<State>,
         ledger: Ledger,
     ) -> Result<Arc<Self>, Error> {
+        let targets = Self::apart(configs, state, ledger)?;
+        for remote in &targets.remotes {
+            remote.owe_again();
+        }
+        Ok(targets)
+    }
+
+    /// The same, but that nothing is begun that was owed before: it stays owed.
+    ///
+    /// # Errors
+    /// As [`Targets::new`].
+    pub fn apart(
+        configs: Vec<Config>,
+        state: Arc<State>,
+        ledger: Ledger,
+    ) -> Result<Arc<Self>, Error> {
         let remotes = configs.into_iter().map(|config| {
             let remote = Remote::new(config, &state, ledger.clone())?;
             Ok(Arc::new(remote))
@@ -65,12 +85,14 @@ impl Targets {
             remotes: remotes.collect::<Result<_, Error>>()?,
             state,
             tasks: Mutex::default(),
+            supply: Mutex::default(),
         }))
     }
 
     /// Begins with what is owed, and takes what is pulled from now on. Needs a tokio runtime. Call
     /// it once.
     pub fn start(self: &Arc<Self>, supply: Arc<dyn Supply>) {
+        *lock(&self.supply) = Some(supply.clone());
         let mut tasks = lock(&self.tasks);
         for remote in &self.remotes {
             tasks.spawn(dispatch::run(remote.clone(), supply.clone()));
@@ -90,9 +112,14 @@ impl Targets {
             if !remote.takes(&errand.repository) {
                 continue;
             }
+            let part = Part::of_pulls(remote.config.complete);
             match remote.config.place.of(&errand.repository) {
-                Ok(name) if remote.has(&name, &errand) => {}
-                Ok(_) => remote.owe(Entry::new(errand.clone(), Pace::Client), None),
+                Ok(name) if remote.has(&name, &errand, &part) => {}
+                Ok(_) => {
+                    let mut entry = Entry::new(errand.clone(), Pace::Client);
+                    entry.part = part;
+                    remote.owe(entry, None);
+                }
                 Err(error) => {
                     let target = &*remote.name;
                     tracing::debug!(target, "{} is not mirrored: {error}", errand.repository);
@@ -121,20 +148,27 @@ impl Targets {
     ///
     /// # Errors
     /// Why it is not there.
-    pub async fn mirror(&self, target: &str, errand: Errand) -> Result<Mirrored, Error> {
+    pub async fn mirror(&self, target: &str, wish: Wish) -> Result<Mirrored, Error> {
         let remote = self.remote(target)?;
-        if !remote.takes(&errand.repository) {
-            return Err(Error::NotTaken(errand.repository));
+        if !remote.takes(&wish.errand.repository) {
+            return Err(Error::NotTaken(wish.errand.repository));
         }
         if remote.is_closed() {
             return Err(Error::GivenUp("the process is ending"));
         }
-        let mut entry = Entry::new(errand, Pace::Client);
+        let part = Part::of_wish(&wish, remote.config.complete);
+        let mut entry = Entry::new(wish.errand, wish.pace);
+        entry.part = part;
         entry.durable = false;
         let (waiter, outcome) = oneshot::channel();
         remote.owe(entry, Some(waiter));
         let ended = |_| Err(Error::GivenUp("the process is ending"));
         outcome.await.unwrap_or_else(ended)
+    }
+
+    /// The targets' names, as they are configured.
+    pub fn names(&self) -> Vec<Arc<str>> {
+        self.remotes.iter().map(|it| it.name.clone()).collect()
     }
 
     /// Begins no errand from now on; those under way go on.
@@ -187,7 +221,7 @@ impl Targets {
         Ok(self.remote(target)?.catalog.forget(name)?)
     }
 
-    fn remote(&self, target: &str) -> Result<&Arc<Remote>, Error> {
+    pub(super) fn remote(&self, target: &str) -> Result<&Arc<Remote>, Error> {
         let mut remotes = self.remotes.iter();
         let found = remotes.find(|remote| *remote.name == *target);
         found.ok_or_else(|| Error::NoTarget(target.to_owned()))

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use fake_registry::Fault;
+use fake_registry::Gate;
 use fake_registry::When;
 use futures_util::future::join_all;
 use tidegate::oci::media;
@@ -30,6 +31,54 @@ async fn a_tag_never_seen_is_one_get_for_all_who_ask() {
         assert_eq!(reply.header("content-type"), Some(media::OCI_MANIFEST));
     }
     assert_eq!(rig.asked(), (0, 1));
+}
+
+/// One client asks for a new tag's digest, as docker does, another for its manifest, as podman does:
+/// whoever comes first, what comes is fetched once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_tag_is_fetched_once_for_who_asks_by_head_and_who_asks_by_get() {
+    for first in ["HEAD", "GET"] {
+        let rig = Rig::with(hours()).await;
+        let digest = rig.put_image("demo/app", "v1", &[]);
+        rig.put_image("demo/other", "v1", &[]);
+        let gate = Gate::new();
+        let held = match first {
+            "HEAD" => When::head("demo/app/manifests/v1"),
+            _ => When::get("demo/app/manifests/v1"),
+        };
+        let held = rig.up.fault(held.times(1), Fault::stall_header(&gate));
+        let both = async {
+            let by_digest = async {
+                let head = rig.head(TAG).await;
+                assert_eq!(head.header("docker-content-digest"), Some(&*digest));
+                rig.manifest(&format!("demo/app/manifests/{digest}")).await
+            };
+            let by_tag = rig.manifest(TAG);
+            let then = async {
+                // The other one has long been there when these have been answered.
+                while held.hits() == 0 {
+                    rig.head("demo/other/manifests/v1").await;
+                }
+                for _ in 0..20 {
+                    rig.head("demo/other/manifests/v1").await;
+                }
+                gate.open();
+            };
+            match first {
+                "HEAD" => tokio::join!(by_digest, by_tag, then),
+                _ => {
+                    let (by_tag, by_digest, ()) = tokio::join!(by_tag, by_digest, then);
+                    (by_digest, by_tag, ())
+                }
+            }
+        };
+        let (one, other, ()) = both.await;
+        assert_eq!((one.status.as_u16(), other.status.as_u16()), (200, 200));
+        let gets = rig
+            .up
+            .count(|asked| asked.method == "GET" && asked.path.contains("demo/app/manifests"));
+        assert_eq!(gets, 1, "the {first} came first");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -22,3 +22,4 @@ mod stateless;
 mod supply;
 mod targets;
 mod throttled;
+mod warm;

@@ -52,6 +52,7 @@ pub(crate) struct Setup {
     pub(crate) auth_ttl: Duration,
     pub(crate) credentials: Credentials,
     pub(crate) on_disconnect: OnDisconnect,
+    pub(crate) has_access_rules: bool,
     pub(crate) timeouts: Timeouts,
     pub(crate) allow: Vec<String>,
     pub(crate) deny: Vec<String>,
@@ -108,6 +109,7 @@ impl Default for Setup {
             auth_ttl: Duration::from_secs(3600),
             credentials: Credentials::Anonymous,
             on_disconnect: OnDisconnect::Finish,
+            has_access_rules: false,
             timeouts: timeouts(Duration::from_secs(30)),
             allow: Vec::new(),
             deny: Vec::new(),
@@ -127,6 +129,7 @@ impl Setup {
         flow::Config {
             negative_ttl: self.negative_ttl,
             on_disconnect: self.on_disconnect,
+            has_access_rules: self.has_access_rules,
         }
     }
 

@@ -38,7 +38,11 @@ fn repository(text: &str) -> Repository {
 
 fn cause(pace: Pace) -> Cause {
     let flow = FlowId::next();
-    Cause { flow, pace }
+    Cause {
+        flow,
+        pace,
+        ours: false,
+    }
 }
 
 /// The digest of all that comes of a blob.
@@ -123,7 +127,7 @@ async fn what_can_wait_waits_until_no_client_waits() {
 async fn a_client_never_waits_for_what_can_wait() {
     let rig = Rig::start().await;
     let gate = Gate::new();
-    let blobs: Vec<_> = (0..5)
+    let blobs: Vec<_> = (0..8)
         .map(|n| rig.up.put_generated_blob("demo/app", MIB, 8010 + n))
         .collect();
     let wanted = rig.up.put_generated_blob("demo/app", MIB, 8020);
@@ -131,27 +135,56 @@ async fn a_client_never_waits_for_what_can_wait() {
         rig.up
             .fault(When::get(blob), Fault::stall_after(1000, &gate));
     }
-    let background: Vec<_> = blobs
+    let mut background: Vec<_> = blobs[..7]
         .iter()
         .map(|blob| spawned(&rig, blob, Pace::Background))
         .collect();
-    let begun = async {
-        while rig.flow.fills() < 2 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    let begun = tokio::time::timeout(Duration::from_secs(60), begun).await;
-    begun.expect("two begin where no client waits");
+    // Where no client waits, as many as there are begin.
+    rig.up.wait_for(|log| log.len() == 7).await;
     let client = rig.get(&format!("demo/app/blobs/{wanted}")).await;
     assert_eq!(client.digest().await.unwrap(), wanted);
-    // Long enough for the others to begin, if they could.
+    // While one does, no other.
+    let stalled = rig.up.put_generated_blob("demo/app", MIB, 8021);
+    let client_gate = Gate::new();
+    rig.up
+        .fault(When::get(&stalled), Fault::stall_after(1000, &client_gate));
+    let client = rig.get(&format!("demo/app/blobs/{stalled}")).await;
+    background.push(spawned(&rig, &blobs[7], Pace::Background));
     tokio::time::sleep(LONG).await;
-    assert_eq!(rig.flow.fills(), 2, "no more than two at a time");
+    assert_eq!(rig.up.count(|it| it.path.contains(&blobs[7])), 0);
+    client_gate.open();
+    assert_eq!(client.digest().await.unwrap(), stalled);
     gate.open();
     for (fetched, blob) in join_all(background).await.into_iter().zip(&blobs) {
         assert_eq!(fetched.unwrap().unwrap(), *blob);
     }
-    assert_eq!(rig.asked(), (0, 6));
+    assert_eq!(rig.asked(), (0, 10));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_can_wait_gives_way_in_the_midst_of_a_blob() {
+    let rig = Rig::start().await;
+    let gate = Gate::new();
+    let stalled = rig.up.put_generated_blob("demo/app", MIB, 8022);
+    rig.up
+        .fault(When::get(&stalled), Fault::stall_after(1000, &gate));
+    let large = rig.up.put_generated_blob("demo/app", 64 * MIB, 8023);
+    let first = Gate::new();
+    rig.up
+        .fault(When::get(&large), Fault::stall_after(MIB, &first));
+    let mut background = spawned(&rig, &large, Pace::Background);
+    rig.up.wait_for(|log| !log.is_empty()).await;
+    let client = rig.get(&format!("demo/app/blobs/{stalled}")).await;
+    first.open();
+    let waited = tokio::time::timeout(LONG, &mut background).await;
+    assert!(waited.is_err(), "it goes on as if nobody waited");
+    // A client of its own puts an end to that.
+    let other = rig.get(&format!("demo/app/blobs/{large}")).await;
+    assert_eq!(other.digest().await.unwrap(), large);
+    assert_eq!(background.await.unwrap().unwrap(), large);
+    gate.open();
+    assert_eq!(client.digest().await.unwrap(), stalled);
+    assert_eq!(rig.asked(), (0, 2));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -95,6 +95,7 @@ impl Plan {
             let config = flow::Config {
                 negative_ttl: Duration::ZERO,
                 on_disconnect: OnDisconnect::Finish,
+                has_access_rules: false,
             };
             let flow = Arc::new(PullThrough::new(config, store.clone(), upstreams));
             let front = Front::bind(self.front, flow.clone(), ledger).await;

@@ -115,6 +115,7 @@ async fn proxy(upstream: SocketAddr, folder: &Path, ledger: Ledger) -> String {
     let config = flow::Config {
         negative_ttl: Duration::ZERO,
         on_disconnect: OnDisconnect::Finish,
+        has_access_rules: false,
     };
     let flow = Arc::new(PullThrough::new(config, store, vec![upstream]));
     let config = front::Config {

@@ -55,6 +55,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Premises {
     pub(crate) fn new() -> Self {
+        Self::with(Vec::new())
+    }
+
+    /// Premises whose ledger tells `others` too.
+    pub(crate) fn with(others: Vec<Arc<dyn Sink>>) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -63,7 +68,7 @@ impl Premises {
         let receipts = Arc::new(Receipts::default());
         Self {
             runtime: Some(runtime),
-            ledger: Ledger::with(vec![receipts.clone()]),
+            ledger: Ledger::with(others.into_iter().chain([receipts.clone() as _]).collect()),
             receipts,
         }
     }

@@ -9,6 +9,7 @@ use std::time::Instant;
 use fake_registry::Fault;
 use fake_registry::Gate;
 use fake_registry::Limiter;
+use fake_registry::Recorded;
 use fake_registry::TokenServer;
 use fake_registry::Upstream;
 use fake_registry::When;
@@ -87,7 +88,7 @@ async fn a_client_goes_before_those_who_have_waited_longer() {
         async move { get(&foreground).await.unwrap() }
     });
     until(&foreground, "reads", |it| it.waiting_foreground == 1).await;
-    assert_eq!(upstream.log().len(), 1);
+    upstream.wait_for(|log| log.len() == 1).await;
     assert!(foreground.is_busy());
     gate.open();
     client.await.unwrap();
@@ -110,7 +111,8 @@ async fn background_work_leaves_room_for_clients() {
     for _ in 0..5 {
         get(&foreground).await.unwrap();
     }
-    assert_eq!(upstream.count(|it| it.method == Method::HEAD), 3);
+    let work_at = |log: &[Recorded]| log.iter().filter(|it| it.method == Method::HEAD).count();
+    upstream.wait_for(|log| work_at(log) == 3).await;
     gate.open();
     work.join_all().await;
 }

@@ -75,6 +75,7 @@ async fn no_debug_print_tells_a_secret() {
     let flow_config = tidegate::flow::Config {
         negative_ttl: Duration::ZERO,
         on_disconnect: OnDisconnect::Finish,
+        has_access_rules: false,
     };
     let flow = Arc::new(PullThrough::new(flow_config, store, upstreams));
     check("PullThrough", format!("{flow:?}"));

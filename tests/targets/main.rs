@@ -14,3 +14,4 @@ mod requests;
 mod restart;
 mod rig;
 mod shelf;
+mod wishes;

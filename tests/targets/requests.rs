@@ -6,6 +6,8 @@ use fake_registry::Tally;
 use fake_registry::Target;
 use tidegate::target::Errand;
 use tidegate::target::Error;
+use tidegate::target::Pace;
+use tidegate::target::Wish;
 
 use crate::rig::NAME;
 use crate::rig::Rig;
@@ -123,27 +125,28 @@ async fn what_is_asked_for_by_name_is_mirrored_now_and_told_of() {
     let image = ImageBuilder::new(4).layers(2).build();
     let rig = Rig::new(&target, [&image]);
     rig.start();
-    let errand = |name: &str| {
+    let wish = |name: &str| {
         let pulled = pulled(name, Some("1"), image.digest());
-        Errand {
+        let errand = Errand {
             repository: repository(name),
             digest: pulled.digest,
             tag: pulled.tag,
             flow: pulled.flow,
-        }
+        };
+        Wish::new(errand, [].into(), Pace::Client)
     };
-    let done = rig.targets.mirror(NAME, errand("app")).await.unwrap();
+    let done = rig.targets.mirror(NAME, wish("app")).await.unwrap();
     let bytes: usize = image.blobs.iter().map(|blob| blob.bytes.len()).sum();
     assert_eq!((done.uploads, done.upload_bytes), (3, bytes as u64));
     assert_eq!((done.mounts, done.manifests), (0, 1));
-    let done = rig.targets.mirror(NAME, errand("other")).await.unwrap();
+    let done = rig.targets.mirror(NAME, wish("other")).await.unwrap();
     assert_eq!((done.uploads, done.mounts), (0, 3));
-    let again = rig.targets.mirror(NAME, errand("other")).await.unwrap();
+    let again = rig.targets.mirror(NAME, wish("other")).await.unwrap();
     assert_eq!(again.manifests, 0);
-    let nowhere = rig.targets.mirror("nowhere", errand("app")).await;
+    let nowhere = rig.targets.mirror("nowhere", wish("app")).await;
     assert!(matches!(nowhere, Err(Error::NoTarget(_))));
     rig.shelf.lose(image.digest());
-    let gone = rig.targets.mirror(NAME, errand("third")).await;
+    let gone = rig.targets.mirror(NAME, wish("third")).await;
     assert!(matches!(gone, Err(Error::Missing(_))));
     assert_eq!(rig.state().owed, 0);
     rig.close().await;

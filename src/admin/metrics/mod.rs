@@ -2,8 +2,8 @@
 //!
 //! Two kinds of figures meet here. [`Metrics`] is a [`Sink`]: it counts receipts and connections as
 //! they end, where bytes are moved, so it finds its counters without a lock (`table`). All else is
-//! read from the rooms when it is asked for (`flow`, `store`, `targets`, `front`, `ledger`,
-//! `process`). `label` sees to it that there are
+//! read from the rooms when it is asked for (`flow`, `store`, `targets`, `prefetch`, `front`,
+//! `ledger`, `process`). `label` sees to it that there are
 //! few values of a label, whatever is sent to us; `family` writes the page.
 
 use std::fmt;
@@ -25,6 +25,7 @@ mod flow;
 mod front;
 mod label;
 mod ledger;
+mod prefetch;
 mod process;
 mod store;
 mod table;
@@ -92,6 +93,8 @@ impl Metrics {
         flow::show(&mut page, readiness.flow());
         store::show(&mut page, readiness.store(), is_ready);
         targets::show(&mut page, &readiness.target_states());
+        let sets = readiness.prefetch().map(|prefetch| prefetch.figures());
+        prefetch::show(&mut page, &sets.unwrap_or_default());
         ledger::books(&mut page, &readiness.books());
         ledger::journal(&mut page, readiness.journal());
         let doors = self.front.get().map(|look| look());

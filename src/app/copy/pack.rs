@@ -50,6 +50,7 @@ impl Giver<'_> {
         let cause = Cause {
             flow: self.flow,
             pace: Pace::Client,
+            ours: true,
         };
         let repository = on_disk();
         let content = self.supply.blob(&repository, digest, cause).await;

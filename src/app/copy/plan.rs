@@ -164,6 +164,7 @@ impl Walk<'_> {
         let cause = Cause {
             flow: self.flow,
             pace: Pace::Client,
+            ours: true,
         };
         let supply = self.origin.supply();
         let came = supply

@@ -24,10 +24,12 @@ use crate::target::Catalog;
 use crate::target::Complete;
 use crate::target::Errand;
 use crate::target::Mirrored;
+use crate::target::Pace;
 use crate::target::Place;
 use crate::target::State;
 use crate::target::Supply;
 use crate::target::Targets;
+use crate::target::Wish;
 
 /// A registry that is copied into.
 #[derive(Debug)]
@@ -179,7 +181,8 @@ impl Pusher {
             tag,
             flow: self.flow,
         };
-        self.targets.mirror(&self.name, errand).await
+        let wish = Wish::as_configured(errand, Pace::Client);
+        self.targets.mirror(&self.name, wish).await
     }
 
     async fn head(

@@ -27,19 +27,13 @@ impl Tags {
         let Some(digest) = head.digest else {
             return self.fetch(call, key).await;
         };
-        let (media_type, size) = (head.media_type, head.size);
-        let confirmed = SystemTime::now();
-        Ok(self
-            .learn(
-                key,
-                Pointer {
-                    digest,
-                    media_type,
-                    size,
-                    confirmed,
-                },
-            )
-            .await)
+        let pointer = Pointer {
+            digest,
+            media_type: head.media_type,
+            size: head.size,
+            confirmed: SystemTime::now(),
+        };
+        Ok(self.learn(key, pointer).await)
     }
 
     /// Asks with one `GET`.
@@ -56,22 +50,17 @@ impl Tags {
         };
         let digest = fetched.digest.clone();
         let manifest = self.manifests.keep(&call.repository, fetched).await;
-        let (media_type, size) = (Some(manifest.media_type), Some(manifest.bytes.len() as u64));
-        let confirmed = SystemTime::now();
-        Ok(self
-            .learn(
-                key,
-                Pointer {
-                    digest,
-                    media_type,
-                    size,
-                    confirmed,
-                },
-            )
-            .await)
+        let pointer = Pointer {
+            digest,
+            size: Some(manifest.bytes.len() as u64),
+            media_type: Some(manifest.media_type),
+            confirmed: SystemTime::now(),
+        };
+        Ok(self.learn(key, pointer).await)
     }
 
-    async fn learn(&self, key: &TagKey, pointer: Pointer) -> Pointer {
+    /// What the upstream has said, for all who ask from now on.
+    pub(super) async fn learn(&self, key: &TagKey, pointer: Pointer) -> Pointer {
         self.known.insert(key.clone(), pointer.clone());
         if key.accept == Accept::Native {
             self.manifests

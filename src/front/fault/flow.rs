@@ -24,6 +24,7 @@ impl From<flow::Error> for Fault {
                 "DENIED",
                 format!("{text}: the upstream's allow and deny lists say so"),
             ),
+            flow::Error::Passthrough(_) => Self::new(StatusCode::FORBIDDEN, "DENIED", text),
             flow::Error::NoManifest(..) => {
                 Self::new(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", text)
             }

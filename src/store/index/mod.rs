@@ -180,6 +180,15 @@ impl Index {
         }
     }
 
+    /// The blob is evicted before others, until it is used again.
+    pub(super) fn cool(&self, digest: &Digest) {
+        let mut state = self.state();
+        if let Some(mut entry) = state.remove(digest) {
+            entry.used = SystemTime::UNIX_EPOCH;
+            state.insert(digest.clone(), entry);
+        }
+    }
+
     /// The file of a blob that somebody is reading.
     pub(super) fn open(&self, digest: &Digest) -> Option<Arc<File>> {
         self.state().entries.get(digest)?.open.upgrade()

@@ -12,6 +12,7 @@ use crate::target::ErrandState;
 use crate::target::Error;
 use crate::target::Mirrored;
 use crate::target::Pace;
+use crate::target::part::Part;
 
 pub(super) type Manifest = (Repository, Digest);
 pub(super) type Slot = (Repository, Option<Tag>, Option<Digest>);
@@ -22,6 +23,8 @@ pub(super) type Waiter = oneshot::Sender<Result<Mirrored, Error>>;
 pub(in crate::target) struct Entry {
     pub(in crate::target) errand: Errand,
     pub(in crate::target) pace: Pace,
+    /// How much of an index is wanted.
+    pub(in crate::target) part: Part,
     /// Whether it is in the queue on disk.
     pub(in crate::target) durable: bool,
     /// Whether an earlier process may have begun with it.
@@ -77,6 +80,7 @@ impl Entry {
         Self {
             errand,
             pace,
+            part: Part::All,
             durable: true,
             resumed: false,
             since: SystemTime::now(),

@@ -10,6 +10,7 @@ use super::code::put_digest;
 use super::code::put_texts;
 use super::code::seconds;
 use super::code::take_digest;
+use super::code::take_text;
 use super::file::Key;
 use crate::oci::Digest;
 use crate::oci::Name;
@@ -61,6 +62,17 @@ pub struct KnownTag {
     pub digest: Digest,
     /// As [`Known::fresh`].
     pub fresh: bool,
+    /// Where not all that the manifest, or the one that it stands for, names is meant to be there.
+    pub part: Option<KnownPart>,
+}
+
+/// What a tag was put there for, where that was only a part of an index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownPart {
+    /// The index, as its upstream has it.
+    pub of: Digest,
+    /// The platforms that were wanted, sorted, with commas between them.
+    pub platforms: String,
 }
 
 /// So many holders of one blob are looked at, and so many are told: one is enough, mostly.
@@ -143,17 +155,46 @@ impl Catalog {
     pub fn tag(&self, name: &Name, tag: &Tag) -> Option<KnownTag> {
         let value = self.state.book.get(&self.tag_key(name, tag))?;
         let (fresh, _, rest) = self.read(&value)?;
-        let (digest, _) = take_digest(rest)?;
-        Some(KnownTag { digest, fresh })
+        let (digest, rest) = take_digest(rest)?;
+        let part = take_digest(rest).and_then(|(of, rest)| {
+            let (platforms, _) = take_text(rest)?;
+            let platforms = platforms.to_owned();
+            Some(KnownPart { of, platforms })
+        });
+        Some(KnownTag {
+            digest,
+            fresh,
+            part,
+        })
+    }
+
+    /// The tags of `name` that are known.
+    pub fn tags(&self, name: &Name) -> Vec<Tag> {
+        let prefix = tag_prefix(name);
+        let found = self.state.book.starting(&self.tags, &prefix, usize::MAX);
+        let tags = found.iter().filter_map(|(key, value)| {
+            self.read(value)?;
+            str::from_utf8(&key[prefix.len()..]).ok()?.parse().ok()
+        });
+        tags.collect()
     }
 
     /// `tag` of `name` points to `digest`.
     pub fn note_tag(&self, name: &Name, tag: &Tag, digest: &Digest) {
+        self.note_part(name, tag, (digest, None));
+    }
+
+    /// `tag` of `name` points to `digest`, which was put there for a part of an index.
+    pub fn note_part(&self, name: &Name, tag: &Tag, (digest, part): (&Digest, Option<&KnownPart>)) {
         if self.is_full() {
             return;
         }
         let mut value = self.value(0);
         put_digest(&mut value, digest);
+        if let Some(part) = part {
+            put_digest(&mut value, &part.of);
+            put_texts(&mut value, &[&part.platforms]);
+        }
         let change = |book: &Changing<'_>| book.put(self.tag_key(name, tag), Some(value.into()));
         self.state.book.change(change);
     }

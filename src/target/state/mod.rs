@@ -30,6 +30,7 @@ use file::File;
 pub use catalog::Catalog;
 pub use catalog::Holder;
 pub use catalog::Known;
+pub use catalog::KnownPart;
 pub use catalog::KnownTag;
 pub use queue::Owed;
 pub use queue::Queue;

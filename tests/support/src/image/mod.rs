@@ -5,6 +5,7 @@ mod corpus;
 mod layer;
 mod layout;
 mod push;
+mod release;
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -18,6 +19,7 @@ pub use corpus::Extent;
 pub use corpus::Shelf;
 pub use push::Push;
 pub use push::PushError;
+pub use release::Release;
 
 const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";

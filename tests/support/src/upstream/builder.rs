@@ -10,6 +10,7 @@ use crate::pki::Pki;
 use crate::port::ReservedPort;
 use crate::server::Server;
 use crate::token::TokenServer;
+use crate::upstream::Quay;
 use crate::upstream::Registry;
 use crate::upstream::Upstream;
 use crate::upstream::auth::Auth;
@@ -21,6 +22,7 @@ pub struct UpstreamBuilder {
     tls: Option<TlsAcceptor>,
     strict_accept: bool,
     referrers: bool,
+    quay: Option<Quay>,
 }
 
 impl UpstreamBuilder {
@@ -30,6 +32,7 @@ impl UpstreamBuilder {
             tls: None,
             strict_accept: false,
             referrers: true,
+            quay: None,
         }
     }
 
@@ -75,6 +78,13 @@ impl UpstreamBuilder {
         self
     }
 
+    /// Has Quay's own API as well, which tells what `quay` does: it does not know what the registry
+    /// holds.
+    pub fn quay(mut self, quay: &Quay) -> Self {
+        self.quay = Some(quay.clone());
+        self
+    }
+
     /// Starts answering, on a port of its own.
     pub async fn start(self) -> Upstream {
         let registry = Arc::new(Registry {
@@ -82,6 +92,7 @@ impl UpstreamBuilder {
             auth: Mutex::new(self.auth),
             strict_accept: self.strict_accept,
             referrers: self.referrers,
+            quay: self.quay,
         });
         let server = Server::start(ReservedPort::new(), self.tls, registry.clone());
         Upstream { server, registry }

@@ -5,6 +5,7 @@ pub(crate) mod auth;
 mod builder;
 pub(crate) mod lists;
 pub(crate) mod pull;
+mod quay;
 mod range;
 pub(crate) mod repositories;
 pub(crate) mod route;
@@ -12,6 +13,7 @@ pub(crate) mod route;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::HeaderName;
@@ -30,6 +32,7 @@ use crate::upstream::repositories::Repositories;
 use crate::upstream::route::Route;
 
 pub use builder::UpstreamBuilder;
+pub use quay::Quay;
 
 const OCI_FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied");
 pub(crate) const API_VERSION: HeaderName =
@@ -48,6 +51,7 @@ struct Registry {
     auth: Mutex<Auth>,
     strict_accept: bool,
     referrers: bool,
+    quay: Option<Quay>,
 }
 
 impl Upstream {
@@ -160,6 +164,11 @@ impl Handler for Registry {
     fn answer(&self, ask: &Ask) -> Answer {
         let all = &self.repositories;
         let route = Route::of(&ask.path);
+        if let Some(quay) = &self.quay
+            && ask.path.starts_with("/api/v1/")
+        {
+            return quay.answer(ask, now());
+        }
         if route == Route::Other {
             return match all.file(&ask.path) {
                 Some(content) => pull::ranged(content, ask),
@@ -191,4 +200,10 @@ impl Handler for Registry {
         };
         answer.with(API_VERSION, "registry/2.0")
     }
+}
+
+/// In seconds since 1970.
+fn now() -> i64 {
+    let since = SystemTime::UNIX_EPOCH.elapsed();
+    i64::try_from(since.unwrap_or_default().as_secs()).unwrap_or(i64::MAX)
 }
