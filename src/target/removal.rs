@@ -61,9 +61,9 @@ impl Removal<'_> {
 
     /// What the tag points to; `None` where there is no such tag.
     async fn former(&self, reference: &Reference) -> Result<Option<Former>, Error> {
-        let got =
-            self.asked()
-                .manifest_get(self.flow, self.name, reference, media::ACCEPT_NATIVE);
+        let got = self
+            .asked()
+            .manifest_get(self.flow, self.name, reference, media::ACCEPT_NATIVE);
         match got.await {
             Ok(mut got) => {
                 got.unspent.spend_all(Fate::Discarded(Reason::Control));
