@@ -24,7 +24,8 @@ const WAITING: Family = Family::gauge(
 const RATE: Family = Family::gauge(
     "tidegate_window_rate",
     WINDOW,
-    "Requests a second that may leave, where the registry or its documentation limits that.",
+    "Requests a second that may leave; 0 where neither the registry nor its documentation limits \
+     that.",
 );
 const DECREASES: Family = Family::counter(
     "tidegate_window_decreases_total",
@@ -36,9 +37,7 @@ pub(super) fn show(page: &mut Page, registry: &str, limit: &Limit) {
     let labels = [registry, &*limit.host, &*limit.window];
     page.count(&SIZE, &labels, limit.size as u64);
     page.count(&DECREASES, &labels, limit.decreases);
-    if let Some(rate) = limit.rate {
-        page.show(&RATE, &labels, rate);
-    }
+    page.show(&RATE, &labels, limit.rate.unwrap_or(0.0));
     let background = limit.in_flight.saturating_sub(limit.in_flight_foreground);
     let behind = limit.waiting.saturating_sub(limit.waiting_foreground);
     for (priority, in_flight, waiting) in [

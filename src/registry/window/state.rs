@@ -10,6 +10,7 @@ use super::size::Size;
 use super::speed::Speed;
 use super::verdict::Epoch;
 use super::verdict::Left;
+use super::verdict::Verdict;
 use crate::registry::Priority;
 use crate::registry::bucket::Bucket;
 use crate::registry::quota::Quota;
@@ -32,8 +33,8 @@ pub(super) struct Window {
     departed: Option<Instant>,
     /// When it was last refused.
     refused: Option<Instant>,
-    /// Whether the last refusal was laid to the rate.
-    was_rate: bool,
+    /// How often in a row what was concluded from refusals was no help.
+    tried: u32,
     /// How often it was made smaller.
     pub(super) decreases: u64,
     pub(super) quota: Option<Quota>,
@@ -117,7 +118,7 @@ impl Window {
             seen: None,
             departed: None,
             refused: None,
-            was_rate: false,
+            tried: 0,
             decreases: 0,
             quota: None,
             is_low: false,
@@ -328,26 +329,15 @@ impl Window {
                 self.speed = Some(Speed::search(achieved));
             }
             Some(speed) => {
-                let (least, most) = (verdict.least, verdict.least.saturating_sub(1).max(1));
-                let is_near = ceiling.is_none_or(|ceiling| least * 10 >= ceiling * 9);
-                let is_rate = verdict.paced || {
-                    let is_beyond = ceiling.is_none_or(|ceiling| least > ceiling);
-                    let is_soon = achieved.steady.is_none();
-                    // What was not too much for long is too much now. Where few are in flight, one
-                    // less is much: the rate is suspected first; else the number is. What did not
-                    // help was not it.
-                    !is_beyond
-                        && match self.was_rate {
-                            true => !is_soon && most < FEW,
-                            false => is_soon || most < FEW,
-                        }
+                self.tried = match achieved.steady {
+                    Some(_) => 0,
+                    None => self.tried + 1,
                 };
-                self.was_rate = is_rate;
-                if !is_rate || (verdict.paced && is_near && most >= FEW) {
-                    self.size.learn(most, lift);
-                }
-                if is_rate {
-                    speed.refused(now, achieved, hold);
+                let suspect = suspect(&verdict, ceiling, self.tried);
+                match suspect {
+                    Suspect::Nothing => self.size.hold(lift),
+                    Suspect::Size(most) => self.size.learn(most, lift),
+                    Suspect::Rate => speed.refused(now, achieved, hold),
                 }
             }
         }
@@ -374,5 +364,37 @@ impl Window {
     pub(super) fn is_scarce(&self, parts: u64) -> bool {
         let quota = self.quota.as_ref();
         quota.is_some_and(|it| it.is_below(parts, SystemTime::now()))
+    }
+}
+
+/// What may have been too much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Suspect {
+    /// Nothing new: a registry may count otherwise than we do for a moment.
+    Nothing,
+    /// More than so many in flight.
+    Size(usize),
+    /// More in a second.
+    Rate,
+}
+
+/// What a refusal is laid to, where `ceiling` were not too much before, and the last `tried`
+/// conclusions were no help.
+fn suspect(verdict: &Verdict, ceiling: Option<usize>, tried: u32) -> Suspect {
+    let most = verdict.least.saturating_sub(1).max(1);
+    let is_beyond = ceiling.is_none_or(|ceiling| verdict.least > ceiling);
+    if verdict.paced {
+        return Suspect::Rate;
+    }
+    if is_beyond {
+        return Suspect::Size(most);
+    }
+    // What was not too much for long is too much now. Where few are in flight, one less is much, so
+    // the rate is suspected first.
+    match (tried, most < FEW) {
+        (0, true) => Suspect::Rate,
+        (0, false) => Suspect::Nothing,
+        (tried, _) if tried % 2 == 1 => Suspect::Size(most),
+        _ => Suspect::Rate,
     }
 }
