@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::process::Stdio;
 
+use fake_registry::Access;
 use fake_registry::DockerRegistry;
 use fake_registry::Image;
 use fake_registry::Pki;
@@ -34,28 +35,8 @@ async fn sync(folder: &TempDir) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-fn assert_there(target: &DockerRegistry, name: &str, tag: &str, image: &Image) {
-    let place = format!("mirror/quay.io/{name}");
-    let tagged = target.tag(&place, tag);
-    assert_eq!(tagged.as_deref(), Some(image.digest()), "{tag}");
-    for blob in &image.blobs {
-        assert!(target.holds(&place, &blob.digest), "{tag}: {}", blob.digest);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_whole_release_is_brought_under_its_customary_tags() {
-    if !need(&["docker-registry"]) {
-        return;
-    }
-    let pki = Pki::new();
-    let up = Upstream::start().await;
-    let target = DockerRegistry::builder().tls(&pki, &[]).start().await;
-    let built = Release::new("4.20.8", &format!("quay.io/{PARTS}"), COMPONENTS);
-    built.image.push_to(&up, RELEASES, "4.20.8-x86_64");
-    for (_, component) in &built.components {
-        component.push_to(&up, PARTS, component.digest());
-    }
+/// A folder with a `proxy.toml` that has the release brought from `up` to `target`.
+fn configured(pki: &Pki, up: &Upstream, target: &DockerRegistry) -> TempDir {
     let folder = TempDir::with_prefix("release-").unwrap();
     let ca = folder.path().join("ca.crt");
     std::fs::write(&ca, pki.ca_pem()).unwrap();
@@ -71,16 +52,20 @@ async fn a_whole_release_is_brought_under_its_customary_tags() {
         target.url()
     );
     std::fs::write(folder.path().join("proxy.toml"), config).unwrap();
+    folder
+}
 
-    let report = sync(&folder).await;
-    let images = &report["sets"][0]["images"];
-    assert_eq!(images["copied"], COMPONENTS + 1, "{images}");
-    assert_there(&target, RELEASES, "4.20.8-x86_64", &built.image);
-    for (name, component) in &built.components {
-        assert_there(&target, PARTS, &format!("4.20.8-x86_64-{name}"), component);
+fn assert_there(target: &DockerRegistry, name: &str, tag: &str, image: &Image) {
+    let place = format!("mirror/quay.io/{name}");
+    let tagged = target.tag(&place, tag);
+    assert_eq!(tagged.as_deref(), Some(image.digest()), "{tag}");
+    for blob in &image.blobs {
+        assert!(target.holds(&place, &blob.digest), "{tag}: {}", blob.digest);
     }
+}
 
-    // Each manifest and each blob was fetched once, whatever names it.
+/// Each manifest and each blob was fetched once, whatever names it.
+fn assert_fetched_once(up: &Upstream) {
     let mut fetched: BTreeMap<String, usize> = BTreeMap::new();
     for request in up.log() {
         assert_eq!(request.method, "GET", "{}", request.path);
@@ -90,11 +75,41 @@ async fn a_whole_release_is_brought_under_its_customary_tags() {
     }
     fetched.retain(|_, times| *times > 1);
     assert!(fetched.is_empty(), "{fetched:?}");
-    let puts = |part: &str| {
-        let access = target.access();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_whole_release_is_brought_under_its_customary_tags() {
+    if !need(&["docker-registry"]) {
+        return;
+    }
+    let pki = Pki::new();
+    let up = Upstream::start().await;
+    let target = DockerRegistry::builder().tls(&pki, &[]).start().await;
+    let built = Release::new("4.20.8", &format!("quay.io/{PARTS}"), COMPONENTS);
+    built.image.push_to(&up, RELEASES, "4.20.8-x86_64");
+    for (_, component) in &built.components {
+        component.push_to(&up, PARTS, component.digest());
+    }
+    let folder = configured(&pki, &up, &target);
+
+    let report = sync(&folder).await;
+    let images = &report["sets"][0]["images"];
+    assert_eq!(images["copied"], COMPONENTS + 1, "{images}");
+    assert_there(&target, RELEASES, "4.20.8-x86_64", &built.image);
+    for (name, component) in &built.components {
+        assert_there(&target, PARTS, &format!("4.20.8-x86_64-{name}"), component);
+    }
+
+    assert_fetched_once(&up);
+    let count = |access: &[Access], part: &str| {
         let puts = access.iter().filter(|it| it.method == "PUT");
         puts.filter(|it| it.path.contains(part)).count()
     };
+    // What it logs may come a moment later.
+    target
+        .wait_for(|access| count(access, "/manifests/") > COMPONENTS)
+        .await;
+    let puts = |part: &str| count(&target.access(), part);
     // The last component is the first one under another name.
     let mut blobs: Vec<&str> = Vec::new();
     for image in built
