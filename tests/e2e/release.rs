@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::process::Stdio;
 
+use fake_registry::Access;
 use fake_registry::DockerRegistry;
 use fake_registry::Image;
 use fake_registry::Pki;
@@ -34,20 +35,11 @@ async fn sync(folder: &TempDir) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-fn assert_there(target: &DockerRegistry, name: &str, tag: &str, image: &Image) {
-    let place = format!("mirror/quay.io/{name}");
-    let tagged = target.tag(&place, tag);
-    assert_eq!(tagged.as_deref(), Some(image.digest()), "{tag}");
-    for blob in &image.blobs {
-        assert!(target.holds(&place, &blob.digest), "{tag}: {}", blob.digest);
-    }
-}
-
-/// A folder with a configuration by which a release goes from `up` to `target`.
+/// A folder with a `proxy.toml` that has the release brought from `up` to `target`.
 fn configured(pki: &Pki, up: &Upstream, target: &DockerRegistry) -> TempDir {
-    let folder = TempDir::with_prefix("release-").expect("a folder of the test's");
+    let folder = TempDir::with_prefix("release-").unwrap();
     let ca = folder.path().join("ca.crt");
-    std::fs::write(&ca, pki.ca_pem()).expect("a folder of the test's");
+    std::fs::write(&ca, pki.ca_pem()).unwrap();
     let config = format!(
         "[store]\npath = \"store\"\n\
          [[upstream]]\nname = \"quay.io\"\nurl = {:?}\nplain_http = true\n\
@@ -59,12 +51,21 @@ fn configured(pki: &Pki, up: &Upstream, target: &DockerRegistry) -> TempDir {
         up.url(),
         target.url()
     );
-    std::fs::write(folder.path().join("proxy.toml"), config).expect("a folder of the test's");
+    std::fs::write(folder.path().join("proxy.toml"), config).unwrap();
     folder
 }
 
+fn assert_there(target: &DockerRegistry, name: &str, tag: &str, image: &Image) {
+    let place = format!("mirror/quay.io/{name}");
+    let tagged = target.tag(&place, tag);
+    assert_eq!(tagged.as_deref(), Some(image.digest()), "{tag}");
+    for blob in &image.blobs {
+        assert!(target.holds(&place, &blob.digest), "{tag}: {}", blob.digest);
+    }
+}
+
 /// Each manifest and each blob was fetched once, whatever names it.
-fn assert_each_fetched_once(up: &Upstream) {
+fn assert_fetched_once(up: &Upstream) {
     let mut fetched: BTreeMap<String, usize> = BTreeMap::new();
     for request in up.log() {
         assert_eq!(request.method, "GET", "{}", request.path);
@@ -99,12 +100,16 @@ async fn a_whole_release_is_brought_under_its_customary_tags() {
         assert_there(&target, PARTS, &format!("4.20.8-x86_64-{name}"), component);
     }
 
-    assert_each_fetched_once(&up);
-    let puts = |part: &str| {
-        let access = target.access();
+    assert_fetched_once(&up);
+    let count = |access: &[Access], part: &str| {
         let puts = access.iter().filter(|it| it.method == "PUT");
         puts.filter(|it| it.path.contains(part)).count()
     };
+    // What it logs may come a moment later.
+    target
+        .wait_for(|access| count(access, "/manifests/") > COMPONENTS)
+        .await;
+    let puts = |part: &str| count(&target.access(), part);
     // The last component is the first one under another name.
     let mut blobs: Vec<&str> = Vec::new();
     for image in built
