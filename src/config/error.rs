@@ -99,7 +99,7 @@ mod tests {
         let said = plainly("unknown field `ulr`, expected one of `name`, `url`, `rate`");
         assert_eq!(said, "there is no such key; did you mean `url`?");
         let said = plainly("unknown field `zzz`, expected one of `name`, `rate`, `ca`");
-        assert_eq!(said, "there is no such key; possible here: ca, name");
+        assert_eq!(said, "there is no such key; possible here: ca, name, rate");
     }
 
     #[test]

@@ -103,6 +103,8 @@ impl Allowance {
             }
             return Err(later);
         }
+        let me = Arc::as_ptr(bell);
+        state.bells[priority as usize].retain(|other| other.as_ptr() != me);
         if let Some(rate) = &mut state.rate {
             rate.take(now, 1.0);
         }
@@ -123,6 +125,9 @@ impl Allowance {
 
 impl State {
     fn refuses(&mut self, now: Instant, priority: Priority) -> Option<Later> {
+        if self.most.is_none() && self.rate.is_none() {
+            return None;
+        }
         let is_foreground = priority == Priority::Foreground;
         let free = self.seen.map(|seen| seen + COURTESY);
         let free = free.filter(|free| *free > now);
@@ -151,11 +156,10 @@ impl State {
         waiting.any(|bell| bell.strong_count() > 0)
     }
 
+    /// Tells all who wait; they are known until they have what they wait for, or give up.
     fn ring(&mut self) {
-        for bell in self.bells.iter_mut().flat_map(std::mem::take) {
-            if let Some(bell) = bell.upgrade() {
-                bell.notify_one();
-            }
+        for bell in self.bells.iter().flatten().filter_map(Weak::upgrade) {
+            bell.notify_one();
         }
     }
 }

@@ -337,6 +337,7 @@ impl Remote {
                 entries: self.catalog.entries(),
                 withdrawals: self.catalog.withdrawals(),
             },
+            limits: self.registry.limits(),
         }
     }
 }

@@ -43,6 +43,39 @@ fn assert_there(target: &DockerRegistry, name: &str, tag: &str, image: &Image) {
     }
 }
 
+/// A folder with a configuration by which a release goes from `up` to `target`.
+fn configured(pki: &Pki, up: &Upstream, target: &DockerRegistry) -> TempDir {
+    let folder = TempDir::with_prefix("release-").expect("a folder of the test's");
+    let ca = folder.path().join("ca.crt");
+    std::fs::write(&ca, pki.ca_pem()).expect("a folder of the test's");
+    let config = format!(
+        "[store]\npath = \"store\"\n\
+         [[upstream]]\nname = \"quay.io\"\nurl = {:?}\nplain_http = true\n\
+         credentials = \"anonymous\"\n\
+         [[target]]\nname = \"mirror\"\nurl = {:?}\nca = {ca:?}\ncredentials = \"anonymous\"\n\
+         repository = \"mirror/{{upstream}}/{{repository}}\"\n\
+         [[prefetch]]\nname = \"release\"\nfrom = \"openshift:4.20.8\"\nto = [\"mirror\"]\n\
+         referrers = false\n",
+        up.url(),
+        target.url()
+    );
+    std::fs::write(folder.path().join("proxy.toml"), config).expect("a folder of the test's");
+    folder
+}
+
+/// Each manifest and each blob was fetched once, whatever names it.
+fn assert_each_fetched_once(up: &Upstream) {
+    let mut fetched: BTreeMap<String, usize> = BTreeMap::new();
+    for request in up.log() {
+        assert_eq!(request.method, "GET", "{}", request.path);
+        if let Some((_, what)) = request.path.rsplit_once('/') {
+            *fetched.entry(what.to_owned()).or_default() += 1;
+        }
+    }
+    fetched.retain(|_, times| *times > 1);
+    assert!(fetched.is_empty(), "{fetched:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_whole_release_is_brought_under_its_customary_tags() {
     if !need(&["docker-registry"]) {
@@ -56,21 +89,7 @@ async fn a_whole_release_is_brought_under_its_customary_tags() {
     for (_, component) in &built.components {
         component.push_to(&up, PARTS, component.digest());
     }
-    let folder = TempDir::with_prefix("release-").unwrap();
-    let ca = folder.path().join("ca.crt");
-    std::fs::write(&ca, pki.ca_pem()).unwrap();
-    let config = format!(
-        "[store]\npath = \"store\"\n\
-         [[upstream]]\nname = \"quay.io\"\nurl = {:?}\nplain_http = true\n\
-         credentials = \"anonymous\"\n\
-         [[target]]\nname = \"mirror\"\nurl = {:?}\nca = {ca:?}\ncredentials = \"anonymous\"\n\
-         repository = \"mirror/{{upstream}}/{{repository}}\"\n\
-         [[prefetch]]\nname = \"release\"\nfrom = \"openshift:4.20.8\"\nto = [\"mirror\"]\n\
-         referrers = false\n",
-        up.url(),
-        target.url()
-    );
-    std::fs::write(folder.path().join("proxy.toml"), config).unwrap();
+    let folder = configured(&pki, &up, &target);
 
     let report = sync(&folder).await;
     let images = &report["sets"][0]["images"];
@@ -80,16 +99,7 @@ async fn a_whole_release_is_brought_under_its_customary_tags() {
         assert_there(&target, PARTS, &format!("4.20.8-x86_64-{name}"), component);
     }
 
-    // Each manifest and each blob was fetched once, whatever names it.
-    let mut fetched: BTreeMap<String, usize> = BTreeMap::new();
-    for request in up.log() {
-        assert_eq!(request.method, "GET", "{}", request.path);
-        if let Some((_, what)) = request.path.rsplit_once('/') {
-            *fetched.entry(what.to_owned()).or_default() += 1;
-        }
-    }
-    fetched.retain(|_, times| *times > 1);
-    assert!(fetched.is_empty(), "{fetched:?}");
+    assert_each_fetched_once(&up);
     let puts = |part: &str| {
         let access = target.access();
         let puts = access.iter().filter(|it| it.method == "PUT");

@@ -83,8 +83,8 @@ fn courses(length: Duration) -> Vec<Course> {
                 kind,
                 retry_after,
                 delay: Duration::from_millis(50),
-                length: length * 5 / 4,
-                changes: vec![(length * 2 / 5, 0.5), (length * 4 / 5, 2.0)],
+                length: length * 3 / 2,
+                changes: vec![(length / 2, 0.5), (length, 2.0)],
             });
         }
     }

@@ -42,6 +42,8 @@ const SLOWEST: f64 = 0.5;
 const DECREASE: f64 = 0.95;
 /// Where the refusal came soon.
 const SOON: f64 = 0.85;
+/// So much of what a probe achieved is believed.
+const BELIEF: f64 = 0.7;
 /// As much of the top is climbed up to.
 const SUMMIT: f64 = 0.985;
 /// How fast it is passed, per second squared.
@@ -123,14 +125,18 @@ impl Speed {
         };
         let mut top = rate.min(self.now());
         if was_probe && top > self.top {
-            // A burst that was let in is no rate: half of the way is believed.
-            top = f64::midpoint(top, self.top);
+            // A burst that was let in is no rate: not all of it is believed.
+            top = self.top + (top - self.top) * BELIEF;
         }
         let is_soon = !self.is_search && self.climbed < self.hold / 4.0;
         self.low = if is_soon { SOON } else { DECREASE };
         self.top = top.max(SLOWEST);
         self.climbed = 0.0;
-        self.hold = hold;
+        // What a search has found is not known well.
+        self.hold = match self.is_search {
+            true => hold / 4.0,
+            false => hold,
+        };
         self.is_search = false;
         self.set((self.top * self.low).max(SLOWEST));
         self.bucket.empty(now);
