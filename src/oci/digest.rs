@@ -9,6 +9,8 @@ use serde::Serializer;
 use serde::de::Error as _;
 use sha2::{Digest as _, Sha256, Sha512};
 
+use super::Tag;
+
 /// A content digest: `<algorithm>:<lower-case hex>` (OCI image spec, descriptor.md#digests).
 ///
 /// Guarantees: the algorithm is one that tidegate can verify, the hex has exactly its length and
@@ -62,6 +64,15 @@ impl<'de> Deserialize<'de> for Digest {
 }
 
 impl Digest {
+    /// The tags by which cosign names what is about this manifest, whether or not they exist:
+    /// signatures, attestations, SBOMs.
+    pub fn cosign_tags(&self) -> impl Iterator<Item = Tag> {
+        const ENDS: [&str; 3] = [".sig", ".att", ".sbom"];
+        let start = format!("{}-{}", self.algorithm().as_str(), self.hex());
+        ENDS.iter()
+            .filter_map(move |end| format!("{start}{end}").parse().ok())
+    }
+
     /// The SHA-256 digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         let mut hasher = Hasher::new(Algorithm::Sha256);

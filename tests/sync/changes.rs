@@ -124,75 +124,73 @@ async fn a_client_joins_what_is_being_prefetched() {
 
 #[tokio::test]
 async fn what_refers_to_an_image_comes_with_it_and_also_later() {
-    for has_api in [true, false] {
-        let up = match has_api {
-            true => Upstream::start().await,
-            false => Upstream::builder().without_referrers().start().await,
-        };
-        let rig = Rig::before(up, Some(Target::start().await)).await;
-        let image = image(1);
-        put(&rig.up, &image, "app", "v1");
-        let set = Set {
-            to: to_both(),
-            referrers: true,
-            ..all_of("app")
-        };
-        let report = rig.run(&set).await;
-        assert_eq!(
-            (report.outcome, report.images.referrers),
-            (Outcome::Done, 0),
-            "{report:#?}"
-        );
+    comes_later(true).await;
+}
 
-        // A signature comes later, and one by cosign's tag.
-        let signature = image.referrer("application/x.signature", "signed");
-        put(&rig.up, &signature, "app", signature.digest());
-        if !has_api {
-            put_fallback(&rig.up, &image, &signature);
-        }
-        let cosign = ImageBuilder::new(77).layers(1).layer_size(500).build();
-        let tag = format!("{}.sig", image.digest().replace(':', "-"));
-        put(&rig.up, &cosign, "app", &tag);
-        // No other tags are its business.
-        put(
-            &rig.up,
-            &cosign,
-            "app",
-            &format!("sha256-{}.sig", "0".repeat(64)),
-        );
-        let set = Set {
-            tags: crate::rig::including("v*"),
-            ..set
-        };
-        let report = rig.run(&set).await;
-        assert_eq!(
-            (report.outcome, report.images.referrers),
-            (Outcome::Done, 2),
-            "{report:#?}"
-        );
-        assert_eq!((report.images.unchanged, report.images.copied), (1, 0));
-        let name = format!("up.test/app@{}", signature.digest());
-        assert_eq!(
-            item(&report, &name).about.as_deref(),
-            Some("up.test/app:v1")
-        );
-        let at = there("app");
-        assert!(rig.target().holds(&at, signature.digest()));
-        assert_eq!(
-            rig.target().tag(&at, &tag).as_deref(),
-            Some(cosign.digest())
-        );
+#[tokio::test]
+async fn what_refers_to_an_image_comes_without_the_referrers_api_too() {
+    comes_later(false).await;
+}
 
-        let report = rig.run(&set).await;
-        assert_eq!(
-            (report.outcome, report.images.referrers),
-            (Outcome::Done, 0),
-            "{report:#?}"
-        );
-        assert_eq!(rig.up.count(|it| it.path.contains("/blobs/")), 0);
-        // Two tags: the image's, and cosign's.
-        assert_eq!((rig.at_target(), rig.target().requests().heads), (2, 2));
+async fn comes_later(has_api: bool) {
+    let up = match has_api {
+        true => Upstream::start().await,
+        false => Upstream::builder().without_referrers().start().await,
+    };
+    let rig = Rig::before(up, Some(Target::start().await)).await;
+    let image = image(1);
+    put(&rig.up, &image, "app", "v1");
+    let set = Set {
+        to: to_both(),
+        referrers: true,
+        tags: crate::rig::including("v*"),
+        ..all_of("app")
+    };
+    let report = rig.run(&set).await;
+    let brought = (report.outcome, report.images.referrers);
+    assert_eq!(brought, (Outcome::Done, 0), "{report:#?}");
+
+    let (signature, cosign, tag) = sign(&rig.up, &image, has_api);
+    let report = rig.run(&set).await;
+    let brought = (report.outcome, report.images.referrers);
+    assert_eq!(brought, (Outcome::Done, 2), "{report:#?}");
+    assert_eq!((report.images.unchanged, report.images.copied), (1, 0));
+    let name = format!("up.test/app@{}", signature.digest());
+    let about = item(&report, &name).about.as_deref();
+    assert_eq!(about, Some("up.test/app:v1"));
+    let at = there("app");
+    assert!(rig.target().holds(&at, signature.digest()));
+    assert_eq!(
+        rig.target().tag(&at, &tag).as_deref(),
+        Some(cosign.digest())
+    );
+
+    let report = rig.run(&set).await;
+    let brought = (report.outcome, report.images.referrers);
+    assert_eq!(brought, (Outcome::Done, 0), "{report:#?}");
+    assert_eq!(rig.up.count(|it| it.path.contains("/blobs/")), 0);
+    // Two tags: the image's, and cosign's.
+    assert_eq!((rig.at_target(), rig.target().requests().heads), (2, 2));
+}
+
+/// Puts a signature that refers to an image, and one by cosign's tag, which is told too.
+fn sign(up: &Upstream, image: &Image, has_api: bool) -> (Image, Image, String) {
+    let signature = image.referrer("application/x.signature", "signed");
+    put(up, &signature, "app", signature.digest());
+    if !has_api {
+        put_fallback(up, image, &signature);
     }
+    let cosign = ImageBuilder::new(77).layers(1).layer_size(500).build();
+    let tag = format!("{}.sig", image.digest().replace(':', "-"));
+    put(up, &cosign, "app", &tag);
+    // Signatures of other images are nobody's business.
+    put(
+        up,
+        &cosign,
+        "app",
+        &format!("sha256-{}.sig", "0".repeat(64)),
+    );
+    (signature, cosign, tag)
 }
 
 /// As clients write it for registries without the referrers API.

@@ -133,78 +133,60 @@ async fn sets_are_named_and_exit_codes_tell_how_it_went() {
 #[tokio::test]
 async fn a_rehearsal_says_what_would_be_brought_and_changes_nothing() {
     let scene = Scene::new(&set("set", "[\"v1\", \"v2\"]")).await;
-    let (one, two) = (
-        ImageBuilder::new(1)
-            .base(9, 1)
-            .layers(1)
-            .layer_size(4096)
-            .build(),
-        ImageBuilder::new(2)
-            .base(9, 1)
-            .layers(1)
-            .layer_size(4096)
-            .build(),
-    );
+    let image = |seed| {
+        let image = ImageBuilder::new(seed).base(9, 1);
+        image.layers(1).layer_size(4096).build()
+    };
+    let (one, two, three) = (image(1), image(2), image(3));
     scene.put(&one, "v1");
     scene.put(&two, "v2");
-    let bytes = |images: &[&Image]| -> usize {
-        let all = images.iter().flat_map(|image| &image.blobs);
-        let mut all: Vec<_> = all.map(|it| (&it.digest, it.bytes.len())).collect();
-        all.sort();
-        all.dedup();
-        all.iter().map(|(_, size)| size).sum()
-    };
-    let rehearse = async || {
-        scene.up.clear_log();
-        scene.target.clear_log();
-        let output = scene.sync(&["--dry-run", "--json"]).await;
-        assert_eq!(code(&output), 0, "{}", text(&output.stderr));
-        let printed: Value = serde_json::from_slice(&output.stdout).expect("JSON alone");
-        assert_eq!(scene.target.log().len(), 0);
-        assert_eq!(scene.up.count(|it| it.path.contains("/blobs/")), 0);
-        let set = printed["sets"][0].clone();
-        assert_eq!(set["dry_run"], true);
-        set
-    };
-    let set = rehearse().await;
+    let set = scene.rehearsed().await;
     assert_eq!(set["images"]["copied"], 2);
-    let traffic = &set["traffic"];
-    assert_eq!(
-        traffic["uploaded_bytes"],
-        bytes(&[&one, &two]) as u64,
-        "{set:#}"
-    );
+    let blobs = bytes(&[&one, &two]);
+    assert_eq!(set["traffic"]["uploaded_bytes"], blobs, "{set:#}");
     let manifests = (one.root.bytes.len() + two.root.bytes.len()) as u64;
-    assert_eq!(
-        traffic["fetched_bytes"],
-        bytes(&[&one, &two]) as u64 + manifests
-    );
+    assert_eq!(set["traffic"]["fetched_bytes"], blobs + manifests);
     // Nothing has been made.
     let left: Vec<_> = std::fs::read_dir(scene.folder.path()).unwrap().collect();
     assert_eq!(left.len(), 1, "{left:?}");
 
     assert_eq!(code(&scene.sync(&[]).await), 0);
-    let files = files(scene.folder.path());
-    let set = rehearse().await;
-    assert_eq!(
-        (&set["images"]["copied"], &set["images"]["unchanged"]),
-        (&0.into(), &2.into())
-    );
+    let before = files(scene.folder.path());
+    let set = scene.rehearsed().await;
+    assert_eq!(set["images"]["copied"], 0, "{set:#}");
+    assert_eq!(set["images"]["unchanged"], 2);
     assert_eq!(set["traffic"]["fetched_bytes"], 0, "{set:#}");
-    let three = ImageBuilder::new(3)
-        .base(9, 1)
-        .layers(1)
-        .layer_size(4096)
-        .build();
     scene.put(&three, "v2");
-    let set = rehearse().await;
+    let set = scene.rehearsed().await;
     assert_eq!(set["images"]["copied"], 1, "{set:#}");
     let new = bytes(&[&one, &three]) - bytes(&[&one]);
-    assert_eq!(set["traffic"]["uploaded_bytes"], new as u64);
-    assert!(
-        files == self::files(scene.folder.path()),
-        "a file was changed"
-    );
+    assert_eq!(set["traffic"]["uploaded_bytes"], new);
+    assert!(before == files(scene.folder.path()), "a file was changed");
+}
+
+/// The length of all blobs of `images`, each once.
+fn bytes(images: &[&Image]) -> u64 {
+    let all = images.iter().flat_map(|image| &image.blobs);
+    let mut all: Vec<_> = all.map(|it| (&it.digest, it.bytes.len() as u64)).collect();
+    all.sort_unstable();
+    all.dedup();
+    all.iter().map(|(_, size)| size).sum()
+}
+
+impl Scene {
+    /// What a rehearsal says of the first set. No blob is fetched, and no target is asked.
+    async fn rehearsed(&self) -> Value {
+        self.up.clear_log();
+        self.target.clear_log();
+        let output = self.sync(&["--dry-run", "--json"]).await;
+        assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+        let printed: Value = serde_json::from_slice(&output.stdout).expect("JSON alone");
+        assert_eq!(self.target.log().len(), 0);
+        assert_eq!(self.up.count(|it| it.path.contains("/blobs/")), 0);
+        let set = printed["sets"][0].clone();
+        assert_eq!(set["dry_run"], true);
+        set
+    }
 }
 
 /// All files below a folder, with their content.

@@ -162,76 +162,65 @@ async fn a_target_that_is_out_fails_alone_and_soon() {
 
 #[tokio::test]
 async fn interrupted_and_run_again_it_does_nothing_twice() {
-    for keeps in [true, false] {
-        let mut rig = match keeps {
-            true => Rig::mirroring().await,
-            false => Rig::keeping_nothing().await,
-        };
-        let tags: Vec<String> = (0..12).map(|n| format!("v{n}")).collect();
-        let images: Vec<Image> = (0..12).map(image).collect();
-        for (image, tag) in images.iter().zip(&tags) {
-            put(&rig.up, image, "app", tag);
-        }
-        // The last six can't come while the gate is shut.
-        let gate = Gate::new();
-        for image in &images[6..] {
-            let stall = Fault::stall_after(100, &gate);
-            rig.up.fault(When::get(&image.blobs[1].digest), stall);
-        }
-        let names: Vec<&str> = tags.iter().map(String::as_str).collect();
-        let set = Set {
-            to: to_target(),
-            ..literal("app", &names)
-        };
-        rig.clear();
-        let progress = Arc::<Progress>::default();
-        let run = rig.start(&set, &progress);
-        while progress.snapshot().images.copied < 6 {
-            tokio::task::yield_now().await;
-        }
-        progress.abandon();
-        let report = timeout(PATIENCE, run)
-            .await
-            .expect("it ends")
-            .expect("no panic");
-        assert_eq!(report.outcome, Outcome::Interrupted);
-        assert_eq!(
-            (report.images.copied, report.images.skipped),
-            (6, 6),
-            "{report:#?}"
-        );
-        gate.open();
-        rig.up.clear_faults();
-        rig.again().await;
-        let whole: Vec<String> = rig
-            .target()
-            .uploads()
-            .into_iter()
-            .map(|it| it.digest)
-            .collect();
-        let report = rig.run(&set).await;
-        assert_eq!(
-            (report.outcome, report.images.failed),
-            (Outcome::Done, 0),
-            "{report:#?}"
-        );
-        assert_eq!(rig.target().uploaded_twice(), 0);
-        let tags = rig.up.count(|it| it.path.contains("/manifests/v"));
-        assert_eq!(tags, 12, "each tag is asked about once");
-        for digest in &whole {
-            assert_eq!(
-                rig.up.gets_of(digest).len(),
-                0,
-                "what was there is not fetched again"
-            );
-        }
-        for (image, tag) in images.iter().zip(&names) {
-            assert_eq!(
-                rig.target().tag(&there("app"), tag).as_deref(),
-                Some(image.digest())
-            );
-        }
+    interrupted(Rig::mirroring().await).await;
+}
+
+#[tokio::test]
+async fn interrupted_over_a_store_that_keeps_nothing_it_uploads_nothing_twice() {
+    interrupted(Rig::keeping_nothing().await).await;
+}
+
+async fn interrupted(mut rig: Rig) {
+    let images: Vec<Image> = (0..12).map(image).collect();
+    let tags: Vec<String> = (0..12).map(|n| format!("v{n}")).collect();
+    for (image, tag) in images.iter().zip(&tags) {
+        put(&rig.up, image, "app", tag);
     }
+    let names: Vec<&str> = tags.iter().map(String::as_str).collect();
+    let set = Set {
+        to: to_target(),
+        ..literal("app", &names)
+    };
+    break_off(&rig, &set, &images[6..]).await;
+    rig.again().await;
+    let uploads = rig.target().uploads().into_iter();
+    let whole: Vec<String> = uploads.map(|it| it.digest).collect();
+    let report = rig.run(&set).await;
+    let ended = (report.outcome, report.images.failed);
+    assert_eq!(ended, (Outcome::Done, 0), "{report:#?}");
+    assert_eq!(rig.target().uploaded_twice(), 0);
+    let asked = rig.up.count(|it| it.path.contains("/manifests/v"));
+    assert_eq!(asked, 12, "each tag is asked about once");
+    for digest in &whole {
+        let gets = rig.up.gets_of(digest).len();
+        assert_eq!(gets, 0, "what was there is not fetched again");
+    }
+    for (image, tag) in images.iter().zip(&names) {
+        let there = rig.target().tag(&there("app"), tag);
+        assert_eq!(there.as_deref(), Some(image.digest()));
+    }
+}
+
+/// Begins a run, and breaks it off when all is there but `stalled`.
+async fn break_off(rig: &Rig, set: &Set, stalled: &[Image]) {
+    let gate = Gate::new();
+    for image in stalled {
+        let stall = Fault::stall_after(100, &gate);
+        rig.up.fault(When::get(&image.blobs[1].digest), stall);
+    }
+    let progress = Arc::<Progress>::default();
+    let run = rig.start(set, &progress);
+    while progress.snapshot().images.copied < 6 {
+        tokio::task::yield_now().await;
+    }
+    progress.abandon();
+    let report = timeout(PATIENCE, run).await;
+    let report = report.expect("it ends").expect("no panic");
+    assert_eq!(report.outcome, Outcome::Interrupted);
+    let ended = (report.images.copied, report.images.skipped);
+    assert_eq!(ended, (6, 6), "{report:#?}");
+    gate.open();
+    rig.up.clear_faults();
 }
 
 #[tokio::test]

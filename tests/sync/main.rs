@@ -1,5 +1,7 @@
 //! What a run of a prefetch set asks, brings, and says: scripted registries, a real store.
 
+#![allow(clippy::unwrap_used)]
+
 #[path = "../premises/mod.rs"]
 mod premises;
 

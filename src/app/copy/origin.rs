@@ -51,9 +51,6 @@ pub(super) struct Root {
     pub(super) name: Option<String>,
 }
 
-/// How many pages of tags are read, at most.
-const MOST_PAGES: usize = 100;
-
 impl Origin {
     /// Opens it, and finds what is to be copied.
     pub(super) async fn open(
@@ -174,42 +171,13 @@ impl Origin {
                 return super::blocking(move || shelf.referrers(&subject)).await;
             }
         };
-        let mut found = Vec::new();
-        let mut query = Some(String::new());
-        for _ in 0..MOST_PAGES {
-            let Some(page) = query.take() else { break };
-            let want = Want::Referrers {
-                digest: subject.clone(),
-                query: page,
-            };
-            match pulls.list(self.ask(want)).await {
-                Ok(list) => {
-                    found.extend(oci::Manifest::parse(&list.bytes).manifests);
-                    query = list.next;
-                }
-                Err(flow::Error::NoRepository(..)) => return self.by_fallback(subject, tags).await,
-                Err(flow::Error::Upstream {
-                    error: registry::Error::Status { status, .. },
-                    ..
-                }) if status < 500 => return self.by_fallback(subject, tags).await,
-                Err(error) => return Err(Error::Flow(error)),
-            }
-        }
-        Ok(found)
-    }
-
-    async fn by_fallback(&self, subject: &Digest, tags: &DigestTags) -> Result<Vec<Digest>, Error> {
-        let schema = format!("{}-{}", subject.algorithm().as_str(), subject.hex());
-        let Ok(tag) = schema.chars().take(128).collect::<String>().parse::<Tag>() else {
-            return Ok(Vec::new());
+        let known = match tags {
+            DigestTags::Known(tags) => Some(tags),
+            DigestTags::Unknown => None,
         };
-        if !tags.may_have(&tag) {
-            return Ok(Vec::new());
-        }
-        let index = self.get(oci::Reference::Tag(tag)).await?;
-        Ok(index.map_or_else(Vec::new, |(_, bytes)| {
-            oci::Manifest::parse(&bytes).manifests
-        }))
+        let found = pulls.referrers(&self.repository, subject, known, self.flow);
+        let found = found.await.map_err(Error::Flow)?;
+        Ok(found.descriptors.into_iter().map(|it| it.digest).collect())
     }
 
     /// The tags that are made of digests: fallback tags, and cosign's.
@@ -223,20 +191,11 @@ impl Origin {
                 return Ok(DigestTags::Known(tags.collect()));
             }
         };
-        let mut tags = BTreeSet::new();
-        let mut query = Some("n=1000".to_owned());
-        for _ in 0..MOST_PAGES {
-            let Some(page) = query.take() else {
-                return Ok(DigestTags::Known(tags));
-            };
-            // Whoever may pull may not always list.
-            let Ok(list) = pulls.list(self.ask(Want::Tags { query: page })).await else {
-                return Ok(DigestTags::Unknown);
-            };
-            tags.extend(digest_tags(&list.bytes));
-            query = list.next;
-        }
-        Ok(DigestTags::Unknown)
+        // Whoever may pull may not always list.
+        Ok(match pulls.listed(&self.repository, self.flow).await {
+            Ok(tags) => DigestTags::Known(tags.into_iter().collect()),
+            Err(_) => DigestTags::Unknown,
+        })
     }
 
     /// What a tag points to; `None` where there is no such tag.
@@ -267,46 +226,21 @@ impl Origin {
 /// Which tags of a repository are made of a digest.
 #[derive(Clone, Debug)]
 pub(super) enum DigestTags {
+    /// All tags, these among them.
     Known(BTreeSet<Tag>),
-    /// The registry does not list them, or too many.
+    /// The registry does not list them.
     Unknown,
 }
 
-/// The ends of cosign's tags.
-const COSIGN: [&str; 3] = [".sig", ".att", ".sbom"];
-
 impl DigestTags {
-    fn may_have(&self, tag: &Tag) -> bool {
-        match self {
-            Self::Known(tags) => tags.contains(tag),
-            Self::Unknown => true,
-        }
-    }
-
     /// Cosign's tags about `subject` that are there, or may be.
     pub(super) fn cosign(&self, subject: &Digest) -> Vec<Tag> {
-        let tag = |end: &&str| -> Option<Tag> {
-            let tag = format!("{}-{}{end}", subject.algorithm().as_str(), subject.hex());
-            tag.parse().ok()
+        let may_have = |tag: &Tag| match self {
+            Self::Known(tags) => tags.contains(tag),
+            Self::Unknown => true,
         };
-        let all = COSIGN.iter().filter_map(tag);
-        all.filter(|tag| self.may_have(tag)).collect()
+        subject.cosign_tags().filter(may_have).collect()
     }
-}
-
-fn digest_tags(bytes: &[u8]) -> Vec<Tag> {
-    #[derive(serde::Deserialize)]
-    struct List {
-        #[serde(default)]
-        tags: Option<Vec<String>>,
-    }
-    let list = serde_json::from_slice::<List>(bytes).ok();
-    let tags = list.and_then(|list| list.tags).unwrap_or_default();
-    let is_made = |tag: &&String| tag.starts_with("sha256-") || tag.starts_with("sha512-");
-    tags.iter()
-        .filter(is_made)
-        .filter_map(|tag| tag.parse().ok())
-        .collect()
 }
 
 fn upstream(config: registry::Config, ledger: &Ledger) -> Result<flow::Upstream, Error> {

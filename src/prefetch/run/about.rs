@@ -10,7 +10,6 @@ use futures_util::stream;
 use super::Run;
 use super::image::Image;
 use super::lists::DigestTags;
-use super::lists::cosign;
 use super::patience::patiently;
 use crate::flow;
 use crate::oci::Digest;
@@ -97,7 +96,7 @@ impl Run {
         let by_api = patiently(ask).await?;
         let by_api = by_api.descriptors.into_iter();
         let mut all: Vec<_> = by_api.map(|it| Referrer::untagged(it.digest)).collect();
-        for tag in cosign(digest) {
+        for tag in digest.cosign_tags() {
             let is_guess = tags.is_none();
             if !tags.map_or(*digest == subject.digest, |tags| tags.contains(&tag)) {
                 continue;

@@ -2,7 +2,6 @@ use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::oci::Digest;
 use crate::oci::Repository;
 use crate::oci::Tag;
 use crate::prefetch::Prune;
@@ -19,9 +18,6 @@ pub(super) struct Lists {
 
 /// The tags of a repository that are made of digests: fallback tags, and cosign's.
 pub(super) type DigestTags = BTreeSet<Tag>;
-
-/// The ends of cosign's tags.
-const COSIGN: [&str; 3] = [".sig", ".att", ".sbom"];
 
 impl Lists {
     /// A source has listed all tags of a repository.
@@ -42,12 +38,4 @@ impl Lists {
     pub(super) fn digest_tags(&self, repository: &Repository) -> Option<Arc<DigestTags>> {
         self.made.get(repository).cloned()
     }
-}
-
-/// Cosign's tags about a manifest, whether or not they exist.
-pub(super) fn cosign(subject: &Digest) -> impl Iterator<Item = Tag> {
-    let start = format!("{}-{}", subject.algorithm().as_str(), subject.hex());
-    COSIGN
-        .iter()
-        .filter_map(move |end| format!("{start}{end}").parse().ok())
 }
