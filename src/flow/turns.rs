@@ -176,7 +176,7 @@ impl Flights {
         self.turns.attending.load(Ordering::Relaxed) > 0 || self.is_followed_by_clients()
     }
 
-    async fn until(&self, is_so: impl Fn() -> bool) {
+    pub(super) async fn until(&self, is_so: impl Fn() -> bool) {
         loop {
             let mut changed = std::pin::pin!(self.turns.changed.notified());
             changed.as_mut().enable();
