@@ -8,6 +8,7 @@ use clap::Parser;
 
 mod corpus;
 mod faults;
+mod governor;
 mod link;
 mod load;
 mod machine;
@@ -36,6 +37,9 @@ enum Command {
     Tap(tap::Options),
     /// Everything at once, for long: pulls, moving tags, faults, restarts. Fails on a wrong byte.
     Soak(soak::Options),
+    /// Requests against a registry that limits their rate, or how many come at once: how much of the
+    /// limit is used, and how much is refused.
+    Governor(governor::Options),
     /// A corpus mirrored into a registry, beside skopeo, regsync and crane: time, requests, mounts.
     Targets(targets::Options),
     /// The same, kept in step: cold, again, after some tags moved, broken off half-way.
@@ -95,6 +99,10 @@ fn main() -> anyhow::Result<()> {
             return Ok(());
         }
         Command::Soak(options) => return soak::run(&options),
+        Command::Governor(options) => {
+            print!("{}", governor::run(&options)?);
+            return Ok(());
+        }
         Command::Targets(options) => {
             print!("{}", targets::run(&options)?);
             return Ok(());

@@ -54,9 +54,9 @@ pub(super) enum StoreCommand {
         #[command(flatten)]
         output: Output,
     },
-    /// Copy images out of the store: to an OCI layout or a docker-archive
+    /// Copy images, or all that sets select, out of the store
     Export(carry::ExportArgs),
-    /// Copy an image into the store: from an OCI layout or a docker-archive
+    /// Copy an image, or all of an exported set, into the store
     Import(carry::ImportArgs),
 }
 
@@ -75,12 +75,12 @@ pub(super) async fn run(command: &StoreCommand, source: &Source) -> Result<Exit,
             "{source}: [store] enabled = false: nothing is kept, so there is nothing to look at"
         )));
     }
-    let config = config.store;
     match command {
-        StoreCommand::Export(args) => return carry::export(args, config).await,
-        StoreCommand::Import(args) => return carry::import(args, config).await,
+        StoreCommand::Export(args) => return carry::export(args, &config).await,
+        StoreCommand::Import(args) => return carry::import(args, config.store).await,
         _ => {}
     }
+    let config = config.store;
     let command = command.clone();
     tokio::task::spawn_blocking(move || command.run(&config))
         .await

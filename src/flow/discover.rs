@@ -124,6 +124,9 @@ impl PullThrough {
         flow: FlowId,
     ) -> Result<Referrers, Error> {
         let call = self.own_call(repository, flow)?;
+        if call.registry.is_shut() {
+            return self.referrers_offline(repository, digest).await;
+        }
         if !call.route.lacks_referrers() {
             match referrers_by_api(&call, digest).await {
                 Ok(descriptors) => {

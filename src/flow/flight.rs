@@ -14,6 +14,8 @@ use super::Error;
 use super::Purpose;
 use super::access::Who;
 use super::askers::Askers;
+use super::bandwidth::Bandwidth;
+use super::bandwidth::Limits;
 use super::growing::Growing;
 use super::turns::Turns;
 use crate::oci::Digest;
@@ -27,6 +29,7 @@ pub(super) struct Flights {
     landed: Notify,
     /// Whose turn it is to be fetched for.
     pub(super) turns: Turns,
+    pub(super) limits: Arc<Limits>,
 }
 
 /// One fill, from its first request to its commit.
@@ -45,6 +48,8 @@ pub(super) struct Flight {
     had_client: AtomicBool,
     /// Whether it is for more than targets by the operator's wish: the store is to have it, too.
     is_kept: AtomicBool,
+    /// What it is held to while no client wants it.
+    limit: Option<Arc<Bandwidth>>,
     left: Notify,
 }
 
@@ -97,6 +102,7 @@ impl Flights {
             clients: AtomicUsize::new(0),
             is_kept: AtomicBool::new(false),
             had_client: AtomicBool::new(false),
+            limit: self.limits.of(call.flow),
             left: Notify::new(),
         });
         let follower = self.follower(&flight, call);
@@ -331,6 +337,18 @@ impl Share {
     /// Whether clients wait for other blobs, and none for this one.
     pub(super) fn is_in_the_way(&self) -> bool {
         !self.is_wanted() && self.flights.is_serving()
+    }
+
+    /// So many bytes have come: waits until they are paid for, where the fill is held to a
+    /// bandwidth, or until a client wants them.
+    pub(super) async fn pay(&self, bytes: usize) {
+        if let Some(limit) = &self.flight.limit
+            && !self.is_wanted()
+        {
+            let pause = limit.spend(bytes);
+            let wanted = self.flights.until(|| self.is_wanted());
+            let _ = tokio::time::timeout(pause, wanted).await;
+        }
     }
 
     /// Lets clients' blobs go first, for a moment.

@@ -23,6 +23,7 @@ use crate::target::Targets;
 mod access;
 mod ask;
 mod askers;
+mod bandwidth;
 mod blob;
 mod breaker;
 mod buffer;
@@ -41,6 +42,7 @@ mod known;
 mod listing;
 mod manifest;
 mod mirrors;
+mod offline;
 mod origins;
 mod passed;
 mod quay;
@@ -54,6 +56,7 @@ mod upstream;
 mod warm;
 
 pub use ask::{Accept, Ask, ByteRange, Caller, Want};
+pub use bandwidth::{Bandwidth, Limited};
 pub use discover::{Referrers, ReferrersBy};
 pub use error::Error;
 pub use passed::Passed;
@@ -72,6 +75,7 @@ use listing::ListKey;
 use listing::Lists;
 use manifest::Manifests;
 use mirrors::Mirrors;
+use offline::Subjects;
 use origins::Origins;
 use upstream::Route;
 
@@ -107,6 +111,7 @@ pub struct PullThrough {
     blobs: Blobs,
     lists: Lists,
     fan_out: Arc<FanOut>,
+    subjects: Subjects,
 }
 
 #[derive(Debug)]
@@ -192,6 +197,7 @@ impl PullThrough {
             },
             fan_out,
             lists: Lists::new(store.clone()),
+            subjects: Subjects::default(),
             manifests,
             flights,
             store,
@@ -227,6 +233,11 @@ impl PullThrough {
     /// How many wait for, or read, what these fills fetch.
     pub fn followers(&self) -> usize {
         self.flights.followers()
+    }
+
+    /// Holds what is fetched for `flow` to a bandwidth, which flows may share.
+    pub fn hold_to(&self, bandwidth: &Arc<Bandwidth>, flow: FlowId) -> Limited {
+        self.flights.limits.hold(flow, bandwidth)
     }
 
     /// Waits until no fill is under way: for a shutdown that wants nothing half done.

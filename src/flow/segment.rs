@@ -108,6 +108,7 @@ impl Source {
                 self.give_way(&mut intake).await;
             }
             let batch = intake.batch.take();
+            self.share.pay(batch.length()).await;
             intake.room = self.share.bytes();
             if !batch.chunks.is_empty() {
                 let (growing, deposit) = (self.growing.clone(), self.deposit.clone());
@@ -202,6 +203,11 @@ impl Batch {
     fn of(unspent: Unspent) -> Self {
         let chunks = Vec::new();
         Self { chunks, unspent }
+    }
+
+    /// In bytes.
+    fn length(&self) -> usize {
+        self.chunks.iter().map(Bytes::len).sum()
     }
 
     fn take(&mut self) -> Self {

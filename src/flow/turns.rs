@@ -176,6 +176,7 @@ impl Flights {
         self.turns.attending.load(Ordering::Relaxed) > 0 || self.is_followed_by_clients()
     }
 
+    /// Waits until it is so; told when a flight has begun or landed, or a client has come or gone.
     pub(super) async fn until(&self, is_so: impl Fn() -> bool) {
         loop {
             let mut changed = std::pin::pin!(self.turns.changed.notified());

@@ -70,6 +70,9 @@ impl PullThrough {
         };
         let ask = own(repository, want, cause.flow);
         let (call, _) = self.for_others(&ask, (Purpose::Keep, cause.pace))?;
+        if call.registry.is_shut() {
+            return self.resolved_offline(repository, tag).await;
+        }
         call.route
             .breaker
             .patience()

@@ -2,6 +2,11 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use serde::Deserialize;
+use serde::Deserializer;
+use serde::Serialize;
+use serde::Serializer;
+use serde::de::Error as _;
 use sha2::{Digest as _, Sha256, Sha512};
 
 /// A content digest: `<algorithm>:<lower-case hex>` (OCI image spec, descriptor.md#digests).
@@ -39,6 +44,20 @@ impl Algorithm {
             Self::Sha256 => 64,
             Self::Sha512 => 128,
         }
+    }
+}
+
+/// As it is written.
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(D::Error::custom)
     }
 }
 

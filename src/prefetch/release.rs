@@ -54,7 +54,7 @@ impl Release {
     /// When one of them is not as it should be.
     pub fn new(text: &str, architectures: &[impl AsRef<str>]) -> Result<Self, ReleaseError> {
         let (version, place) = text.split_once('@').unwrap_or((text, USUAL));
-        let longest = format!("{version}-x86_64");
+        let longest = format!("{version}-aarch64");
         if !version.starts_with(|c: char| c.is_ascii_digit()) || longest.parse::<Tag>().is_err() {
             return Err(ReleaseError::Version(version.to_owned()));
         }
@@ -90,6 +90,17 @@ impl Release {
     /// Its version.
     pub(super) fn version(&self) -> &str {
         &self.version
+    }
+
+    /// What its image may be called: `<version>-<architecture>`, or, where others have their releases,
+    /// just the version, as OKD does it.
+    pub(super) fn tags(&self, architecture: Architecture) -> Vec<Tag> {
+        let usual = format!("{}-{}", self.version, architecture.in_tags());
+        let mut tags = vec![usual];
+        if !self.is_usual {
+            tags.push(self.version.clone());
+        }
+        tags.iter().filter_map(|tag| tag.parse().ok()).collect()
     }
 
     /// Whether it is where Red Hat has its releases.

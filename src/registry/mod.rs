@@ -27,6 +27,7 @@ mod address;
 mod allowance;
 mod answer;
 mod auth;
+mod bandwidth;
 mod body;
 mod bucket;
 mod cause;
@@ -91,6 +92,8 @@ pub struct Registry {
     allowance: Arc<Allowance>,
     retried: Arc<AtomicU64>,
     pace: Priority,
+    /// Whether nothing may leave.
+    is_shut: bool,
 }
 
 impl Registry {
@@ -154,6 +157,7 @@ impl Registry {
             allowance: outside.allowance.clone(),
             retried: outside.retried.clone(),
             pace: Priority::Foreground,
+            is_shut: false,
         })
     }
 
@@ -178,6 +182,7 @@ impl Registry {
             allowance: self.allowance.clone(),
             retried: self.retried.clone(),
             pace: self.pace,
+            is_shut: self.is_shut,
         })
     }
 
@@ -212,6 +217,7 @@ impl Registry {
             allowance: self.allowance.clone(),
             retried: self.retried.clone(),
             pace: self.pace,
+            is_shut: self.is_shut,
         }
     }
 
@@ -225,7 +231,22 @@ impl Registry {
             allowance: self.allowance.clone(),
             retried: self.retried.clone(),
             pace: priority,
+            is_shut: self.is_shut,
         }
+    }
+
+    /// This registry as one that is never asked: every request fails as if it were out, and none
+    /// leaves.
+    pub fn shut(&self) -> Self {
+        Self {
+            is_shut: true,
+            ..self.at_pace(self.pace)
+        }
+    }
+
+    /// Whether it is never asked.
+    pub fn is_shut(&self) -> bool {
+        self.is_shut
     }
 
     /// Whether requests that somebody waits for are in flight or waiting to leave, or were within
@@ -348,6 +369,9 @@ impl Registry {
     }
 
     async fn attempts(&self, endpoint: &Endpoint, call: &Call) -> Result<Answer, Error> {
+        if self.is_shut {
+            return Err(Error::Unreachable("is not asked: this is offline".into()));
+        }
         let attempt = || endpoint.attempt(call, self.pace);
         endpoint.policy().run(self.pace, attempt).await
     }

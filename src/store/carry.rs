@@ -123,31 +123,7 @@ impl Outside {
     /// # Errors
     /// When the store can't be read.
     pub fn subjects(&self, repository: &Repository) -> Result<HashMap<Digest, Vec<Digest>>, Error> {
-        let mut referrers: HashMap<Digest, Vec<Digest>> = HashMap::new();
-        for digest in walk::links(&self.layout.repository(repository).revisions())? {
-            let stored = self.manifest(repository, &digest)?;
-            let subject = stored.and_then(|stored| Manifest::parse(&stored.bytes).subject);
-            if let Some(subject) = subject {
-                referrers.entry(subject).or_default().push(digest);
-            }
-        }
-        Ok(referrers)
-    }
-
-    /// The manifests of a repository whose `subject` is this one.
-    ///
-    /// # Errors
-    /// When the store can't be read.
-    pub fn referrers(&self, repository: &Repository, of: &Digest) -> Result<Vec<Digest>, Error> {
-        let mut referrers = Vec::new();
-        for digest in walk::links(&self.layout.repository(repository).revisions())? {
-            let stored = self.manifest(repository, &digest)?;
-            let subject = stored.and_then(|stored| Manifest::parse(&stored.bytes).subject);
-            if subject.as_ref() == Some(of) {
-                referrers.push(digest);
-            }
-        }
-        Ok(referrers)
+        manifests::subjects(&self.layout, repository)
     }
 
     /// A manifest of a repository; `None` where it is not stored, or damaged.
@@ -160,10 +136,7 @@ impl Outside {
         digest: &Digest,
     ) -> Result<Option<Stored>, Error> {
         let folder = self.layout.repository(repository);
-        if !links::is_link(&folder.revision(digest), digest)? {
-            return Ok(None);
-        }
-        let Some(content) = walk::manifest(&self.layout, digest)? else {
+        let Some(content) = manifests::linked(&self.layout, &folder, digest)? else {
             return Ok(None);
         };
         Ok(Some(Stored {

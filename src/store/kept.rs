@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::io::Write as _;
 use std::pin::pin;
 use std::sync::Arc;
@@ -218,6 +219,15 @@ impl Kept {
     pub(super) async fn tags(&self, repository: &Repository) -> Result<Vec<Tag>, Error> {
         let folder = self.shelf.layout.repository(repository);
         blocking(move || links::tags(&folder)).await
+    }
+
+    pub(super) async fn subjects(
+        &self,
+        repository: &Repository,
+    ) -> Result<HashMap<Digest, Vec<Digest>>, Error> {
+        let repository = repository.clone();
+        self.with(move |shelf| manifests::subjects(&shelf.layout, &repository))
+            .await
     }
 
     pub(super) async fn repositories(&self, upstream: &UpstreamName) -> Result<Vec<Name>, Error> {

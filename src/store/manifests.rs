@@ -1,5 +1,6 @@
 //! Manifests are blobs with a link of their own kind, beside which their media type is written.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io::Write as _;
 use std::sync::Arc;
@@ -34,6 +35,36 @@ pub(super) struct Sent {
     pub(super) digest: Digest,
     pub(super) media_type: String,
     pub(super) bytes: Bytes,
+}
+
+/// The content of a manifest that a repository has a link to; `None` where it is not stored, or
+/// damaged.
+pub(super) fn linked(
+    layout: &Layout,
+    folder: &RepositoryFolder,
+    digest: &Digest,
+) -> Result<Option<Vec<u8>>, Error> {
+    match links::is_link(&folder.revision(digest), digest)? {
+        true => walk::manifest(layout, digest),
+        false => Ok(None),
+    }
+}
+
+/// What refers to the manifests of a repository, by their digests.
+pub(super) fn subjects(
+    layout: &Layout,
+    repository: &Repository,
+) -> Result<HashMap<Digest, Vec<Digest>>, Error> {
+    let folder = layout.repository(repository);
+    let mut referrers: HashMap<Digest, Vec<Digest>> = HashMap::new();
+    for digest in walk::links(&folder.revisions())? {
+        let content = linked(layout, &folder, &digest)?;
+        let subject = content.and_then(|content| Manifest::parse(&content).subject);
+        if let Some(subject) = subject {
+            referrers.entry(subject).or_default().push(digest);
+        }
+    }
+    Ok(referrers)
 }
 
 /// Reads a manifest that `repository` has a link to. One whose content is not what its digest says

@@ -12,6 +12,7 @@
 //! process that serves from it: it treats what vanished as not stored, and its readers keep what
 //! they have open.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -335,6 +336,18 @@ impl Store {
         match &self.0 {
             Kind::Kept(kept) => kept.tags(repository).await,
             Kind::Spool(spool) => Ok(spool.tags(repository)),
+        }
+    }
+
+    /// What refers to the manifests of a repository, by their digests; nothing where the store keeps
+    /// nothing. All its manifests are read.
+    pub async fn subjects(
+        &self,
+        repository: &Repository,
+    ) -> Result<HashMap<Digest, Vec<Digest>>, Error> {
+        match &self.0 {
+            Kind::Kept(kept) => kept.subjects(repository).await,
+            Kind::Spool(_) => Ok(HashMap::new()),
         }
     }
 

@@ -247,6 +247,25 @@ impl Agenda {
         }
     }
 
+    /// Those who wait for an errand that is not under way are told that it is given up; it stays
+    /// where it is in the queue on disk.
+    pub(super) fn give_up(&mut self, error: &Error) {
+        let idle = |entry: &Entry| entry.when != When::Running && !entry.waiters.0.is_empty();
+        let waited = self.entries.iter().filter(|(_, entry)| idle(entry));
+        let waited: Vec<u64> = waited.map(|(id, _)| *id).collect();
+        for id in waited {
+            let Some(entry) = self.entries.get_mut(&id) else {
+                continue;
+            };
+            for waiter in entry.waiters.0.drain(..) {
+                let _ = waiter.send(Err(error.clone()));
+            }
+            if !entry.durable {
+                self.remove(id);
+            }
+        }
+    }
+
     /// `digest` is there now: those that wait for it can begin.
     pub(super) fn wake(&mut self, repository: &Repository, digest: &Digest) {
         let key = (repository.clone(), digest.clone());

@@ -10,6 +10,7 @@ use super::lock;
 use super::remote::Outcome;
 use super::remote::Remote;
 use super::verdict::Verdict;
+use crate::registry;
 
 impl Remote {
     /// An errand has ended: it is settled, or tried again. `taken` is what the target had taken
@@ -94,6 +95,23 @@ impl Remote {
                 "what is owed to the target waits until it is well: {error}"
             );
         }
-        outage.trip(Instant::now(), &error.to_string(), at_least);
+        let (now, text) = (Instant::now(), error.to_string());
+        if is_throttled(error) {
+            return outage.throttle(now, &text, at_least);
+        }
+        outage.trip(now, &text, at_least);
+        drop(outage);
+        // Who waits has other things to do than to wait for the next probe.
+        lock(&self.agenda).give_up(&Error::Out(text));
     }
+}
+
+fn is_throttled(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Registry {
+            error: registry::Error::Throttled { .. },
+            ..
+        }
+    )
 }

@@ -30,6 +30,9 @@ pub enum Error {
         /// What to do about it; empty where nothing can be.
         advice: String,
     },
+    /// The target is out: others have just found it so.
+    #[error("the target is out: {0}")]
+    Out(String),
     /// It waits for manifests that nobody has pulled.
     #[error("{why}")]
     Waits {

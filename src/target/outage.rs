@@ -14,6 +14,8 @@ struct Ongoing {
     error: String,
     next_probe: Instant,
     pause: Duration,
+    /// It only has had too many requests: it will take what waits.
+    is_throttled: bool,
 }
 
 /// How many errands may begin.
@@ -50,13 +52,29 @@ impl Outage {
 
     /// The target is out, or still is. It is not asked before `at_least` is over.
     pub(super) fn trip(&mut self, now: Instant, error: &str, at_least: Option<Duration>) {
+        self.trip_as(now, error, (at_least, false));
+    }
+
+    /// The target has had too many requests, and wants none before `at_least` is over.
+    pub(super) fn throttle(&mut self, now: Instant, error: &str, at_least: Option<Duration>) {
+        self.trip_as(now, error, (at_least, true));
+    }
+
+    fn trip_as(
+        &mut self,
+        now: Instant,
+        error: &str,
+        (at_least, is_throttled): (Option<Duration>, bool),
+    ) {
         let begun = self.now.is_none();
         let outage = self.now.get_or_insert_with(|| Ongoing {
             since: SystemTime::now(),
             error: String::new(),
             next_probe: now + FIRST_PAUSE,
             pause: FIRST_PAUSE,
+            is_throttled,
         });
+        outage.is_throttled = is_throttled;
         error.clone_into(&mut outage.error);
         if !begun {
             outage.next_probe = outage.next_probe.max(now + outage.pause);
@@ -64,6 +82,12 @@ impl Outage {
         if let Some(at_least) = at_least {
             outage.next_probe = outage.next_probe.max(now + at_least);
         }
+    }
+
+    /// Why nothing is worth waiting for at `now`: the target is out, and it is not time for a probe.
+    pub(super) fn refusal(&self, now: Instant) -> Option<&str> {
+        let outage = self.now.as_ref().filter(|outage| !outage.is_throttled)?;
+        (now < outage.next_probe).then_some(&outage.error)
     }
 
     /// The target has answered as it should: whether it was out.

@@ -183,9 +183,21 @@ impl Remote {
         holders.into_iter().find(usable)
     }
 
-    /// `errand` is owed from now on; a copy of it that nobody keeps where it is not to be `durable`.
+    /// `errand` is owed from now on; a copy of it that nobody keeps where it is not to be `durable`:
+    /// such a one fails at once while the target is out.
     pub(super) fn owe(&self, entry: Entry, waiter: Option<oneshot::Sender<Outcome>>) {
         let mut agenda = lock(&self.agenda);
+        let waiter = match (
+            entry.durable,
+            lock(&self.outage).refusal(Instant::now()),
+            waiter,
+        ) {
+            (false, Some(error), Some(waiter)) => {
+                let _ = waiter.send(Err(Error::Out(error.to_owned())));
+                return;
+            }
+            (_, _, waiter) => waiter,
+        };
         if entry.durable {
             self.queue.owe(&entry.errand);
         }
@@ -325,6 +337,7 @@ impl Remote {
                 entries: self.catalog.entries(),
                 withdrawals: self.catalog.withdrawals(),
             },
+            limits: self.registry.limits(),
         }
     }
 }

@@ -39,6 +39,7 @@ impl Verdict {
             Error::NoTarget(_) | Error::NotTaken(_) | Error::Place(_) => Self::GiveUp,
             Error::Missing(Missing::Gone(_)) => Self::GiveUp,
             Error::Missing(Missing::Later(_)) => Self::Supply,
+            Error::Out(_) => Self::Outage { at_least: None },
             Error::Waits { .. } => Self::Waits,
             Error::Registry { error, .. } => Self::of_registry(error),
             Error::State(_) | Error::GivenUp(_) => Self::Again { pause: SOON },

@@ -6,6 +6,7 @@ mod login;
 mod serve;
 mod serving;
 mod store;
+mod tags;
 mod target;
 mod upstream;
 
@@ -100,6 +101,7 @@ fn help_names_every_command_and_what_it_is_for() {
     for line in [
         "A transparent pull-through mirroring proxy for OCI registries",
         "serve        Run the proxy",
+        "tags         Show which tags a set selects",
         "check        Check the configuration",
         "client       Print, or write, the configuration that makes a client pull",
         "store        Look into the store",

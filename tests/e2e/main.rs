@@ -21,6 +21,7 @@ mod moto;
 mod need;
 mod passthrough;
 mod podman;
+mod release;
 mod sandbox;
 mod scene;
 mod skopeo;

@@ -18,6 +18,10 @@ use crate::page::Page;
 pub(crate) const MIB: u64 = 1 << 20;
 pub(crate) const MANIFEST: &str = r#"{"schemaVersion":2}"#;
 const MEDIA_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
+/// Of a run that did all, in a life of the proxy before.
+const REPORT: &str = r#"{"cause":"schedule","ended":"2026-01-01T00:00:00Z",
+    "last_success":"2026-01-01T00:00:00Z","report":{"set":"none","outcome":"done",
+    "begun":"2026-01-01T00:00:00Z","seconds":1.0,"images":{},"traffic":{}}}"#;
 pub(crate) const TOKEN: &str = "Bearer open-sesame";
 
 /// The proxy, and what it talks to: `main.test` (the default) and `limited.test` run, `down.test`
@@ -36,6 +40,10 @@ impl Scene {
         let (main, limited) = (Upstream::start().await, Upstream::start().await);
         let folder = TempDir::new().unwrap();
         fs::write(folder.path().join("tokens"), "alice:open-sesame\n").unwrap();
+        fs::write(folder.path().join("images.txt"), "").unwrap();
+        let reports = folder.path().join("tidegate-data/tidegate/prefetch");
+        fs::create_dir_all(&reports).unwrap();
+        fs::write(reports.join("none.json"), REPORT).unwrap();
         let config = config(&[("main.test", &main.url()), ("limited.test", &limited.url())]);
         let tidegate = Tidegate::builder(env!("CARGO_BIN_EXE_tidegate"), &config)
             .folder(folder.path())
@@ -197,5 +205,8 @@ fn config(upstreams: &[(&str, &str)]) -> String {
     // Nothing is pulled from there.
     text += "[[target]]\nname = \"far\"\nurl = \"http://127.0.0.1:2\"\nplain_http = true\n\
              credentials = \"anonymous\"\nonly = [\"down.test/*\"]\n";
+    // It fails, and asks nobody: nothing is in the file.
+    text += "[[prefetch]]\nname = \"none\"\nfrom = \"file:images.txt\"\nevery = \"1h\"\n\
+             jitter = \"0s\"\n";
     text
 }

@@ -1,6 +1,7 @@
 //! Who may ask what of the admin listener.
 
 use fake_registry::Client;
+use fake_registry::Tidegate;
 use http::Method;
 
 use crate::rig::Rig;
@@ -58,8 +59,8 @@ async fn without_sets_it_says_what_is_missing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_of_a_browser_and_strangers_run_nothing() {
-    let mut rig = Rig::new(&["a"], &set("base", &["a"], "")).await;
+async fn pages_of_a_browser_run_nothing() {
+    let rig = Rig::new(&["a"], &set("base", &["a"], "")).await;
     let url = format!("{}/api/v1/prefetch/base", rig.tidegate.admin());
     let page = Client::new().request(Method::POST, &url);
     let page = page
@@ -70,30 +71,38 @@ async fn pages_of_a_browser_and_strangers_run_nothing() {
     assert_eq!(page.status, 403);
     assert!(rig.state("base").await["running"].is_null());
     assert_eq!(rig.upstream.log().len(), 0);
+}
 
-    let tokens = rig.tidegate.folder().join("tokens");
-    std::fs::write(tokens, "alice:open-sesame\n").unwrap();
+#[tokio::test(flavor = "multi_thread")]
+async fn where_there_is_a_login_strangers_run_nothing() {
+    let rig = Rig::new(&["a"], "").await;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("tokens"), "alice:open-sesame\n").unwrap();
     let config = Rig::config(&rig.upstream, &set("base", &["a"], ""));
-    let config = config.replacen(
-        "[server]\n",
-        "[server]\nadmin_login = { tokens = \"tokens\" }\n",
-        1,
-    );
-    // The login of the admin listener waits for a restart.
-    rig.tidegate.reload(&config);
-    rig.tidegate
-        .wait_for_log("a restart is needed for the new server.admin_login")
+    let login = "[server]\nadmin_login = { tokens = \"tokens\" }\n";
+    let config = config.replacen("[server]\n", login, 1);
+    let builder = Tidegate::builder(env!("CARGO_BIN_EXE_tidegate"), &config);
+    // Nor is a stranger told whether it is ready.
+    let mut tidegate = builder.spawn(folder.path());
+    tidegate
+        .wait_ready(async |it| it.stderr().contains("admin on "))
         .await;
-    let folder = rig.tidegate.folder().to_owned();
-    rig.tidegate.process_mut().kill();
-    let tidegate = fake_registry::Tidegate::builder(env!("CARGO_BIN_EXE_tidegate"), &config);
-    let tidegate = tidegate.folder(&folder).start().await;
-    let url = format!("{}/api/v1/prefetch/base", tidegate.admin());
-    let ask = |token: &'static str| {
-        let request = Client::new().request(Method::POST, &url);
+    let log = tidegate.stderr();
+    let (_, rest) = log.split_once("admin on ").unwrap();
+    let admin = rest.lines().next().unwrap();
+    let url = format!("{admin}/api/v1/prefetch/base");
+    let ask = |method: Method, token: &'static str| {
+        let request = Client::new().request(method, &url);
         request.header("authorization", token).send()
     };
-    assert_eq!(ask("Bearer guess").await.unwrap().status, 401);
+    assert_eq!(ask(Method::GET, "Bearer guess").await.unwrap().status, 401);
+    assert_eq!(ask(Method::POST, "Bearer guess").await.unwrap().status, 401);
     assert_eq!(rig.upstream.log().len(), 0);
-    assert_eq!(ask("Bearer open-sesame").await.unwrap().status, 202);
+    assert_eq!(
+        ask(Method::POST, "Bearer open-sesame")
+            .await
+            .unwrap()
+            .status,
+        202
+    );
 }

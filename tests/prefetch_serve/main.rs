@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod bandwidth;
 mod door;
 mod ending;
 mod quiet;

@@ -3,5 +3,10 @@
 #[path = "../premises/mod.rs"]
 mod premises;
 
+mod changes;
+mod command;
+mod failures;
+mod platforms;
+mod prune;
 mod requests;
 mod rig;

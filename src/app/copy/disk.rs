@@ -1,5 +1,7 @@
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::OnceLock;
 
 use futures_util::FutureExt as _;
 use futures_util::StreamExt as _;
@@ -7,6 +9,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream;
 
 use super::Error;
+use super::Reference;
 use crate::layout;
 use crate::layout::Blob;
 use crate::layout::Chunks;
@@ -67,8 +70,29 @@ impl Shelf for layout::Source {
 /// A repository of a store, from outside.
 #[derive(Debug)]
 pub(super) struct Kept {
-    pub(super) store: Arc<Outside>,
+    store: Arc<Outside>,
     pub(super) repository: Repository,
+    /// What refers to what, read when it is first asked for.
+    subjects: OnceLock<HashMap<Digest, Vec<Digest>>>,
+}
+
+impl Kept {
+    /// The repository of `image`.
+    pub(super) fn new(store: &Arc<Outside>, image: &Reference) -> Arc<Self> {
+        Arc::new(Self {
+            store: store.clone(),
+            repository: image.repository.clone(),
+            subjects: OnceLock::new(),
+        })
+    }
+
+    /// Whether all of these are stored.
+    pub(super) fn has_all<'a>(
+        &self,
+        digests: impl IntoIterator<Item = &'a Digest>,
+    ) -> Result<bool, Error> {
+        Ok(self.store.has_all(digests)?)
+    }
 }
 
 impl Shelf for Kept {
@@ -86,7 +110,14 @@ impl Shelf for Kept {
     }
 
     fn referrers(&self, subject: &Digest) -> Result<Vec<Digest>, Error> {
-        Ok(self.store.referrers(&self.repository, subject)?)
+        let subjects = match self.subjects.get() {
+            Some(subjects) => subjects,
+            None => {
+                let read = self.store.subjects(&self.repository)?;
+                self.subjects.get_or_init(|| read)
+            }
+        };
+        Ok(subjects.get(subject).cloned().unwrap_or_default())
     }
 
     fn names(&self) -> Result<Vec<String>, Error> {

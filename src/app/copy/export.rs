@@ -32,10 +32,30 @@ use crate::store::carry::Outside;
 
 /// An image of a store that was found.
 #[derive(Debug)]
-struct Found {
+pub(super) struct Found {
     reference: Reference,
     origin: Origin,
-    plan: Plan,
+    pub(super) plan: Plan,
+}
+
+/// In which form it goes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// As it is.
+    Layout,
+    /// As it is, for who chose its platforms when it was brought.
+    Chosen,
+    /// As docker loads it: one platform, and nothing else.
+    Archive,
+}
+
+impl Form {
+    fn of(to: &Location) -> Self {
+        match to {
+            Location::Archive { .. } => Self::Archive,
+            Location::Oci { .. } => Self::Layout,
+        }
+    }
 }
 
 /// Copies images from the store to `to`. A reference without a tag or a digest means all tags.
@@ -54,17 +74,11 @@ pub async fn export(
     let store = Arc::new(blocking(move || Outside::open(&config)).await?);
     let mut found = Vec::new();
     for image in expanded(&store, images).await? {
-        found.push(find(wish, &store, image, to, flow).await?);
+        let shelf = Kept::new(&store, &image);
+        found.push(find(wish, shelf, image, Form::of(to), flow).await?);
     }
     progress.expect(found.iter().map(|it| it.plan.size()).sum());
-    let mut reports: Vec<Report> = found
-        .iter()
-        .map(|it| Report {
-            source: it.reference.to_string(),
-            target: to.to_string(),
-            ..Report::of(&it.plan)
-        })
-        .collect();
+    let mut reports: Vec<Report> = found.iter().map(|it| it.report(to)).collect();
     match to {
         Location::Oci { folder, name } => {
             if name.is_some() && found.len() > 1 {
@@ -109,6 +123,15 @@ pub async fn export(
 }
 
 impl Found {
+    /// What is known before it is copied.
+    fn report(&self, to: &Location) -> Report {
+        Report {
+            source: self.reference.to_string(),
+            target: to.to_string(),
+            ..Report::of(&self.plan)
+        }
+    }
+
     fn archived(&self, name: Option<&str>) -> pack::Wanted<'_> {
         let root = &self.plan.root.descriptor.digest;
         let own = || self.reference.name_and_tag();
@@ -153,23 +176,20 @@ fn not_stored(image: &Reference, why: &str) -> Error {
     }
 }
 
-async fn find(
+/// An image of `shelf`, all of which is stored that is wanted of it.
+pub(super) async fn find(
     wish: &Carried,
-    store: &Arc<Outside>,
+    shelf: Arc<Kept>,
     reference: Reference,
-    to: &Location,
+    form: Form,
     flow: FlowId,
 ) -> Result<Found, Error> {
-    let shelf = Arc::new(Kept {
-        store: store.clone(),
-        repository: reference.repository.clone(),
-    });
     let (wanted, kept) = (reference.clone(), shelf.clone());
     let mut root = blocking(move || root(&kept, &wanted)).await?;
     let (kept, at) = (shelf.clone(), root.descriptor.digest.clone());
-    let is_archive = matches!(to, Location::Archive { .. });
+    let is_archive = form == Form::Archive;
     let platforms = wish.platforms.clone();
-    let part = blocking(move || part(&kept, &at, &platforms, is_archive)).await?;
+    let part = blocking(move || part(&kept, &at, &platforms, form)).await?;
     let mut wanted = Wanted {
         part: Part::All,
         referrers: wish.referrers && !is_archive,
@@ -182,8 +202,7 @@ async fn find(
     let origin = Origin::disk(shelf.clone(), flow);
     let plan = Plan::of(&origin, root, wanted, flow).await?;
     let blobs: Vec<Digest> = plan.blobs.keys().cloned().collect();
-    let outside = store.clone();
-    if !blocking(move || outside.has_all(&blobs)).await? {
+    if !blocking(move || shelf.has_all(&blobs)).await? {
         let why = "not all of it is in the store; pull it through the proxy first";
         return Err(not_stored(&reference, why));
     }
@@ -227,12 +246,7 @@ enum Chosen {
 }
 
 /// Of an index, the store has what clients pulled.
-fn part(
-    shelf: &Kept,
-    root: &Digest,
-    platforms: &[Platform],
-    is_archive: bool,
-) -> Result<Chosen, Error> {
+fn part(shelf: &Kept, root: &Digest, platforms: &[Platform], form: Form) -> Result<Chosen, Error> {
     let manifest = shelf.manifest(root)?;
     let bytes = manifest.map(|manifest| manifest.bytes).unwrap_or_default();
     let children = oci::Manifest::parse(&bytes).manifests;
@@ -246,7 +260,7 @@ fn part(
             there.push(child.clone());
         }
     }
-    if let (true, Some(index)) = (is_archive, &index) {
+    if let (Form::Archive, Some(index)) = (form, &index) {
         let images: Vec<&Digest> = there.iter().filter(|it| index.is_image(it)).collect();
         return match (&images[..], platforms) {
             ([only], []) => Ok(Chosen::One((*only).clone())),
@@ -270,11 +284,13 @@ fn part(
     if lacking == 0 {
         return Ok(Chosen::Whole);
     }
-    tracing::warn!(
-        "{}: {lacking} of {} manifests of its index were never pulled, and are left out",
-        shelf.repository,
-        children.len()
-    );
+    if form != Form::Chosen {
+        tracing::warn!(
+            "{}: {lacking} of {} manifests of its index were never pulled, and are left out",
+            shelf.repository,
+            children.len()
+        );
+    }
     Ok(Chosen::Some(there))
 }
 
@@ -283,5 +299,5 @@ fn is_whole(shelf: &Kept, digest: &Digest) -> Result<bool, Error> {
         return Ok(false);
     };
     let named = oci::Manifest::parse(&manifest.bytes);
-    Ok(shelf.store.has_all(named.blobs.iter())?)
+    shelf.has_all(named.blobs.iter())
 }

@@ -21,6 +21,7 @@ use crate::oci::Platform;
 use crate::oci::Repository;
 use crate::target;
 
+mod bundle;
 mod carry;
 mod deliver;
 mod disk;
@@ -35,6 +36,12 @@ mod push;
 mod report;
 mod watched;
 
+pub use bundle::Bundle;
+pub use bundle::Exported;
+pub use bundle::Exporting;
+pub use bundle::Imported;
+pub use bundle::export_sets;
+pub use bundle::import_all;
 pub use carry::Carried;
 pub use end::End;
 pub use end::Reference;

@@ -29,6 +29,10 @@ impl Progress {
         (self.done.load(Ordering::Relaxed).min(total), total)
     }
 
+    pub(super) fn advance(&self, bytes: u64) {
+        self.done.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     pub(super) fn expect(&self, total: u64) {
         self.total.fetch_add(total, Ordering::Relaxed);
     }

@@ -34,10 +34,13 @@ pub(super) fn write(selected: &Selected, out: &mut dyn Write) -> io::Result<()> 
     if !named.is_empty() {
         writeln!(out)?;
     }
-    let images = selected.images.len();
+    let images = match selected.images.len() {
+        1 => "1 image".to_owned(),
+        images => format!("{images} images"),
+    };
     match selected.failed.len() {
-        0 => writeln!(out, "{images} images"),
-        failed => writeln!(out, "{images} images; {failed} could not be asked"),
+        0 => writeln!(out, "{images}"),
+        failed => writeln!(out, "{images}; {failed} could not be asked"),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::collections::HashSet;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -16,6 +17,7 @@ use crate::prefetch::Filter;
 use crate::prefetch::Item;
 use crate::prefetch::ItemOutcome;
 use crate::prefetch::Listed;
+use crate::prefetch::Order;
 use crate::prefetch::Prune;
 use crate::prefetch::TagSet;
 use crate::prefetch::Verdict;
@@ -49,9 +51,13 @@ pub(super) async fn prune(run: &Run, lists: Lists) {
         run.record().unasked("prune".to_owned(), why);
     }
     for gone in gone {
-        let item = match deletes && count <= run.set.prune_max {
-            true => run.remove(&gone).await,
-            false => gone.told(),
+        let item = match (deletes && count <= run.set.prune_max, &run.rehearsal) {
+            (true, None) => run.remove(&gone).await,
+            (true, Some(_)) => Item {
+                outcome: ItemOutcome::Pruned,
+                ..gone.told()
+            },
+            (false, _) => gone.told(),
         };
         run.ended(item);
     }
@@ -68,7 +74,7 @@ impl Run {
         }
         let all = there.iter().flat_map(|(_, tags)| tags);
         let gone: BTreeSet<&Tag> = all.filter(|tag| !listed.contains(tag)).collect();
-        let gone = self.would_take(gone.into_iter().cloned().collect());
+        let gone = self.would_take(&gone, &listed);
         let at = |tag: &Tag| {
             let has = there.iter().filter(|(_, tags)| tags.contains(tag));
             has.map(|(to, _)| (*to).clone()).collect()
@@ -84,7 +90,10 @@ impl Run {
     /// The tags of a repository that are at a destination, as far as it is ours to know.
     async fn tags_at(&self, to: &Destination, repository: &Repository) -> BTreeSet<Tag> {
         let tags = match to {
-            Destination::Store => self.world.flow.known_tags(repository).await,
+            Destination::Store => match &self.rehearsal {
+                Some(rehearsal) => rehearsal.tags(repository).await,
+                None => self.world.flow.known_tags(repository).await,
+            },
             Destination::Target(target) => match &self.world.targets {
                 Some(targets) => targets.tags_there(target, repository),
                 None => Vec::new(),
@@ -93,12 +102,15 @@ impl Run {
         tags.into_iter().collect()
     }
 
-    /// Those that the set would take if its source had them, whatever their dates.
-    fn would_take(&self, tags: Vec<Tag>) -> Vec<Tag> {
-        let listed: Vec<Listed> = tags.into_iter().map(undated).collect();
-        let judged = by_name(&self.set.tags).judge(&listed, Timestamp::now());
+    /// Those that the set would take if its source had them still, whatever their dates.
+    fn would_take(&self, gone: &BTreeSet<&Tag>, listed: &HashSet<&Tag>) -> Vec<Tag> {
+        let all = gone.iter().chain(listed).map(|tag| undated((*tag).clone()));
+        let judged = by_name(&self.set.tags).judge(&all.collect::<Vec<_>>(), Timestamp::now());
         let taken = judged.into_iter().filter(|it| it.verdict == Verdict::In);
-        taken.map(|it| it.tag).collect()
+        taken
+            .map(|it| it.tag)
+            .filter(|tag| gone.contains(tag))
+            .collect()
     }
 
     async fn remove(&self, gone: &Gone) -> Item {
@@ -150,16 +162,21 @@ impl Gone {
     }
 }
 
-/// What a set says of tags' names alone: dates, and how many are newer, are not known of what is gone.
+/// What a set says of tags' names alone: dates, and how many are newer, are not known of what is
+/// gone. Whether they are versions is.
 fn by_name(tags: &TagSet) -> TagSet {
     match tags {
         TagSet::Literal(_) => tags.clone(),
-        TagSet::Chosen(filter) => TagSet::Chosen(Filter {
-            latest: None,
-            order: None,
-            since: None,
-            ..filter.clone()
-        }),
+        TagSet::Chosen(filter) => {
+            let by_date = filter.order == Some(Order::Date);
+            let latest = filter.latest.filter(|_| !by_date);
+            TagSet::Chosen(Filter {
+                latest: latest.map(|_| NonZeroUsize::MAX),
+                order: filter.order.filter(|_| !by_date),
+                since: None,
+                ..filter.clone()
+            })
+        }
     }
 }
 

@@ -25,6 +25,7 @@ use crate::oci::Digest;
 use crate::oci::Reference;
 use crate::oci::Repository;
 use crate::oci::Tag;
+use crate::store;
 
 mod catalog;
 mod dates;
@@ -32,16 +33,20 @@ mod openshift;
 mod quay;
 mod references;
 mod repository;
+mod stored;
 
 use dates::Dates;
 pub use references::Named;
 pub use references::named_in;
+pub use stored::stored;
 
 /// Who is asked what there is, and what is remembered of the answers from run to run. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Sources {
     flow: Arc<PullThrough>,
     dates: Dates,
+    /// The store that answers in the place of the sources, where nobody else is asked.
+    stored: Option<store::Config>,
 }
 
 impl Sources {
@@ -50,6 +55,15 @@ impl Sources {
         Self {
             flow,
             dates: Dates::default(),
+            stored: None,
+        }
+    }
+
+    /// By looking what the store of `flow` has, whose upstreams are not asked.
+    pub fn offline(flow: Arc<PullThrough>, store: store::Config) -> Self {
+        Self {
+            stored: Some(store),
+            ..Self::new(flow)
         }
     }
 }
@@ -91,7 +105,7 @@ async fn run(
         now: Timestamp::now(),
     };
     tokio::select! {
-        _ = join_all(set.from.iter().map(|source| asked.ask(source))) => {}
+        () = asked.all() => {}
         () = out.closed() => return,
     }
     let images = told.images();
@@ -125,6 +139,13 @@ pub(super) struct Asked<'a> {
 struct Told(Mutex<HashSet<(Repository, Reference, Option<Tag>)>>);
 
 impl<'a> Asked<'a> {
+    async fn all(&self) {
+        match &self.sources.stored {
+            Some(store) => stored::discover(*self, store).await,
+            None => drop(join_all(self.set.from.iter().map(|source| self.ask(source))).await),
+        }
+    }
+
     async fn ask(&self, source: &Source) {
         match source {
             Source::Repository(repository) => repository::discover(*self, repository).await,

@@ -32,6 +32,8 @@ pub(super) struct Window {
     departed: Option<Instant>,
     /// When it was last refused.
     refused: Option<Instant>,
+    /// Whether the last refusal was laid to the rate.
+    was_rate: bool,
     /// How often it was made smaller.
     pub(super) decreases: u64,
     pub(super) quota: Option<Quota>,
@@ -85,6 +87,8 @@ const SHARE: usize = 4;
 /// after this.
 const WORTH: f64 = 9.0;
 const SOONEST: f64 = 6.0;
+/// So few requests in flight are a coarse measure of a rate.
+const FEW: usize = 5;
 /// What was learned of a speed is believed for so long after a refusal.
 const BELIEVED: Duration = Duration::from_secs(10 * 60);
 /// Little is left: less than a tenth.
@@ -113,6 +117,7 @@ impl Window {
             seen: None,
             departed: None,
             refused: None,
+            was_rate: false,
             decreases: 0,
             quota: None,
             is_low: false,
@@ -260,7 +265,8 @@ impl Window {
 
     /// A request that was let in has come to a good end.
     pub(super) fn succeeded(&mut self, left: &Left, now: Instant) {
-        if left.full && self.epoch.is_news(left.at) {
+        // What the speed holds back says nothing of the size.
+        if left.full && !left.paced && self.epoch.is_news(left.at) {
             self.size.succeeded(now, self.epoch.is_paid());
         }
     }
@@ -318,16 +324,29 @@ impl Window {
         match &mut self.speed {
             // Which of the two it was is not known yet.
             None => {
-                self.size.learn(verdict.guess, lift);
+                self.size.learn(verdict.guess, now + LATER);
                 self.speed = Some(Speed::search(achieved));
             }
             Some(speed) => {
-                let most = verdict.least.saturating_sub(1).max(1);
-                let is_near = ceiling.is_none_or(|it| verdict.least * 10 >= it * 9);
-                if !verdict.paced || (is_near && most > 1) {
+                let (least, most) = (verdict.least, verdict.least.saturating_sub(1).max(1));
+                let is_near = ceiling.is_none_or(|ceiling| least * 10 >= ceiling * 9);
+                let is_rate = verdict.paced || {
+                    let is_beyond = ceiling.is_none_or(|ceiling| least > ceiling);
+                    let is_soon = achieved.steady.is_none();
+                    // What was not too much for long is too much now. Where few are in flight, one
+                    // less is much: the rate is suspected first; else the number is. What did not
+                    // help was not it.
+                    !is_beyond
+                        && match self.was_rate {
+                            true => !is_soon && most < FEW,
+                            false => is_soon || most < FEW,
+                        }
+                };
+                self.was_rate = is_rate;
+                if !is_rate || (verdict.paced && is_near && most >= FEW) {
                     self.size.learn(most, lift);
                 }
-                if verdict.paced {
+                if is_rate {
                     speed.refused(now, achieved, hold);
                 }
             }

@@ -6,22 +6,22 @@ use crate::oci::Tag;
 
 /// What `image-references` names.
 #[derive(Debug)]
-pub(super) struct Components {
+pub(in crate::prefetch::source) struct Components {
     /// What the release calls itself.
-    pub(super) version: String,
+    pub(in crate::prefetch::source) version: String,
     /// Each of them, in their order.
-    pub(super) all: Vec<Component>,
+    pub(in crate::prefetch::source) all: Vec<Component>,
 }
 
 /// An image that a release consists of.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Component {
+pub(in crate::prefetch::source) struct Component {
     /// Such as `etcd`.
-    pub(super) name: String,
+    pub(in crate::prefetch::source) name: String,
     /// Where it is.
-    pub(super) repository: Repository,
+    pub(in crate::prefetch::source) repository: Repository,
     /// Which one.
-    pub(super) digest: Digest,
+    pub(in crate::prefetch::source) digest: Digest,
 }
 
 /// An `ImageStream` of OpenShift (image.openshift.io/v1).
@@ -63,7 +63,7 @@ struct From {
 ///
 /// # Errors
 /// When it is another file, names nothing, or names an image without its digest: says which.
-pub(super) fn read(file: &[u8]) -> Result<Components, String> {
+pub(in crate::prefetch::source) fn read(file: &[u8]) -> Result<Components, String> {
     let wrong = |why: &str| format!("its {} {why}", super::layers::PLACE);
     let stream: ImageStream = serde_json::from_slice(file)
         .map_err(|error| wrong(&format!("is no list of components: {error}")))?;
@@ -101,7 +101,7 @@ pub(super) fn read(file: &[u8]) -> Result<Components, String> {
 
 impl Component {
     /// Its customary tag beside a release image with the tag `release`: `4.20.8-x86_64-etcd`.
-    pub(super) fn tag_beside(&self, release: &Tag) -> Option<Tag> {
+    pub(in crate::prefetch::source) fn tag_beside(&self, release: &Tag) -> Option<Tag> {
         format!("{release}-{}", self.name).parse().ok()
     }
 

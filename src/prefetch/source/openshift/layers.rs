@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use super::Build;
 use crate::layout;
 use crate::oci::Digest;
+use crate::oci::DigestError;
 use crate::registry::Content;
 use crate::target::Manifest;
 
@@ -39,7 +40,7 @@ struct Layer {
 
 /// What a layer has to say of the file.
 #[derive(Debug, PartialEq, Eq)]
-enum Told {
+pub(in crate::prefetch::source) enum Told {
     /// This is it.
     Found(Vec<u8>),
     /// It was removed: those below don't count.
@@ -48,15 +49,29 @@ enum Told {
     Silent,
 }
 
+/// What is said of an image that has no such file.
+pub(in crate::prefetch::source) fn none() -> String {
+    format!("there is no {PLACE} in it: it is no release image")
+}
+
+/// The layers of an image's manifest, the topmost first.
+///
+/// # Errors
+/// When it is no image.
+pub(in crate::prefetch::source) fn listed(manifest: &[u8]) -> Result<Vec<Digest>, String> {
+    let fields: Fields = serde_json::from_slice(manifest).map_err(|_| none())?;
+    let layers = fields.layers.iter().rev();
+    let digests = layers.map(|layer| layer.digest.parse());
+    let digests: Result<_, DigestError> = digests.collect();
+    digests.map_err(|error| error.to_string())
+}
+
 /// The file of the image that `manifest` describes. Layers below the one that has it are not fetched.
 ///
 /// # Errors
 /// When no layer has it, or one can't be had or read: says which.
 pub(super) async fn find(build: Build<'_>, manifest: &Manifest) -> Result<Vec<u8>, String> {
-    let none = || format!("there is no {PLACE} in it: it is no release image");
-    let fields: Fields = serde_json::from_slice(&manifest.bytes).map_err(|_| none())?;
-    for layer in fields.layers.iter().rev() {
-        let digest: Digest = layer.digest.parse().map_err(|error| format!("{error}"))?;
+    for digest in listed(&manifest.bytes)? {
         let supply = build.asked.flow().supply();
         let repository = build.release.repository();
         let content = supply.blob(repository, &digest, build.cause()).await;
@@ -99,7 +114,11 @@ async fn look(content: Content) -> io::Result<Told> {
     looking.await.map_err(io::Error::other)?
 }
 
-fn search(layer: impl Read) -> io::Result<Told> {
+/// Reads a layer, no further than to the file.
+///
+/// # Errors
+/// When it is no tar file, or breaks off.
+pub(in crate::prefetch::source) fn search(layer: impl Read) -> io::Result<Told> {
     let mut told = Told::Silent;
     // Raw: nothing of an extended header is held in memory. This name needs none.
     for entry in tar::Archive::new(layer).entries()?.raw(true) {

@@ -5,7 +5,6 @@ use futures_util::future::join_all;
 
 use super::Asked;
 use crate::flow;
-use crate::ledger::FlowId;
 use crate::oci::Digest;
 use crate::oci::Index;
 use crate::oci::Reference;
@@ -19,8 +18,8 @@ use crate::target::Manifest;
 use crate::target::Missing;
 use crate::target::Pace;
 
-mod components;
-mod layers;
+pub(super) mod components;
+pub(super) mod layers;
 
 use components::Component;
 
@@ -32,7 +31,6 @@ pub(super) async fn discover(asked: Asked<'_>, release: &Release) {
             asked,
             release,
             architecture: *architecture,
-            flow: FlowId::next(),
         };
         async move { build.tell().await }
     });
@@ -45,7 +43,6 @@ struct Build<'a> {
     asked: Asked<'a>,
     release: &'a Release,
     architecture: Architecture,
-    flow: FlowId,
 }
 
 /// The release image.
@@ -87,20 +84,16 @@ impl Build<'_> {
     /// The release image: `<version>-<architecture>`, or, where others have their releases, just the
     /// version, as OKD does it.
     async fn root(self) -> Result<Root, String> {
-        let version = self.release.version();
-        let usual = format!("{version}-{}", self.architecture.in_tags());
-        let mut tags = vec![usual];
-        if !self.release.is_usual() {
-            tags.push(version.to_owned());
-        }
         let repository = self.release.repository();
-        for text in &tags {
-            let tag: Tag = text.parse().map_err(|error| format!("{error}"))?;
+        let tags = self.release.tags(self.architecture);
+        for tag in &tags {
             let asked = self.asked.flow();
-            match asked.resolve(repository, &tag, false, self.cause()).await {
+            match asked.resolve(repository, tag, false, self.cause()).await {
                 Ok(found) => {
-                    let digest = found.digest;
-                    return Ok(Root { tag, digest });
+                    return Ok(Root {
+                        tag: tag.clone(),
+                        digest: found.digest,
+                    });
                 }
                 Err(flow::Error::NoManifest(..)) => {}
                 Err(error @ flow::Error::UnknownUpstream(_)) => {
@@ -113,6 +106,7 @@ impl Build<'_> {
                 Err(error) => return Err(error.to_string()),
             }
         }
+        let tags: Vec<&str> = tags.iter().map(Tag::as_str).collect();
         let tags = tags.join(" or ");
         Err(format!(
             "{repository} has no {tags}: there is no such release"
@@ -188,7 +182,7 @@ impl Build<'_> {
 
     fn cause(self) -> Cause {
         Cause {
-            flow: self.flow,
+            flow: self.asked.cause,
             pace: Pace::Background,
             ours: true,
         }

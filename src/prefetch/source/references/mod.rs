@@ -87,18 +87,21 @@ fn unknown(image: &Image) -> String {
 
 async fn read(file: &Path) -> Result<String, String> {
     let file = file.to_owned();
-    let read = tokio::task::spawn_blocking(move || {
-        let size = std::fs::metadata(&file)?.len();
-        if size > LONGEST {
-            return Err(std::io::Error::other("it is too long for a list of images"));
-        }
-        std::fs::read_to_string(&file)
-    });
+    let read = tokio::task::spawn_blocking(move || text(&file));
     match read.await {
         Ok(Ok(text)) => Ok(text),
         Ok(Err(error)) => Err(error.to_string()),
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// All of a file. Blocks.
+pub(super) fn text(file: &Path) -> std::io::Result<String> {
+    let size = std::fs::metadata(file)?.len();
+    if size > LONGEST {
+        return Err(std::io::Error::other("it is too long for a list of images"));
+    }
+    std::fs::read_to_string(file)
 }
 
 #[cfg(test)]
