@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
+mod beside;
 mod corpus;
 mod faults;
 mod governor;
@@ -46,6 +47,8 @@ enum Command {
     Sync(targets::Options),
     /// Ten thousand small images by `tidegate sync`: time, memory, requests.
     SyncMany(targets::sync::ManyOptions),
+    /// Clients beside a prefetch: how long they wait for the first byte.
+    Beside(beside::Options),
 }
 
 /// What to run, and how often.
@@ -113,6 +116,10 @@ fn main() -> anyhow::Result<()> {
         }
         Command::SyncMany(options) => {
             print!("{}", targets::sync::run_many(&options)?);
+            return Ok(());
+        }
+        Command::Beside(options) => {
+            print!("{}", beside::run(&options)?);
             return Ok(());
         }
     };

@@ -302,6 +302,7 @@ impl Blobs {
         Fill {
             landing,
             registry: call.registry().clone(),
+            hurried: call.is_at_leisure().then(|| call.route.registry().clone()),
             mirrors: self.mirrors.holding(call, &ask.digest),
             store: self.store.clone(),
             fan_out: self.fan_out.clone(),

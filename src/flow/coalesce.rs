@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -18,6 +19,9 @@ pub(super) struct Coalesce<K, V> {
 }
 
 type Running<K, V> = HashMap<K, watch::Receiver<Option<Result<V, Error>>>>;
+
+/// How long who is in a hurry waits for who can wait: longer than an answer takes that is on its way.
+pub(super) const A_MOMENT: Duration = Duration::from_millis(500);
 
 /// Whether the work was started for this caller or for an earlier one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +60,33 @@ where
             Ok(None) | Err(_) => Err(Error::GivenUp("the request was broken off")),
         };
         (outcome, seat)
+    }
+
+    /// The same for work that may be done in a hurry or at leisure, where `leisure` says for which of
+    /// both this caller is; the other one's key is `other`. Who can wait joins who is in a hurry. Who is
+    /// in a hurry joins who can wait only for a moment: that one may stand behind many others.
+    pub(super) async fn run_or_join<F>(
+        &self,
+        (key, other, leisure): (K, K, bool),
+        work: impl FnOnce() -> F,
+    ) -> (Result<V, Error>, Seat)
+    where
+        F: Future<Output = Result<V, Error>> + Send + 'static,
+    {
+        let running = lock(&self.running).get(&other).cloned();
+        if let Some(mut outcome) = running {
+            let outcome = outcome.wait_for(Option::is_some);
+            let outcome = match leisure {
+                true => Some(outcome.await),
+                false => tokio::time::timeout(A_MOMENT, outcome).await.ok(),
+            };
+            if let Some(Ok(outcome)) = outcome
+                && let Some(outcome) = outcome.clone()
+            {
+                return (outcome, Seat::Later);
+            }
+        }
+        self.run(key, work).await
     }
 
     /// Starts the work for `key`, unless it is under way, without waiting for it.

@@ -1,6 +1,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -10,6 +11,7 @@ use tokio::task::JoinSet;
 
 use super::Error;
 use super::OnDisconnect;
+use super::coalesce::A_MOMENT;
 use super::coverage::Coverage;
 use super::coverage::Segment;
 use super::fan_out::FanOut;
@@ -44,6 +46,8 @@ use crate::store::Writer;
 pub(super) struct Fill {
     pub(super) landing: Landing,
     pub(super) registry: Arc<Registry>,
+    /// The same at a client's pace, where that is another one.
+    pub(super) hurried: Option<Arc<Registry>>,
     /// Targets that are asked before the upstream.
     pub(super) mirrors: Arc<[Mirror]>,
     pub(super) store: Arc<Store>,
@@ -120,8 +124,24 @@ impl Fill {
     /// The blob as the upstream gives it.
     async fn fresh(&self) -> Result<FetchedBlob, Error> {
         let (name, digest) = (&self.landing.repository().name, self.landing.digest());
-        let fetched = self.registry.blob_get(self.flow, name, digest, None).await;
-        fetched.map_err(|error| self.supplier().error(error))
+        let failed = |error| self.supplier().error(error);
+        let mut fetched = pin!(self.registry.blob_get(self.flow, name, digest, None));
+        let Some(hurried) = &self.hurried else {
+            return fetched.await.map_err(failed);
+        };
+        tokio::select! {
+            biased;
+            fetched = &mut fetched => return fetched.map_err(failed),
+            () = self.landing.wanted() => {}
+        }
+        // A client waits: what stands behind others is asked for at once, what is on its way comes.
+        match tokio::time::timeout(A_MOMENT, fetched).await {
+            Ok(fetched) => fetched.map_err(failed),
+            Err(_) => {
+                let fetched = hurried.blob_get(self.flow, name, digest, None).await;
+                fetched.map_err(failed)
+            }
+        }
     }
 
     /// A registry that doesn't say how long a blob is while it sends it may say so when asked.

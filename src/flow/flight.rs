@@ -283,6 +283,14 @@ impl Landing {
         self.flight.had_client.load(Ordering::Relaxed)
     }
 
+    /// Waits until a client follows.
+    pub(super) async fn wanted(&self) {
+        let turns = &self.flights;
+        turns
+            .until(|| self.flight.clients.load(Ordering::Relaxed) > 0)
+            .await;
+    }
+
     /// Whether anybody but targets, by the operator's wish, has wanted it.
     pub(super) fn is_kept(&self) -> bool {
         self.flight.is_kept.load(Ordering::Relaxed)

@@ -43,8 +43,9 @@ struct TagKey {
     accept: Accept,
 }
 
-/// A request, and with whose credentials, where these are the caller's own.
-type RequestKey = (TagKey, Purpose, Option<Who>);
+/// A request, with whose credentials, where these are the caller's own, and whether it lets others go
+/// first.
+type RequestKey = (TagKey, Purpose, Option<Who>, bool);
 
 /// What a request is for. Who wants the same for the same purpose waits for the one under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -111,7 +112,7 @@ impl Tags {
             Gate::Open => Ok((known, Origin::Stale)),
             Gate::Probe => {
                 let work = self.confirm(call, &key, &known);
-                let key = (key, Purpose::Confirm, call.who);
+                let key = (key, Purpose::Confirm, call.who, false);
                 self.requests.spawn(key, || work);
                 Ok((known, Origin::Stale))
             }
@@ -204,7 +205,7 @@ impl Tags {
         self.known.invalidate(&key);
         let (this, task, wanted) = (self.clone(), call.clone(), key.clone());
         let work = move || async move { this.fetch(&task, &wanted).await };
-        let key = (key, Purpose::Anew, call.who);
+        let key = (key, Purpose::Anew, call.who, false);
         self.requests.run(key, work).await.0
     }
 
@@ -362,7 +363,10 @@ impl Tags {
                 None => this.fetch(&task, &wanted).await,
             }
         };
-        self.requests.run((key, purpose, call.who), work).await
+        let leisure = call.is_at_leisure();
+        let key = |leisure| (key.clone(), purpose, call.who, leisure);
+        let keys = (key(leisure), key(!leisure), leisure);
+        self.requests.run_or_join(keys, work).await
     }
 
     /// What another request has heard since this call was made: it came between this call's look
@@ -379,8 +383,9 @@ impl Tags {
         known: Pointer,
     ) -> Result<(Pointer, Origin), Error> {
         let work = self.confirm(call, &key, &known);
-        let key = (key, Purpose::Confirm, call.who);
-        let confirmed = self.requests.run(key, || work);
+        let key = |leisure| (key.clone(), Purpose::Confirm, call.who, leisure);
+        let keys = (key(false), key(true), false);
+        let confirmed = self.requests.run_or_join(keys, || work);
         match tokio::time::timeout(PATIENCE, confirmed).await {
             Ok((Ok(pointer), _)) => Ok((pointer, Origin::Hit)),
             Ok((Err(Error::Upstream { error, .. }), _)) if is_outage(&error) => {

@@ -35,8 +35,9 @@ pub(super) struct Manifests {
     fetches: Arc<Coalesce<FetchKey, StoredManifest>>,
 }
 
-/// A manifest, and with whose credentials it is fetched, where these are the caller's own.
-type FetchKey = (Repository, Digest, Option<Who>);
+/// A manifest, with whose credentials it is fetched, where these are the caller's own, and whether that
+/// lets others go first.
+type FetchKey = (Repository, Digest, Option<Who>, bool);
 
 /// Manifests in memory.
 pub(super) type Memory = Cache<(Repository, Digest), StoredManifest>;
@@ -104,10 +105,12 @@ impl Manifests {
         if let Some(manifest) = self.held(&call.repository, digest).await {
             return Ok((manifest, Origin::Hit));
         }
-        let key = (call.repository.clone(), digest.clone(), call.who);
+        let leisure = call.is_at_leisure();
+        let key = |leisure| (call.repository.clone(), digest.clone(), call.who, leisure);
+        let keys = (key(leisure), key(!leisure), leisure);
         let (this, task, wanted) = (self.clone(), call.clone(), digest.clone());
         let work = move || async move { this.fetch(&task, &wanted).await };
-        let (manifest, seat) = self.fetches.run(key, work).await;
+        let (manifest, seat) = self.fetches.run_or_join(keys, work).await;
         Ok((manifest?, seat.origin()))
     }
 

@@ -393,6 +393,11 @@ impl Settings {
 }
 
 impl Call {
+    /// Whether its requests let all others go first.
+    fn is_at_leisure(&self) -> bool {
+        Arc::ptr_eq(&self.registry, self.route.in_background())
+    }
+
     fn registry(&self) -> &Arc<Registry> {
         &self.registry
     }

@@ -148,7 +148,14 @@ async fn no_answer_of_before_is_given_for_one_of_now() {
     for status in [429, 503] {
         rig.up
             .fault(When::head("manifests/v1"), Fault::status(status));
-        let refused = resolve(&rig, "demo/app", "v1", false).await;
+        // Who can wait asks again and again before it gives up.
+        let (at, flow) = (repository("demo/app"), rig.flow.clone());
+        let hurried = Cause {
+            pace: Pace::Client,
+            ..cause()
+        };
+        let asked = async move { flow.resolve(&at, &tag("v1"), false, hurried).await };
+        let refused = rig.spawn(asked).await.unwrap();
         assert!(
             matches!(refused, Err(Error::Upstream { .. })),
             "{refused:?}"
@@ -423,4 +430,32 @@ async fn nothing_is_fetched_by_clients_credentials_for_others() {
     });
     assert!(matches!(refused.await, Err(Error::Passthrough(_))));
     assert_eq!(rig.asked(), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_does_not_stand_behind_a_prefetch() {
+    let rig = Rig::start().await;
+    let gate = Gate::new();
+    let digest = rig.up.put_generated_blob("demo/app", MIB, 8208);
+    let manifest = rig.put_image("demo/app", "v1", &[]);
+    resolve(&rig, "demo/app", "v1", false).await.unwrap();
+    rig.up.clear_log();
+    // As if they stood behind others: no answer comes to them.
+    for when in [When::get(&digest), When::head("manifests/v1")] {
+        rig.up.fault(when.times(1), Fault::stall_header(&gate));
+    }
+    let (at, wanted, flow) = (repository("demo/app"), blob(&digest, MIB), rig.flow.clone());
+    let keeping = rig.spawn(async move { flow.keep_blob(&at, &wanted, cause()).await });
+    let (at, flow) = (repository("demo/app"), rig.flow.clone());
+    let resolving = rig.spawn(async move { flow.resolve(&at, &tag("v1"), true, cause()).await });
+    rig.up.wait_for(|log| log.len() == 2).await;
+    let reply = rig.manifest("demo/app/manifests/v1").await;
+    assert_eq!(reply.header("docker-content-digest"), Some(&*manifest));
+    assert_eq!(cache(&reply), "HIT");
+    let reply = rig.get(&format!("demo/app/blobs/{digest}")).await;
+    assert_eq!(reply.digest().await.unwrap(), digest);
+    assert!(!keeping.await.unwrap().unwrap().was_there);
+    gate.open();
+    assert_eq!(resolving.await.unwrap().unwrap().digest.as_str(), manifest);
+    assert_eq!(rig.asked(), (2, 2));
 }
