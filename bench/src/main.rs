@@ -8,6 +8,7 @@ use clap::Parser;
 
 mod corpus;
 mod faults;
+mod governor;
 mod link;
 mod load;
 mod machine;
@@ -36,8 +37,15 @@ enum Command {
     Tap(tap::Options),
     /// Everything at once, for long: pulls, moving tags, faults, restarts. Fails on a wrong byte.
     Soak(soak::Options),
+    /// Requests against a registry that limits their rate, or how many come at once: how much of the
+    /// limit is used, and how much is refused.
+    Governor(governor::Options),
     /// A corpus mirrored into a registry, beside skopeo, regsync and crane: time, requests, mounts.
     Targets(targets::Options),
+    /// The same, kept in step: cold, again, after some tags moved, broken off half-way.
+    Sync(targets::Options),
+    /// Ten thousand small images by `tidegate sync`: time, memory, requests.
+    SyncMany(targets::sync::ManyOptions),
 }
 
 /// What to run, and how often.
@@ -91,8 +99,20 @@ fn main() -> anyhow::Result<()> {
             return Ok(());
         }
         Command::Soak(options) => return soak::run(&options),
+        Command::Governor(options) => {
+            print!("{}", governor::run(&options)?);
+            return Ok(());
+        }
         Command::Targets(options) => {
             print!("{}", targets::run(&options)?);
+            return Ok(());
+        }
+        Command::Sync(options) => {
+            print!("{}", targets::sync::run(&options)?);
+            return Ok(());
+        }
+        Command::SyncMany(options) => {
+            print!("{}", targets::sync::run_many(&options)?);
             return Ok(());
         }
     };

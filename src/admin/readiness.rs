@@ -235,6 +235,11 @@ fn limit(limit: &Limit) -> Value {
     let seconds =
         |duration: Duration| json!(duration.as_secs() + u64::from(duration.subsec_nanos() > 0));
     show("paused_seconds", limit.paused.map(seconds));
+    show("size", Some(limit.size.into()));
+    show("in_flight", Some(limit.in_flight.into()));
+    show("waiting", Some(limit.waiting.into()));
+    show("rate", limit.rate.map(Value::from));
+    show("decreases", Some(limit.decreases.into()));
     if let Some(quota) = &limit.quota {
         show("limit", quota.limit.map(Value::from));
         show("remaining", Some(quota.remaining.into()));

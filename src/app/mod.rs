@@ -45,6 +45,7 @@ use reload::Reload;
 use shutdown::Signals;
 use shutdown::Wish;
 pub use sync::Sync;
+pub use sync::rehearse;
 pub use targets::file as targets_file;
 
 /// Why the proxy did not start.
@@ -58,6 +59,9 @@ pub enum Error {
         /// What is wrong with its configuration.
         error: registry::Error,
     },
+    /// There is no room for temporary files.
+    #[error("temporary files can't be written: {0}")]
+    Stage(io::Error),
     /// The journal can't be opened.
     #[error("{0}")]
     Journal(io::Error),

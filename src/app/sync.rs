@@ -2,9 +2,11 @@
 
 use std::io::ErrorKind;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
+use tempfile::TempDir;
 
 use super::Error;
 use super::files;
@@ -18,6 +20,7 @@ use crate::ledger::Ledger;
 use crate::prefetch;
 use crate::prefetch::Destination;
 use crate::prefetch::Progress;
+use crate::prefetch::Rehearsal;
 use crate::prefetch::Report;
 use crate::prefetch::Set;
 use crate::prefetch::Sources;
@@ -26,6 +29,7 @@ use crate::prefetch::Tell;
 use crate::prefetch::World;
 use crate::store;
 use crate::store::Store;
+use crate::store::carry::Outside;
 use crate::target;
 use crate::target::Pace;
 use crate::target::Targets;
@@ -47,6 +51,8 @@ enum Reach {
     Store,
 }
 
+/// How long blobs that are on their way may take to come to their end.
+const FAREWELL: Duration = Duration::from_secs(10);
 /// Sets at a time.
 const AT_ONCE: usize = 4;
 
@@ -115,12 +121,19 @@ impl Sync {
             .await
     }
 
-    /// Ends it: what was done is on disk at the return.
+    /// Ends it: what was done is on disk at the return. Blobs that are on their way, for
+    /// the run was broken off, have ten seconds to come to their end.
     pub async fn close(self) {
         self.world.flow.drain();
-        self.world.flow.settled().await;
+        // What is half done would have to be done again.
+        let _ = tokio::time::timeout(FAREWELL, async {
+            if let Some(targets) = &self.world.targets {
+                targets.wind_down(FAREWELL).await;
+            }
+            self.world.flow.settled().await;
+        })
+        .await;
         if let Some(targets) = &self.world.targets {
-            targets.close();
             targets.abandon().await;
         }
         drop(self.world);
@@ -131,6 +144,75 @@ impl Sync {
         if books.imbalance != 0 {
             tracing::error!("the books don't balance: {books:?}");
         }
+    }
+}
+
+/// What sets would bring. Nothing is changed anywhere.
+///
+/// # Errors
+/// When a registry's configuration can't be used, or there is no room for temporary files.
+pub async fn rehearse(
+    config: &Config,
+    sets: &[(Arc<Set>, Arc<Progress>)],
+    tell: Tell,
+) -> Result<Vec<Report>, Error> {
+    files::allow_many();
+    let stage = Stage::set(config).await?;
+    let tally = Arc::<Tally>::default();
+    let ledger = ledger(None, &tally, None);
+    let spool = store::Config {
+        path: stage.folder.path().join("spool"),
+        max_size: None,
+    };
+    let store = Store::spool(spool).await.map_err(Error::Store)?;
+    let flow = engine((config, Reach::Upstreams), &ledger, (store, None))?;
+    let wanted: Vec<_> = sets.iter().map(|(set, _)| set.clone()).collect();
+    let state = stage.folder.path().join("targets.redb");
+    let is_it = |name: &str| is_wanted(&wanted, name);
+    let targets = targets::open_at(state, config, &ledger, is_it).await?;
+    let world = World {
+        sources: Sources::new(flow.clone()),
+        flow,
+        targets,
+        tally,
+        tell,
+    };
+    let mut reports = Vec::new();
+    for (set, progress) in sets {
+        let rehearsal = stage.rehearsal.clone();
+        reports.push(prefetch::rehearse(set, &world, rehearsal, progress.clone()).await);
+    }
+    Ok(reports)
+}
+
+/// Where nothing can be changed: what is known of targets is a copy, and the store is looked at from
+/// outside.
+struct Stage {
+    folder: TempDir,
+    rehearsal: Rehearsal,
+}
+
+impl Stage {
+    async fn set(config: &Config) -> Result<Self, Error> {
+        let (store, known) = (config.store.clone(), targets::file(config));
+        let keeps = config.store_enabled;
+        let set = tokio::task::spawn_blocking(move || {
+            let folder = tempfile::Builder::new()
+                .prefix("tidegate-sync-")
+                .tempdir()?;
+            let copied = std::fs::copy(known, folder.path().join("targets.redb"));
+            match copied {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            let store = keeps.then(|| Outside::open(&store).ok()).flatten();
+            let rehearsal = Rehearsal::new(store);
+            Ok(Self { folder, rehearsal })
+        });
+        let set = set
+            .await
+            .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+        set.map_err(Error::Stage)
     }
 }
 

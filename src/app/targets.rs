@@ -33,12 +33,22 @@ pub(super) async fn open_some(
     ledger: &Ledger,
     is_wanted: impl Fn(&str) -> bool,
 ) -> Result<Option<Arc<Targets>>, Error> {
+    open_at(file(config), config, ledger, is_wanted).await
+}
+
+/// The same, with what is known of them at `path`.
+pub(super) async fn open_at(
+    path: PathBuf,
+    config: &Config,
+    ledger: &Ledger,
+    is_wanted: impl Fn(&str) -> bool,
+) -> Result<Option<Arc<Targets>>, Error> {
     let mut targets = config.targets.clone();
     targets.retain(|target| is_wanted(target.registry.name.as_str()));
     if targets.is_empty() {
         return Ok(None);
     }
-    let state = state(file(config)).await?;
+    let state = state(path).await?;
     let targets = Targets::apart(targets, state, ledger.clone());
     targets.map(Some).map_err(Error::Target)
 }

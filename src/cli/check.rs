@@ -23,6 +23,7 @@ use crate::login::Login;
 use crate::registry;
 use crate::registry::Registry;
 
+mod set;
 mod target;
 
 /// Arguments of `tidegate check`.
@@ -51,6 +52,8 @@ struct Report {
     upstreams: Vec<Finding>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     targets: Vec<Finding>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    sets: Vec<Finding>,
 }
 
 #[derive(Serialize)]
@@ -96,6 +99,11 @@ pub(super) async fn run(args: &CheckArgs, source: &Source) -> Result<Exit, Failu
         store,
         upstreams,
         targets,
+        sets: config
+            .prefetch
+            .iter()
+            .map(|it| set::check(it, &config))
+            .collect(),
     };
     if args.json {
         print::json(&report)?;
@@ -104,6 +112,7 @@ pub(super) async fn run(args: &CheckArgs, source: &Source) -> Result<Exit, Failu
         writeln!(out, "ok      configuration: {}", report.configuration)?;
         let own = report.journal.iter().chain([&report.store]);
         let remote = report.upstreams.iter().chain(&report.targets);
+        let remote = remote.chain(&report.sets);
         for finding in report.logins.iter().chain(own).chain(remote) {
             finding.write(&mut out)?;
         }
@@ -258,7 +267,7 @@ impl Report {
         let none_answers = failed > 0 && failed == remote().count();
         if !self.store.ok || none_answers {
             Exit::Nothing
-        } else if failed > 0 {
+        } else if failed > 0 || self.sets.iter().any(|set| !set.ok) {
             Exit::Partly
         } else {
             Exit::Done

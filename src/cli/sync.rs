@@ -39,8 +39,11 @@ pub(super) struct SyncArgs {
     /// All sets
     #[arg(long, conflicts_with = "sets")]
     all: bool,
-    /// Ask no upstream: bring what is in the store to the targets
+    /// Only say what would be fetched, mounted and uploaded: nothing is changed anywhere
     #[arg(long)]
+    dry_run: bool,
+    /// Ask no upstream: bring what is in the store to the targets
+    #[arg(long, conflicts_with = "dry_run")]
     offline: bool,
     /// Print JSON: what became of each image
     #[arg(long)]
@@ -69,29 +72,55 @@ pub(super) async fn run(args: &SyncArgs, source: &Source, quiet: bool) -> Result
         true => Tell::All,
         false => Tell::Changes,
     };
-    let opened = match args.offline {
-        true => Sync::offline(&config, &sets, tell).await,
-        false => Sync::open(&config, &sets, tell).await,
-    };
-    let reports = match opened {
-        Ok(sync) => {
-            let reports = watch(&sync, &watched, quiet).await;
-            sync.close().await;
-            reports
-        }
-        // A proxy that serves would ask its upstreams.
-        Err(locked) if locked.is_locked() && !args.offline => {
-            let running = Running::find(&config).await;
-            let running = running.ok_or_else(|| busy(locked))?;
-            handed_over::run(running, &sets, quiet).await?
-        }
-        Err(error) => return Err(error.into()),
+    let reports = if args.dry_run {
+        rehearsed(&config, &watched, (tell, quiet)).await?
+    } else {
+        brought(&config, &watched, (args, tell, quiet)).await?
     };
     match args.json {
         true => print::json(&Printed { sets: &reports })?,
         false => table::reports(&reports, &mut std::io::stdout().lock())?,
     }
     Ok(exit(&reports))
+}
+
+type Watched = [(Arc<Set>, Arc<Progress>)];
+
+/// Runs the sets, here or in the proxy that has the store.
+async fn brought(
+    config: &Config,
+    watched: &Watched,
+    (args, tell, quiet): (&SyncArgs, Tell, bool),
+) -> Result<Vec<Report>, Failure> {
+    let sets: Vec<Arc<Set>> = watched.iter().map(|(set, _)| set.clone()).collect();
+    let opened = match args.offline {
+        true => Sync::offline(config, &sets, tell).await,
+        false => Sync::open(config, &sets, tell).await,
+    };
+    match opened {
+        Ok(sync) => {
+            let reports = watch(sync.run(watched), watched, quiet).await;
+            sync.close().await;
+            Ok(reports)
+        }
+        // A proxy that serves would ask its upstreams.
+        Err(locked) if locked.is_locked() && !args.offline => {
+            let running = Running::find(config).await;
+            let running = running.ok_or_else(|| busy(locked))?;
+            handed_over::run(running, &sets, quiet).await
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What the sets would bring.
+async fn rehearsed(
+    config: &Config,
+    watched: &Watched,
+    (tell, quiet): (Tell, bool),
+) -> Result<Vec<Report>, Failure> {
+    let rehearsal = app::rehearse(config, watched, tell);
+    Ok(watch(rehearsal, watched, quiet).await?)
 }
 
 impl SyncArgs {
@@ -145,25 +174,23 @@ fn busy(locked: app::Error) -> Failure {
     ))
 }
 
-/// Runs the sets, and shows how far they are. The first signal breaks them off.
-async fn watch(sync: &Sync, sets: &[(Arc<Set>, Arc<Progress>)], quiet: bool) -> Vec<Report> {
+/// Shows how far `work` is. The first signal breaks it off.
+async fn watch<T>(work: impl Future<Output = T>, sets: &Watched, quiet: bool) -> T {
     let look = || {
         sets.iter()
             .map(|(_, progress)| progress.snapshot())
             .collect()
     };
-    let shown = show::show(look, quiet);
-    let run = sync.run(sets);
-    tokio::pin!(run, shown);
+    let (mut work, shown) = (std::pin::pin!(work), show::show(look, quiet));
     tokio::select! {
-        reports = &mut run => return reports,
-        never = &mut shown => match never {},
+        done = &mut work => return done,
+        never = shown => match never {},
         () = interrupt::heard() => {
             tracing::warn!("interrupted: what is under way is broken off; what was done stays known");
             sets.iter().for_each(|(_, progress)| progress.abandon());
         }
     }
-    run.await
+    work.await
 }
 
 fn exit(reports: &[Report]) -> Exit {

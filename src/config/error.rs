@@ -76,12 +76,7 @@ fn article(kind: &str) -> String {
 
 /// `known` is serde's list of fields, each in backticks.
 fn unknown_key(key: &str, known: &str) -> String {
-    let mut known: Vec<&str> = known
-        .split('`')
-        .skip(1)
-        .step_by(2)
-        .filter(|name| !super::file::LATER.contains(name))
-        .collect();
+    let mut known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
     known.sort_unstable();
     let distance = |name: &str| strsim::osa_distance(key, name);
     let nearest = known
@@ -104,7 +99,7 @@ mod tests {
         let said = plainly("unknown field `ulr`, expected one of `name`, `url`, `rate`");
         assert_eq!(said, "there is no such key; did you mean `url`?");
         let said = plainly("unknown field `zzz`, expected one of `name`, `rate`, `ca`");
-        assert_eq!(said, "there is no such key; possible here: ca, name");
+        assert_eq!(said, "there is no such key; possible here: ca, name, rate");
     }
 
     #[test]

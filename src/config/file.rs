@@ -8,22 +8,20 @@ use toml::Spanned;
 use super::credentials::Form;
 pub(super) use super::prefetch::file::Prefetch;
 use super::value::Address;
+use super::value::Bandwidth;
 use super::value::Called;
 use super::value::Completeness;
 use super::value::Count;
-use super::value::Later;
 use super::value::Leaving;
 use super::value::Limit;
 use super::value::Location;
 use super::value::OneOrMore;
+use super::value::Pace;
 use super::value::Pattern;
 use super::value::Switch;
 use super::value::Template;
 use super::value::Ttl;
 use super::value::Wait;
-
-/// Keys that are known, but refused: they are not offered as a correction either.
-pub(super) const LATER: [&str; 2] = ["rate", "bandwidth"];
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -148,10 +146,8 @@ pub(super) struct Upstream {
     pub(super) connect_timeout: Option<Wait>,
     pub(super) header_timeout: Option<Wait>,
     pub(super) idle_timeout: Option<Wait>,
-    #[serde(default, rename = "rate")]
-    _rate: Option<Later>,
-    #[serde(default, rename = "bandwidth")]
-    _bandwidth: Option<Later>,
+    pub(super) rate: Option<Pace>,
+    pub(super) bandwidth: Option<Bandwidth>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -175,8 +171,6 @@ pub(super) struct Target {
     #[serde(default)]
     pub(super) read: bool,
     pub(super) catalog_ttl: Option<Wait>,
-    #[serde(default, rename = "rate")]
-    _rate: Option<Later>,
-    #[serde(default, rename = "bandwidth")]
-    _bandwidth: Option<Later>,
+    pub(super) rate: Option<Pace>,
+    pub(super) bandwidth: Option<Bandwidth>,
 }

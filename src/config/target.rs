@@ -86,8 +86,8 @@ fn one(
             plain_http: target.plain_http,
             allow_private: target.allow_private,
             max_concurrent: target.max_concurrent.map(|count| count.0),
-            rate: None,
-            bandwidth: None,
+            rate: target.rate.map(|rate| rate.0),
+            bandwidth: target.bandwidth.map(|speed| speed.0),
             timeouts: upstream::timeouts(
                 defaults,
                 [

@@ -115,6 +115,8 @@ fn every_key_arrives() {
         tag_ttl = "2h"
         auth_ttl = "0s"
         max_concurrent = 3
+        rate = "6000/m"
+        bandwidth = "50MiB/s"
         connect_timeout = "8s"
         header_timeout = "9s"
         idle_timeout = "10s"
@@ -190,6 +192,11 @@ fn every_key_arrives() {
         (corp.tag_ttl, corp.registry.max_concurrent),
         (secs(7200), Some(3))
     );
+    assert_eq!(
+        corp.registry.rate.map(|rate| rate.per_second()),
+        Some(100.0)
+    );
+    assert_eq!(corp.registry.bandwidth.map(u64::from), Some(50 << 20));
     for (name, passes) in [
         ("library/a", true),
         ("library/secret", false),
@@ -299,6 +306,7 @@ fn a_target_has_what_it_needs() {
         read = true
         catalog_ttl = "1h"
         max_concurrent = 2
+        rate = "100/6h"
         header_timeout = "9s"
         "#,
     );
@@ -325,6 +333,12 @@ fn a_target_has_what_it_needs() {
     );
     assert_eq!(registry.ca, Some("/etc/tidegate/ca.crt".into()));
     assert_eq!(registry.max_concurrent, Some(2));
+    let rate = registry.rate.unwrap();
+    assert_eq!(
+        (rate.requests.get(), rate.per),
+        (100, Duration::from_secs(21_600))
+    );
+    assert_eq!(registry.bandwidth, None);
     assert_eq!(registry.timeouts.header, Duration::from_secs(9));
     assert_eq!(registry.timeouts.idle_body, Duration::from_secs(7));
 }

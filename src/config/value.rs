@@ -3,6 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::num::NonZeroU64;
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use url::Url;
 
 use crate::flow::OnDisconnect;
 use crate::oci::UpstreamName;
+use crate::registry::Rate;
 use crate::target::Complete;
 use crate::target::Place;
 
@@ -87,9 +89,9 @@ pub(super) struct Bandwidth(pub(super) NonZeroU64);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Count(pub(super) usize);
 
-/// A key that the contract names and this version does not have.
+/// So many requests in a time.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Later {}
+pub(super) struct Pace(pub(super) Rate);
 
 impl Written for Ttl {
     const WANTED: &'static str = r#"a duration such as "30s", "5m" or "1h 30m""#;
@@ -129,6 +131,26 @@ impl Written for Limit {
             0 => Err("it must be more than 0".to_owned()),
             bytes => Ok(Self(Some(bytes))),
         }
+    }
+}
+
+impl Written for Pace {
+    const WANTED: &'static str =
+        r#"a number of requests in a time, such as "100/s", "6000/m" or "100/6h""#;
+
+    fn read(text: &str) -> Result<Self, String> {
+        let (requests, time) = text.split_once('/').ok_or("there is no slash in it")?;
+        let requests = requests.trim().parse::<u32>();
+        let requests = requests.map_err(|_| "there is no whole number before the slash")?;
+        let requests = NonZeroU32::new(requests).ok_or("it must be more than 0")?;
+        let time = time.trim();
+        let one = if time.starts_with(|it: char| it.is_ascii_digit()) {
+            ""
+        } else {
+            "1"
+        };
+        let Wait(per) = Wait::read(&format!("{one}{time}"))?;
+        Ok(Self(Rate { requests, per }))
     }
 }
 
@@ -264,6 +286,7 @@ written!(
     Ttl,
     Wait,
     Limit,
+    Pace,
     Address,
     Switch,
     Location,
@@ -282,14 +305,6 @@ impl<'de> Deserialize<'de> for Count {
         count
             .map(|count| Self(count.get()))
             .ok_or_else(|| de::Error::custom("this must be 1 or more"))
-    }
-}
-
-impl<'de> Deserialize<'de> for Later {
-    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
-        Err(de::Error::custom(
-            "this is not supported in this version yet",
-        ))
     }
 }
 

@@ -15,13 +15,17 @@ const PAGE: &str = include_str!("../../docs/ledger.md");
 
 /// The fields of each kind, in their order. Users' scripts depend on them: a change here is a new
 /// [`super::VERSION`].
-const FIELDS: [(&str, &str); 5] = [
+const FIELDS: [(&str, &str); 6] = [
     (
         "exchange",
         "ts duration_us ttfb_us leg flow registry host user repository reference action method \
          status protocol request_bytes response_bytes end origin mount cdn age",
     ),
     ("connection", "ts duration_us leg registry host tx rx tls"),
+    (
+        "window",
+        "ts leg registry host window move size in_flight waiting rate decreases",
+    ),
     ("journal", "version program ts"),
     ("dropped", "ts records"),
     ("run", "ts duration_us command exit_code cpu_us peak_rss"),

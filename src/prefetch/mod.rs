@@ -43,6 +43,8 @@ pub use report::ItemOutcome;
 pub use report::Outcome;
 pub use report::Report;
 pub use report::Traffic;
+pub use run::Rehearsal;
+pub use run::rehearse;
 pub use run::run;
 pub use schedule::Cron;
 pub use schedule::Schedule;

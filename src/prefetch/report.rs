@@ -14,6 +14,9 @@ use serde::de::Error as _;
 pub struct Report {
     /// The set's name.
     pub set: Arc<str>,
+    /// Whether nothing was changed: it says what would have been brought.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
     /// How it ended.
     pub outcome: Outcome,
     /// When it began. As JSON: RFC 3339, UTC.

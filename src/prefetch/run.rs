@@ -41,7 +41,10 @@ mod mirror;
 mod patience;
 mod prune;
 mod record;
+mod rehearsal;
 mod tree;
+
+pub use rehearsal::Rehearsal;
 
 use lists::Lists;
 use record::Record;
@@ -55,26 +58,52 @@ const BACKLOG: usize = 256;
 /// brought is in the report. Dropping the future breaks off what is under way; what was brought
 /// stays known.
 pub async fn run(set: &Set, world: &World, pace: Pace, watch: Arc<Progress>) -> Report {
-    let (begun, clock) = (Timestamp::now(), Instant::now());
-    let run = Arc::new(Run {
-        set: Arc::new(set.clone()),
-        world: world.clone(),
-        pace,
-        watch,
-        record: Mutex::new(Record::new(world.tell)),
-        bandwidth: set.bandwidth.map(|most| Arc::new(Bandwidth::new(most))),
-    });
-    let interrupted = Work::new(run.clone()).run().await;
-    let record = std::mem::take(&mut *run.record());
-    Report {
-        set: set.name.clone(),
-        outcome: record.outcome(interrupted),
-        begun,
-        seconds: (clock.elapsed().as_secs_f64() * 1000.0).round() / 1000.0,
-        images: record.images,
-        traffic: record.traffic,
-        items: record.items,
-        omitted: record.omitted,
+    Run::over(set, world, pace, watch).done().await
+}
+
+/// What [`run`] would bring: sources are asked for tags and manifests, and nothing is changed
+/// anywhere. What would cross the network stands in the report's traffic, but for requests: these
+/// are the ones of the rehearsal.
+pub async fn rehearse(
+    set: &Set,
+    world: &World,
+    rehearsal: Rehearsal,
+    watch: Arc<Progress>,
+) -> Report {
+    let run = Run::over(set, world, Pace::Background, watch);
+    let rehearsal = Some(rehearsal);
+    Run { rehearsal, ..run }.done().await
+}
+
+impl Run {
+    fn over(set: &Set, world: &World, pace: Pace, watch: Arc<Progress>) -> Self {
+        Self {
+            set: Arc::new(set.clone()),
+            world: world.clone(),
+            pace,
+            watch,
+            record: Mutex::new(Record::new(world.tell)),
+            rehearsal: None,
+            bandwidth: set.bandwidth.map(|most| Arc::new(Bandwidth::new(most))),
+        }
+    }
+
+    async fn done(self) -> Report {
+        let (begun, clock) = (Timestamp::now(), Instant::now());
+        let run = Arc::new(self);
+        let interrupted = Work::new(run.clone()).run().await;
+        let record = std::mem::take(&mut *run.record());
+        Report {
+            set: run.set.name.clone(),
+            dry_run: run.rehearsal.is_some(),
+            outcome: record.outcome(interrupted),
+            begun,
+            seconds: (clock.elapsed().as_secs_f64() * 1000.0).round() / 1000.0,
+            images: record.images,
+            traffic: record.traffic,
+            items: record.items,
+            omitted: record.omitted,
+        }
     }
 }
 
@@ -86,6 +115,8 @@ struct Run {
     pace: Pace,
     watch: Arc<Progress>,
     record: Mutex<Record>,
+    /// Where nothing is to be changed.
+    rehearsal: Option<Rehearsal>,
     /// What its images share.
     bandwidth: Option<Arc<Bandwidth>>,
 }

@@ -32,6 +32,8 @@ pub(super) struct Meter {
     throttled: AtomicU64,
     fetched_bytes: AtomicU64,
     uploaded_bytes: AtomicU64,
+    /// What a run that changes nothing would have fetched.
+    would_fetch: AtomicU64,
     /// How far each blob is: what came of it, and all of it, in bytes.
     blobs: Mutex<HashMap<Digest, (u64, u64)>>,
 }
@@ -70,10 +72,15 @@ impl Meter {
             source_requests: self.source_requests.load(Relaxed),
             target_requests: self.target_requests.load(Relaxed),
             throttled: self.throttled.load(Relaxed),
-            fetched_bytes: self.fetched_bytes.load(Relaxed),
+            fetched_bytes: self.fetched_bytes.load(Relaxed) + self.would_fetch.load(Relaxed),
             uploaded_bytes: self.uploaded_bytes.load(Relaxed),
             ..Traffic::default()
         }
+    }
+
+    /// So many bytes would have been fetched.
+    pub(super) fn would_fetch(&self, bytes: u64) {
+        self.would_fetch.fetch_add(bytes, Relaxed);
     }
 
     /// Bytes of blobs that came, and all that are known of.

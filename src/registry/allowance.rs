@@ -1,5 +1,6 @@
 //! What the configuration allows one registry, all its actions together: how many exchanges at a time,
-//! how many requests a second.
+//! how many requests and bytes a
+//! second.
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -14,11 +15,16 @@ use tokio::sync::Notify;
 use super::Config;
 use super::Priority;
 use super::Rate;
+use super::bandwidth::Bandwidth;
 use super::bucket::Bucket;
 
 /// Who waits here stands in a line elsewhere, and is told when there may be room.
 #[derive(Debug)]
-pub(super) struct Allowance(Mutex<State>);
+pub(super) struct Allowance {
+    state: Mutex<State>,
+    /// How many bytes of bodies a second.
+    pub(super) bandwidth: Arc<Bandwidth>,
+}
 
 #[derive(Debug)]
 struct State {
@@ -53,18 +59,22 @@ const BURST: f64 = 0.1;
 impl Allowance {
     /// As `config` has it.
     pub(super) fn new(config: &Config) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(State {
-            most: config.max_concurrent.map(|most| most.max(1)),
-            rate: config.rate.map(bucket),
-            foreground: 0,
-            background: 0,
-            seen: None,
-            bells: Default::default(),
-        })))
+        Arc::new(Self {
+            state: Mutex::new(State {
+                most: config.max_concurrent.map(|most| most.max(1)),
+                rate: config.rate.map(bucket),
+                foreground: 0,
+                background: 0,
+                seen: None,
+                bells: Default::default(),
+            }),
+            bandwidth: Bandwidth::new(config),
+        })
     }
 
     /// From now on as `config` has it.
     pub(super) fn set(&self, config: &Config) {
+        self.bandwidth.set(config);
         let mut state = self.state();
         state.most = config.max_concurrent.map(|most| most.max(1));
         state.rate = config.rate.map(bucket);
@@ -93,6 +103,8 @@ impl Allowance {
             }
             return Err(later);
         }
+        let me = Arc::as_ptr(bell);
+        state.bells[priority as usize].retain(|other| other.as_ptr() != me);
         if let Some(rate) = &mut state.rate {
             rate.take(now, 1.0);
         }
@@ -107,12 +119,15 @@ impl Allowance {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
     fn refuses(&mut self, now: Instant, priority: Priority) -> Option<Later> {
+        if self.most.is_none() && self.rate.is_none() {
+            return None;
+        }
         let is_foreground = priority == Priority::Foreground;
         let free = self.seen.map(|seen| seen + COURTESY);
         let free = free.filter(|free| *free > now);
@@ -141,11 +156,10 @@ impl State {
         waiting.any(|bell| bell.strong_count() > 0)
     }
 
+    /// Tells all who wait; they are known until they have what they wait for, or give up.
     fn ring(&mut self) {
-        for bell in self.bells.iter_mut().flat_map(std::mem::take) {
-            if let Some(bell) = bell.upgrade() {
-                bell.notify_one();
-            }
+        for bell in self.bells.iter().flatten().filter_map(Weak::upgrade) {
+            bell.notify_one();
         }
     }
 }

@@ -12,6 +12,7 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, Sleep};
 
 use super::Error;
+use super::bandwidth::Toll;
 use super::cause;
 use super::fault::Again;
 use super::fault::Fault;
@@ -36,6 +37,7 @@ use crate::ledger::Unspent;
 pub struct Body {
     metered: Option<Box<Meter<Watched>>>,
     account: Account,
+    toll: Toll,
     pass: Option<Pass>,
     /// What the request's body came to.
     sent: Option<Unspent>,
@@ -44,8 +46,9 @@ pub struct Body {
 }
 
 impl Body {
-    /// The body of the exchange of `draft`, which fails when for `idle` nothing comes.
-    pub(super) fn new(incoming: Incoming, mut draft: Draft, idle: Duration) -> Self {
+    /// The body of the exchange of `draft`, which fails when for `idle` nothing comes, no faster than
+    /// `toll` has it.
+    pub(super) fn new(incoming: Incoming, mut draft: Draft, idle: Duration, toll: Toll) -> Self {
         let watched = Watched {
             incoming,
             host: draft.receipt.host.clone(),
@@ -55,6 +58,7 @@ impl Body {
         };
         Self {
             account: draft.account(),
+            toll,
             metered: Some(Box::new(Meter::new(watched, draft, End::Failed))),
             pass: None,
             sent: None,
@@ -73,9 +77,12 @@ impl Body {
         self.sent.take()
     }
 
-    /// Keeps `pass` until this body's end.
+    /// Keeps `pass` until this body's end, which may have come.
     pub(super) fn hold(&mut self, pass: Pass) {
-        self.pass = Some(pass);
+        match self.is_end_stream() {
+            true => pass.succeeded(),
+            false => self.pass = Some(pass),
+        }
     }
 
     /// Where it is said what becomes of the bytes.
@@ -188,10 +195,15 @@ impl http_body::Body for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let Some(metered) = &mut self.metered else {
+        let this = &mut *self;
+        let Some(metered) = &mut this.metered else {
             return Poll::Ready(None);
         };
+        ready!(this.toll.poll_pass(cx));
         let frame = ready!(Pin::new(metered.as_mut()).poll_frame(cx));
+        if let Some(Ok(frame)) = &frame {
+            this.toll.pay(frame.data_ref().map_or(0, Bytes::len));
+        }
         if !matches!(frame, Some(Ok(_))) || metered.is_end_stream() {
             self.metered = None;
             self.rest = None;

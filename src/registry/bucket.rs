@@ -36,9 +36,11 @@ impl Bucket {
         self.rate
     }
 
-    /// From now on it gains so much a second.
-    pub(super) fn set_rate(&mut self, rate: f64) {
+    /// From now on it gains so much a second, and holds no more than `depth`.
+    pub(super) fn set(&mut self, rate: f64, depth: f64) {
         self.rate = rate.max(SLOWEST);
+        self.depth = depth;
+        self.level = self.level.min(depth);
     }
 
     /// Half of its depth: what is kept for those in a hurry.

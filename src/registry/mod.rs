@@ -27,6 +27,7 @@ mod address;
 mod allowance;
 mod answer;
 mod auth;
+mod bandwidth;
 mod body;
 mod bucket;
 mod cause;

@@ -15,6 +15,7 @@ use futures_util::StreamExt as _;
 use http_body::{Body, Frame, SizeHint};
 
 use super::Content;
+use super::bandwidth::Toll;
 
 /// As much is handed over at a time, in bytes, so that a slow target is seen to take something.
 const SLICE: usize = 64 << 10;
@@ -124,7 +125,7 @@ impl Cargo {
     }
 
     /// It as a request's body, counted in `progress`.
-    pub(super) fn sending(&self, progress: Progress) -> Sending {
+    pub(super) fn sending(&self, progress: Progress, toll: Toll) -> Sending {
         let payload = match self {
             Self::Whole(bytes) => Payload::whole(bytes.clone()),
             Self::Part { payload, .. } => payload.clone(),
@@ -133,6 +134,7 @@ impl Cargo {
             payload,
             left: self.size(),
             progress,
+            toll,
         }
     }
 }
@@ -149,6 +151,7 @@ pub(super) struct Sending {
     /// What is left of this body, in bytes.
     left: u64,
     progress: Progress,
+    toll: Toll,
 }
 
 /// How far a body is. All clones are of the same body.
@@ -284,6 +287,12 @@ impl Body for Sending {
             }
             Gate::Shut => return Poll::Ready(Some(Err(Stopped))),
         }
+        if self.toll.poll_pass(cx).is_pending() {
+            // It is we who are slow.
+            moves.starved = true;
+            moves.waker = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
         let most = usize::try_from(self.left).unwrap_or(SLICE).min(SLICE);
         let polled = self.payload.source().poll(cx, most);
         moves.starved = polled.is_pending();
@@ -293,6 +302,7 @@ impl Body for Sending {
                 moves.at = Instant::now();
                 moves.taken += bytes.len() as u64;
                 self.left -= bytes.len() as u64;
+                self.toll.pay(bytes.len());
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
             Err(why) => {

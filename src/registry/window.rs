@@ -31,6 +31,7 @@ use super::Priority;
 use super::allowance::Allowance;
 use super::allowance::Later;
 use super::allowance::Share;
+use super::bandwidth::Toll;
 use super::bucket::Bucket;
 use super::family::Family;
 use super::fault::Again;
@@ -163,6 +164,11 @@ impl Windows {
             }),
             ..*self
         }
+    }
+
+    /// How many bytes of bodies a second.
+    pub(super) fn toll(&self, priority: Priority) -> Toll {
+        self.allowance.bandwidth.toll(priority)
     }
 
     /// Whether they are those of `host`, which may have a port.

@@ -21,6 +21,7 @@ use super::Error;
 use super::Priority;
 use super::access::Access;
 use super::allowance::Allowance;
+use super::bandwidth::Toll;
 use super::cause;
 use super::fault::Again;
 use super::fault::Fault;
@@ -174,7 +175,9 @@ impl Wire {
         let mut draft = self.draft(outgoing, subject);
         draft.receipt.host = host.as_str().into();
         let mut going = Going::new(draft, outgoing.cargo.size());
-        let answer = self.header(outgoing, &going.progress, &host).await;
+        let answer = self
+            .header(outgoing, (&going.progress, subject.pace), &host)
+            .await;
         let Some(Gone {
             mut draft,
             mut sent,
@@ -192,7 +195,8 @@ impl Wire {
                 if let Some(mount) = &mut draft.receipt.mount {
                     mount.accepted = parts.status == StatusCode::CREATED;
                 }
-                let mut body = Body::new(incoming, draft, self.idle);
+                let toll = self.windows.toll(subject.pace);
+                let mut body = Body::new(incoming, draft, self.idle, toll);
                 let is_http1 = parts.version < http::Version::HTTP_2;
                 let rest = (!is_whole).then(|| Rest {
                     progress: going.progress.clone(),
@@ -238,10 +242,11 @@ impl Wire {
     async fn header(
         &self,
         outgoing: &Outgoing,
-        progress: &Progress,
+        (progress, pace): (&Progress, Priority),
         host: &str,
     ) -> Result<(Response<Incoming>, Option<Switch>), Fault> {
-        let mut request = request(outgoing, progress)?;
+        let toll = self.windows.toll(pace);
+        let mut request = request(outgoing, (progress, toll))?;
         let mut connection = capture_connection(&mut request);
         let mut response = std::pin::pin!(self.client.request(request));
         let early = tokio::select! {
@@ -359,12 +364,15 @@ impl Drop for Rest {
     }
 }
 
-fn request(outgoing: &Outgoing, progress: &Progress) -> Result<Request<Sending>, Fault> {
+fn request(
+    outgoing: &Outgoing,
+    (progress, toll): (&Progress, Toll),
+) -> Result<Request<Sending>, Fault> {
     const AGENT: &str = concat!("tidegate/", env!("CARGO_PKG_VERSION"));
     let mut request = Request::builder()
         .method(outgoing.method.clone())
         .uri(outgoing.url.as_str())
-        .body(outgoing.cargo.sending(progress.clone()))
+        .body(outgoing.cargo.sending(progress.clone(), toll))
         .map_err(|error| Fault::wrong(format!("no request can be made of its URL: {error}")))?;
     let headers = request.headers_mut();
     headers.clone_from(&outgoing.headers);

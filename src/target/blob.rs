@@ -36,6 +36,7 @@ impl Work {
             return self.upload(digest, claim, None).await;
         }
         loop {
+            self.remote.check_goes_on()?;
             if self.has_blob(digest).await? {
                 return Ok(Brought::Known);
             }
@@ -270,7 +271,9 @@ impl Work {
                 let _asking = lanes.asks.acquire().await.map_err(closed)?;
                 let cause = self.cause(Pace::Background);
                 let content = self.supply.blob(repository, digest, cause).await?;
-                Ok((content, lanes.uploads.acquire().await.map_err(closed)?))
+                let lane = lanes.uploads.acquire().await.map_err(closed)?;
+                self.remote.check_goes_on()?;
+                Ok((content, lane))
             };
             tokio::select! {
                 content = quietly => return content,
@@ -278,6 +281,7 @@ impl Work {
             }
         }
         let lane = lanes.uploads.acquire().await.map_err(closed)?;
+        self.remote.check_goes_on()?;
         let cause = self.cause(Pace::Client);
         let content = self.supply.blob(repository, digest, cause).await?;
         Ok((content, lane))

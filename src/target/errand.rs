@@ -218,6 +218,7 @@ impl Work {
             if self.failed.load(Ordering::Relaxed) {
                 return Err(Error::GivenUp("another part of the image failed"));
             }
+            self.remote.check_goes_on()?;
             let claim = lock(&self.claims).remove(digest);
             let brought = self.bring(digest, claim).await;
             if brought.is_err() {

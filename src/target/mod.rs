@@ -76,6 +76,7 @@ pub use state::Queue;
 pub use state::State;
 pub use targets::Pulled;
 pub use targets::Targets;
+pub use there::Presence;
 pub use verify::Checked;
 
 /// A manifest that is to be at a target, with all that it names.

@@ -59,6 +59,7 @@ pub(super) struct Remote {
     pub(super) outage: Mutex<Outage>,
     pub(super) last_success: Mutex<Option<SystemTime>>,
     closed: AtomicBool,
+    ending: AtomicBool,
     /// There may be something to begin.
     pub(super) bell: Notify,
     /// There may be nothing under way.
@@ -112,6 +113,7 @@ impl Remote {
             outage: Mutex::default(),
             last_success: Mutex::default(),
             closed: AtomicBool::new(false),
+            ending: AtomicBool::new(false),
             bell: Notify::new(),
             quiet: Notify::new(),
             background: Arc::new(registry.at_pace(Priority::Background)),
@@ -279,6 +281,20 @@ impl Remote {
         self.quiet.notify_waiters();
     }
 
+    /// Begins not even a blob from now on, also of errands that are under way.
+    pub(super) fn wind_down(&self) {
+        self.ending.store(true, Ordering::Release);
+        self.close();
+    }
+
+    /// Fails where nothing more is to begin.
+    pub(super) fn check_goes_on(&self) -> Result<(), Error> {
+        match self.ending.load(Ordering::Acquire) {
+            true => Err(Error::GivenUp("the process is ending")),
+            false => Ok(()),
+        }
+    }
+
     /// Whether nothing begins any more.
     pub(super) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
@@ -321,6 +337,7 @@ impl Remote {
                 entries: self.catalog.entries(),
                 withdrawals: self.catalog.withdrawals(),
             },
+            limits: self.registry.limits(),
         }
     }
 }

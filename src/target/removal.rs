@@ -47,7 +47,7 @@ impl Removal<'_> {
         self.remote.catalog.withdraw_tag(self.name, self.tag);
         let reference = Reference::Tag(self.tag.clone());
         let deleted = self
-            .registry()
+            .asked()
             .manifest_delete(self.flow, self.name, &reference);
         match deleted.await {
             Ok(()) => Ok(()),
@@ -61,9 +61,9 @@ impl Removal<'_> {
 
     /// What the tag points to; `None` where there is no such tag.
     async fn former(&self, reference: &Reference) -> Result<Option<Former>, Error> {
-        let got =
-            self.registry()
-                .manifest_get(self.flow, self.name, reference, media::ACCEPT_NATIVE);
+        let got = self
+            .asked()
+            .manifest_get(self.flow, self.name, reference, media::ACCEPT_NATIVE);
         match got.await {
             Ok(mut got) => {
                 got.unspent.spend_all(Fate::Discarded(Reason::Control));
@@ -78,7 +78,7 @@ impl Removal<'_> {
     }
 
     async fn displace(&self, former: &Former) -> Result<(), Error> {
-        let (registry, flow, name) = (self.registry(), self.flow, self.name);
+        let (registry, flow, name) = (self.asked(), self.flow, self.name);
         // One that removes nothing at all says so before anything has changed.
         let nothing = Reference::Digest(Digest::of(&fastrand::u128(..).to_be_bytes()));
         match registry.manifest_delete(flow, name, &nothing).await {
@@ -113,7 +113,7 @@ impl Removal<'_> {
     }
 
     async fn upload(&self, digest: &Digest, bytes: Bytes) -> Result<(), Error> {
-        let (registry, flow) = (self.registry(), self.flow);
+        let (registry, flow) = (self.asked(), self.flow);
         let started = registry.upload_start(flow, self.name, None).await;
         if let Started::Session(session) = started.map_err(|error| self.refusal(error))? {
             let content = Content {
@@ -133,12 +133,12 @@ impl Removal<'_> {
         };
         let reference = Reference::Tag(self.tag.clone());
         let put = self
-            .registry()
+            .asked()
             .manifest_put(self.flow, self.name, &reference, new);
         put.await.map(|_| ()).map_err(|error| self.refusal(error))
     }
 
-    fn registry(&self) -> &Registry {
+    fn asked(&self) -> &Registry {
         &self.remote.background
     }
 

@@ -4,6 +4,8 @@ use std::time::SystemTime;
 use serde::Serialize;
 use serde::Serializer;
 
+use crate::registry::Limit;
+
 /// How a target does.
 #[derive(Clone, Debug, Serialize)]
 pub struct TargetState {
@@ -28,6 +30,9 @@ pub struct TargetState {
     pub figures: Figures,
     /// What its catalog holds.
     pub catalog: CatalogState,
+    /// What is known of its limits.
+    #[serde(skip)]
+    pub limits: Vec<Limit>,
 }
 
 /// A target that is out.

@@ -1,6 +1,7 @@
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -176,6 +177,16 @@ impl Targets {
         for remote in &self.remotes {
             remote.close();
         }
+    }
+
+    /// Ends within `most`: blobs that are on their way come to their end, and are noted, so that nobody
+    /// sends them again; nothing else begins. What is under way then is broken off.
+    pub async fn wind_down(&self, most: Duration) {
+        for remote in &self.remotes {
+            remote.wind_down();
+        }
+        let _ = tokio::time::timeout(most, self.settled()).await;
+        self.abandon().await;
     }
 
     /// Breaks off what is under way, which is owed still. What was noted is on disk at the return.

@@ -168,3 +168,19 @@ fn a_registry_needs_no_configuration() {
         "{said}"
     );
 }
+
+#[test]
+fn check_says_what_a_set_would_ask_for() {
+    let registry = registry();
+    let place = place(&registry);
+    let checked = place.run("check --offline").well();
+    let line = "prefetch newest: a.test/team/app, images.txt (1 image) to the store";
+    assert!(checked.contains(line), "{line}\n{checked}");
+    place.write("images.txt", "a.test/team/db:2\nghcr.io/a/b\nUPPER\n");
+    let broken = place.run("check --offline");
+    assert_eq!(broken.code, Some(1));
+    let line = "images.txt:2: ghcr.io is no configured upstream (and 1 more like it)";
+    assert!(broken.stdout.contains(line), "{}", broken.stdout);
+    assert!(broken.stdout.contains("failed  prefetch newest"));
+    assert_eq!(registry.count("/"), 0);
+}

@@ -30,11 +30,14 @@ use crate::rig::Setup;
 use crate::rig::cache;
 
 fn repository(name: &str) -> Repository {
-    Repository::new("up.test".parse().unwrap(), name.parse().unwrap())
+    Repository::new(
+        "up.test".parse().expect("legal"),
+        name.parse().expect("legal"),
+    )
 }
 
 fn tag(text: &str) -> Tag {
-    text.parse().unwrap()
+    text.parse().expect("legal")
 }
 
 fn cause() -> Cause {
@@ -48,7 +51,7 @@ fn cause() -> Cause {
 fn blob(digest: &str, size: u64) -> Descriptor {
     Descriptor {
         media_type: media::OCTET_STREAM.into(),
-        digest: digest.parse().unwrap(),
+        digest: digest.parse().expect("legal"),
         size,
     }
 }
@@ -59,7 +62,7 @@ where
     T: Send + 'static,
     F: Future<Output = T> + Send + 'static,
 {
-    rig.spawn(ask(rig.flow.clone())).await.unwrap()
+    rig.spawn(ask(rig.flow.clone())).await.expect("it ends")
 }
 
 async fn resolve(rig: &Rig, name: &str, of: &str, known: bool) -> Result<Resolved, Error> {

@@ -96,6 +96,26 @@ async fn dates_come_from_annotations_else_from_configs() {
     assert_eq!(up.count(|it| it.method == "HEAD"), 5);
 }
 
+/// Then nothing else would remember what was learned.
+#[tokio::test]
+async fn dates_are_remembered_without_a_store_too() {
+    let up = Upstream::start().await;
+    image(&up, "1", &Says::Config("2026-06-01T00:00:00Z"));
+    image(&up, "2", &Says::Config("2025-06-01T00:00:00Z"));
+    let keys = format!("to = \"far\"\n{SINCE}");
+    let target = "[[target]]\nname = \"far\"\nurl = \"https://far.test\"\n";
+    let toml = format!(
+        "[store]\nenabled = false\n{target}{}",
+        upstream("a.test", &up)
+    ) + &set("one", &format!("from = \"a.test/app\"\n{keys}"));
+    let rig = Rig::new(&toml, &[]).await;
+    assert_eq!(rig.discover("one").await.well(), ["a.test/app:1"]);
+    assert_eq!(asked(&up), (2, 2));
+    up.clear_log();
+    assert_eq!(rig.discover("one").await.well(), ["a.test/app:1"]);
+    assert_eq!(asked(&up), (2, 0));
+}
+
 #[tokio::test]
 async fn of_an_index_one_image_is_asked() {
     let up = Upstream::start().await;

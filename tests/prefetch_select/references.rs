@@ -22,7 +22,7 @@ async fn a_file_is_read_anew_each_time_and_says_its_lines() {
     let rig = Rig::new(&toml, &files).await;
     let told = rig.discover("cluster").await;
     let names = [
-        format!("corp/team/app:1.2.3"),
+        "corp/team/app:1.2.3".to_owned(),
         format!("corp/x:1@{digest}"),
         "docker.io/library/nginx:latest".to_owned(),
     ];

@@ -59,8 +59,13 @@ impl Rig {
         });
         let upstreams: Vec<_> = upstreams.collect();
         let (store, settings) = (config.store.clone(), config.flow.clone());
+        let is_kept = config.store_enabled;
         let building = async move {
-            let store = Store::open(store).await.expect("a store");
+            let store = match is_kept {
+                true => Store::open(store).await,
+                false => Store::spool(store).await,
+            };
+            let store = store.expect("a store");
             Sources::new(Arc::new(PullThrough::new(settings, store, upstreams)))
         };
         Self {

@@ -54,6 +54,7 @@ impl Sink for Receipts {
 const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Premises {
+    #[allow(dead_code, reason = "not all who have premises are content with them")]
     pub(crate) fn new() -> Self {
         Self::with(Vec::new())
     }

@@ -4,6 +4,7 @@
 mod auth;
 mod books;
 mod docker;
+mod governor;
 mod journal;
 mod limits;
 mod passthrough;

@@ -4,6 +4,7 @@
 mod premises;
 
 mod changes;
+mod command;
 mod failures;
 mod platforms;
 mod prune;

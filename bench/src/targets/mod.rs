@@ -16,6 +16,7 @@ mod contestant;
 mod count;
 mod proxy;
 mod pull;
+pub(crate) mod sync;
 mod table;
 mod tools;
 mod world;
@@ -36,7 +37,7 @@ pub(crate) struct Options {
     /// Another corpus of the same shape.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Only these: tidegate, tidegate-restarted, tidegate-copy, skopeo, regsync, crane.
+    /// Only these: tidegate, tidegate-restarted, tidegate-copy, tidegate-sync, skopeo, regsync, crane.
     #[arg(long, value_name = "CONTESTANT", value_delimiter = ',')]
     only: Vec<String>,
     /// The tidegate to measure [default: the release build, built first where run by cargo].
@@ -81,14 +82,8 @@ struct Effort {
 /// the table.
 pub(crate) fn run(options: &Options) -> anyhow::Result<String> {
     stop::listen()?;
-    let own = |name: &String| name.starts_with("tidegate");
-    let tidegate = match &options.tidegate {
-        Some(path) => Some(std::path::absolute(path)?),
-        None if options.only.is_empty() || options.only.iter().any(own) => peers::tidegate::find()?,
-        None => None,
-    };
     let machine = Machine::look(&options.dir)?;
-    let contestants = Contestant::all(tidegate, &options.only)?;
+    let contestants = Contestant::all(tidegate(options)?, &options.only)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
@@ -110,6 +105,16 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<String> {
     }
     runtime.shutdown_background();
     Ok(table::render(&machine, &world.extent, (&contestants, &all)))
+}
+
+/// The tidegate that is measured, where one is wanted.
+fn tidegate(options: &Options) -> anyhow::Result<Option<PathBuf>> {
+    let own = |name: &String| name.starts_with("tidegate");
+    match &options.tidegate {
+        Some(path) => Ok(Some(std::path::absolute(path)?)),
+        None if options.only.is_empty() || options.only.iter().any(own) => peers::tidegate::find(),
+        None => Ok(None),
+    }
 }
 
 async fn once(

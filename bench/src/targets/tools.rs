@@ -170,6 +170,37 @@ pub(super) fn tidegate_copies(
     Ok(images.map(copy).collect())
 }
 
+/// `tidegate sync` of one set, a file of references.
+pub(super) fn tidegate_sync(
+    program: &Path,
+    (world, stage): (&World, &Stage),
+) -> anyhow::Result<ProcessBuilder> {
+    let folder = stage.folder.path().join("sync");
+    let _ = std::fs::create_dir(&folder);
+    let mut references = String::new();
+    for wanted in &world.images {
+        let _ = writeln!(references, "source.test/{}:{}", wanted.name, wanted.tag);
+    }
+    std::fs::write(folder.join("images.txt"), references)?;
+    let ca = world.pki.ca_file();
+    let config = format!(
+        "[server]\nlisten = \"127.0.0.1:0\"\nadmin = \"off\"\n[store]\npath = \"store\"\n\n\
+         [[upstream]]\nname = \"source.test\"\nurl = {:?}\nca = {ca:?}\n\
+         credentials = \"anonymous\"\n\n\
+         [[target]]\nname = \"target\"\nurl = {:?}\nca = {ca:?}\ncredentials = \"anonymous\"\n\
+         repository = \"mirror/{{repository}}\"\n\n\
+         [[prefetch]]\nname = \"all\"\nfrom = \"file:images.txt\"\nto = \"target\"\n\
+         referrers = false\n",
+        world.source.url(),
+        stage.target.url(),
+    );
+    std::fs::write(folder.join("proxy.toml"), config)?;
+    let command = Process::command(program);
+    Ok(command
+        .args(["sync", "--quiet", "--config", "proxy.toml"])
+        .folder(&folder))
+}
+
 /// Go, and whoever else heeds it, finds our authority there.
 fn trusting(command: ProcessBuilder, world: &World) -> ProcessBuilder {
     command.env("SSL_CERT_FILE", world.pki.ca_file())

@@ -8,6 +8,7 @@ use fake_registry::Corpus;
 use fake_registry::DockerRegistry;
 use fake_registry::Extent;
 use fake_registry::Image;
+use fake_registry::ImageBuilder;
 use fake_registry::Pki;
 use fake_registry::Push;
 use tempfile::TempDir;
@@ -22,6 +23,8 @@ pub(super) struct World {
     pub(super) source: DockerRegistry,
     pub(super) images: Vec<Wanted>,
     pub(super) extent: Extent,
+    /// Every twentieth of them.
+    some: Vec<(String, String, Image)>,
     _folder: TempDir,
 }
 
@@ -64,10 +67,39 @@ impl World {
         Ok(Self {
             images: corpus.images().map(Wanted::of).collect(),
             extent: corpus.extent(),
+            some: corpus
+                .images()
+                .step_by(20)
+                .map(|(name, tag, image)| (name.to_owned(), tag.to_owned(), image.clone()))
+                .collect(),
             pki,
             source,
             _folder: folder,
         })
+    }
+
+    /// Moves every twentieth tag to another image: which they are, and their new digests.
+    pub(super) async fn move_some(&self) -> anyhow::Result<Vec<(String, String, String)>> {
+        let push = Push::to(&self.source.url(), self.source.client());
+        let mut moved = Vec::new();
+        for (seed, (name, tag, _)) in self.some.iter().enumerate() {
+            let image = ImageBuilder::new(90_000 + seed as u64)
+                .layers(3)
+                .layer_size(400_000)
+                .build();
+            image.push_http(&push, name, tag).await?;
+            moved.push((name.clone(), tag.clone(), image.digest().to_owned()));
+        }
+        Ok(moved)
+    }
+
+    /// Moves them back.
+    pub(super) async fn move_back(&self) -> anyhow::Result<()> {
+        let push = Push::to(&self.source.url(), self.source.client());
+        for (name, tag, image) in &self.some {
+            image.push_http(&push, name, tag).await?;
+        }
+        Ok(())
     }
 
     /// An empty target.

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use super::family::Family;
 use super::family::Page;
+use super::windows;
 use crate::flow::PullThrough;
 use crate::flow::UpstreamState;
 use crate::registry::Limit;
@@ -57,6 +58,7 @@ fn upstream(page: &mut Page, state: &UpstreamState) {
     page.count(&RESUMES, &[name], state.resumes);
     page.count(&MISMATCHES, &[name], state.mismatches);
     for it in &state.limits {
+        windows::show(page, name, it);
         limit(page, name, it);
     }
 }
@@ -83,7 +85,6 @@ const LENGTH: Family = Family::gauge(
     "How long that window of time is.",
 );
 
-/// A governor of requests, where there will be one, has its windows here too.
 fn limit(page: &mut Page, upstream: &str, limit: &Limit) {
     let labels = [upstream, &*limit.host, &*limit.window];
     let pause = limit.paused.unwrap_or(Duration::ZERO);

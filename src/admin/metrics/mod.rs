@@ -30,6 +30,7 @@ mod process;
 mod store;
 mod table;
 mod targets;
+mod windows;
 
 use connections::Connections;
 use exchanges::Exchanges;

@@ -5,6 +5,7 @@ use std::time::UNIX_EPOCH;
 
 use super::family::Family;
 use super::family::Page;
+use super::windows;
 use crate::target::TargetState;
 
 const TARGET: &[&str] = &["target"];
@@ -97,6 +98,9 @@ pub(super) fn show(page: &mut Page, targets: &[TargetState]) {
 
 fn one(page: &mut Page, target: &TargetState) {
     let name = &[&*target.name];
+    for limit in &target.limits {
+        windows::show(page, &target.name, limit);
+    }
     let figures = &target.figures;
     let success = target.last_success.map_or(0.0, seconds);
     page.show(&SUCCESS, name, success);

@@ -25,12 +25,11 @@ fn one(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     }
     let images = &report.images;
     let all = images.unchanged + images.copied + images.failed + images.skipped;
-    write!(
-        out,
-        "{}: {}; {all} images",
-        report.set,
-        ended(report.outcome)
-    )?;
+    let ended = match (report.dry_run, report.outcome) {
+        (true, Outcome::Done) => "nothing was changed, this is what would be",
+        (_, outcome) => ended(outcome),
+    };
+    write!(out, "{}: {ended}; {all} images", report.set)?;
     for (count, what) in [
         (images.copied, "copied"),
         (images.unchanged, "unchanged"),

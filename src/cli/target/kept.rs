@@ -82,5 +82,6 @@ fn empty(name: &str, url: &str) -> TargetState {
         errands: Vec::new(),
         figures: Figures::default(),
         catalog: CatalogState::default(),
+        limits: Vec::new(),
     }
 }

@@ -223,4 +223,6 @@ fn schedule(set: &Prefetch) -> Result<Option<Schedule>, Flaw> {
 }
 
 #[cfg(test)]
+mod refusals;
+#[cfg(test)]
 mod tests;

@@ -106,11 +106,17 @@ impl Run {
             let is_known = is_guess || self.there(repository, &tag).is_some();
             let ask = || flow.resolve(repository, &tag, is_known, cause).boxed();
             match patiently(ask).await {
-                Ok(resolved) => all.push(Referrer {
-                    digest: resolved.digest,
-                    tag: Some(tag),
-                    before: resolved.before,
-                }),
+                Ok(resolved) => {
+                    let before = match self.rehearsal {
+                        Some(_) => self.known_tag(repository, &tag).await,
+                        None => resolved.before,
+                    };
+                    all.push(Referrer {
+                        digest: resolved.digest,
+                        tag: Some(tag),
+                        before,
+                    });
+                }
                 Err(flow::Error::NoManifest(..)) => {}
                 Err(error) => return Err(error),
             }

@@ -122,7 +122,7 @@ impl Run {
             (Reference::Tag(tag), None) => tag,
             (Reference::Digest(digest), _) | (Reference::Tag(_), Some(digest)) => {
                 let before = match &wanted.tag {
-                    Some(tag) => flow.known_tag(&wanted.repository, tag).await,
+                    Some(tag) => self.known_tag(&wanted.repository, tag).await,
                     None => None,
                 };
                 return Ok((digest.clone(), before));
@@ -130,18 +130,30 @@ impl Run {
         };
         let there = self.there(&wanted.repository, tag);
         if wanted.immutable {
-            let before = flow.known_tag(&wanted.repository, tag).await;
+            let before = self.known_tag(&wanted.repository, tag).await;
             if let Some(digest) = before.clone().or_else(|| there.clone()) {
                 return Ok((digest, before));
             }
         }
-        let is_known = there.is_some();
+        let before = match self.rehearsal {
+            Some(_) => self.known_tag(&wanted.repository, tag).await,
+            None => None,
+        };
+        let is_known = there.is_some() || before.is_some();
         let ask = || {
             flow.resolve(&wanted.repository, tag, is_known, cause)
                 .boxed()
         };
         let resolved = patiently(ask).await?;
-        Ok((resolved.digest, resolved.before))
+        Ok((resolved.digest, resolved.before.or(before)))
+    }
+
+    /// What the store has a tag for.
+    pub(super) async fn known_tag(&self, repository: &Repository, tag: &Tag) -> Option<Digest> {
+        match &self.rehearsal {
+            Some(rehearsal) => rehearsal.tag(repository, tag).await,
+            None => self.world.flow.known_tag(repository, tag).await,
+        }
     }
 
     /// What a target is known to have a tag for.
@@ -171,6 +183,7 @@ impl Run {
                     tracing::warn!(set, image, "not brought: {why}");
                 }
             }
+            ItemOutcome::Copied if self.rehearsal.is_some() => {}
             ItemOutcome::Copied => tracing::info!(set, image, digest = item.digest, "brought"),
             _ => tracing::debug!(set, image, "unchanged"),
         }
@@ -192,9 +205,14 @@ impl Image<'_> {
     }
 
     async fn deliver_to(&self, to: &Destination) -> Delivery {
-        let (name, done) = match to {
-            Destination::Store => ("store", self.keep().await),
-            Destination::Target(target) => (&**target, self.mirror(target).await),
+        let name = match to {
+            Destination::Store => "store",
+            Destination::Target(target) => target,
+        };
+        let done = match (&self.run.rehearsal, to) {
+            (Some(rehearsal), to) => self.rehearse(rehearsal, to).await,
+            (None, Destination::Store) => self.keep().await,
+            (None, Destination::Target(target)) => self.mirror(target).await,
         };
         let delivery = done.unwrap_or_else(|why| Delivery {
             outcome: ItemOutcome::Failed,

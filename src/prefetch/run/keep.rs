@@ -6,6 +6,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 
 use super::image::Image;
+use super::rehearsal::Overlay;
 use super::tree::Tree;
 use crate::flow::Kept;
 use crate::oci::Descriptor;
@@ -73,6 +74,13 @@ impl Image<'_> {
 
 impl super::Run {
     fn supply(&self) -> Arc<dyn Supply> {
-        self.world.tally.watching(self.world.flow.supply())
+        let source = self.world.tally.watching(self.world.flow.supply());
+        match &self.rehearsal {
+            None => source,
+            Some(rehearsal) => Arc::new(Overlay {
+                rehearsal: rehearsal.clone(),
+                source,
+            }),
+        }
     }
 }

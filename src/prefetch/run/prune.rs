@@ -51,9 +51,13 @@ pub(super) async fn prune(run: &Run, lists: Lists) {
         run.record().unasked("prune".to_owned(), why);
     }
     for gone in gone {
-        let item = match deletes && count <= run.set.prune_max {
-            true => run.remove(&gone).await,
-            false => gone.told(),
+        let item = match (deletes && count <= run.set.prune_max, &run.rehearsal) {
+            (true, None) => run.remove(&gone).await,
+            (true, Some(_)) => Item {
+                outcome: ItemOutcome::Pruned,
+                ..gone.told()
+            },
+            (false, _) => gone.told(),
         };
         run.ended(item);
     }
@@ -86,7 +90,10 @@ impl Run {
     /// The tags of a repository that are at a destination, as far as it is ours to know.
     async fn tags_at(&self, to: &Destination, repository: &Repository) -> BTreeSet<Tag> {
         let tags = match to {
-            Destination::Store => self.world.flow.known_tags(repository).await,
+            Destination::Store => match &self.rehearsal {
+                Some(rehearsal) => rehearsal.tags(repository).await,
+                None => self.world.flow.known_tags(repository).await,
+            },
             Destination::Target(target) => match &self.world.targets {
                 Some(targets) => targets.tags_there(target, repository),
                 None => Vec::new(),

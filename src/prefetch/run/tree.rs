@@ -73,11 +73,6 @@ impl Tree {
         }
         Ok(tree)
     }
-
-    /// The length of all blobs, in bytes.
-    pub(super) fn size(&self) -> u64 {
-        self.blobs.iter().map(|blob| blob.size).sum()
-    }
 }
 
 /// Those of the wanted platforms that the index has, and what is about them.

@@ -127,6 +127,7 @@ pub(super) fn broken(set: &Set, begun: Timestamp, why: &str) -> Report {
     };
     Report {
         set: set.name.clone(),
+        dry_run: false,
         outcome: Outcome::Nothing,
         begun,
         seconds: took.as_secs_f64(),

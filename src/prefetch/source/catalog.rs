@@ -94,15 +94,17 @@ async fn fitting(
 /// Why there is no catalog, and what to do about it.
 fn explained(error: &flow::Error) -> String {
     use registry::Error::{Invalid, NotFound, Refused, Status, Wrong};
-    match error {
-        flow::Error::Ping { error: said, .. } => match said {
-            NotFound { .. } | Refused { .. } | Status { .. } | Invalid { .. } | Wrong(_) => {
-                format!(
-                    "{error}; most public registries show no catalog: name the repositories one by one"
-                )
-            }
-            _ => error.to_string(),
-        },
-        _ => error.to_string(),
+    let has_none = match error {
+        flow::Error::Ping { error, .. } => matches!(
+            error,
+            NotFound { .. } | Refused { .. } | Status { .. } | Invalid { .. } | Wrong(_)
+        ),
+        _ => false,
+    };
+    match has_none {
+        true => format!(
+            "{error}; most public registries show no catalog: name the repositories one by one"
+        ),
+        false => error.to_string(),
     }
 }

@@ -40,7 +40,8 @@ impl Pause {
 
     /// A request leaves. After a pause, it holds back the others until it is answered.
     pub(super) fn depart(&mut self, now: Instant) {
-        if self.until.take().is_some() {
+        if self.streak > 0 {
+            self.until = None;
             self.trial = Some(now + TRIAL);
         }
     }

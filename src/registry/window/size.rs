@@ -86,6 +86,11 @@ impl Size {
         self.size = (self.size / 2.0).max(1.0);
     }
 
+    /// The ceiling is not passed before `lift`.
+    pub(super) fn hold(&mut self, lift: Instant) {
+        self.lift = Some(lift);
+    }
+
     /// So many in flight are not too much, and one more is; it is not tried again before `lift`.
     pub(super) fn learn(&mut self, most: usize, lift: Instant) {
         let ceiling = (most.max(1) as f64).min(self.cap);

@@ -42,6 +42,8 @@ const SLOWEST: f64 = 0.5;
 const DECREASE: f64 = 0.95;
 /// Where the refusal came soon.
 const SOON: f64 = 0.85;
+/// So much of what a probe achieved is believed.
+const BELIEF: f64 = 0.7;
 /// As much of the top is climbed up to.
 const SUMMIT: f64 = 0.985;
 /// How fast it is passed, per second squared.
@@ -52,13 +54,15 @@ const FIRST: f64 = 10.0;
 const SEARCH: f64 = 2.0;
 /// Whoever is in a hurry may go before their turn, for a tenth of a second's worth.
 const HURRY: f64 = 0.1;
+/// Timers are late by so many seconds; what should have left meanwhile leaves then.
+const LATE: f64 = 0.02;
 
 impl Speed {
     /// A first guess; it is wrong.
     pub(super) fn search(achieved: Achieved) -> Self {
         let first = (achieved.count + 2.0).max(FIRST);
         Self {
-            bucket: Bucket::new(first, 1.0),
+            bucket: Bucket::new(first, 1.0 + first * LATE),
             top: first,
             low: 1.0,
             climbed: 0.0,
@@ -104,7 +108,11 @@ impl Speed {
         } else {
             self.now()
         };
-        self.bucket.set_rate(rate);
+        self.set(rate);
+    }
+
+    fn set(&mut self, rate: f64) {
+        self.bucket.set(rate, 1.0 + rate * LATE);
     }
 
     /// It was too much; it is climbed for `hold` seconds.
@@ -117,16 +125,20 @@ impl Speed {
         };
         let mut top = rate.min(self.now());
         if was_probe && top > self.top {
-            // A burst that was let in is no rate: half of the way is believed.
-            top = f64::midpoint(top, self.top);
+            // A burst that was let in is no rate: not all of it is believed.
+            top = self.top + (top - self.top) * BELIEF;
         }
         let is_soon = !self.is_search && self.climbed < self.hold / 4.0;
         self.low = if is_soon { SOON } else { DECREASE };
         self.top = top.max(SLOWEST);
         self.climbed = 0.0;
-        self.hold = hold;
+        // What a search has found is not known well.
+        self.hold = match self.is_search {
+            true => hold / 4.0,
+            false => hold,
+        };
         self.is_search = false;
-        self.bucket.set_rate((self.top * self.low).max(SLOWEST));
+        self.set((self.top * self.low).max(SLOWEST));
         self.bucket.empty(now);
     }
 }

@@ -10,6 +10,7 @@ use super::size::Size;
 use super::speed::Speed;
 use super::verdict::Epoch;
 use super::verdict::Left;
+use super::verdict::Verdict;
 use crate::registry::Priority;
 use crate::registry::bucket::Bucket;
 use crate::registry::quota::Quota;
@@ -32,6 +33,8 @@ pub(super) struct Window {
     departed: Option<Instant>,
     /// When it was last refused.
     refused: Option<Instant>,
+    /// How often in a row what was concluded from refusals was no help.
+    tried: u32,
     /// How often it was made smaller.
     pub(super) decreases: u64,
     pub(super) quota: Option<Quota>,
@@ -85,6 +88,8 @@ const SHARE: usize = 4;
 /// after this.
 const WORTH: f64 = 9.0;
 const SOONEST: f64 = 6.0;
+/// So few requests in flight are a coarse measure of a rate.
+const FEW: usize = 5;
 /// What was learned of a speed is believed for so long after a refusal.
 const BELIEVED: Duration = Duration::from_secs(10 * 60);
 /// Little is left: less than a tenth.
@@ -113,6 +118,7 @@ impl Window {
             seen: None,
             departed: None,
             refused: None,
+            tried: 0,
             decreases: 0,
             quota: None,
             is_low: false,
@@ -260,7 +266,8 @@ impl Window {
 
     /// A request that was let in has come to a good end.
     pub(super) fn succeeded(&mut self, left: &Left, now: Instant) {
-        if left.full && self.epoch.is_news(left.at) {
+        // What the speed holds back says nothing of the size.
+        if left.full && !left.paced && self.epoch.is_news(left.at) {
             self.size.succeeded(now, self.epoch.is_paid());
         }
     }
@@ -318,17 +325,19 @@ impl Window {
         match &mut self.speed {
             // Which of the two it was is not known yet.
             None => {
-                self.size.learn(verdict.guess, lift);
+                self.size.learn(verdict.guess, now + LATER);
                 self.speed = Some(Speed::search(achieved));
             }
             Some(speed) => {
-                let most = verdict.least.saturating_sub(1).max(1);
-                let is_near = ceiling.is_none_or(|it| verdict.least * 10 >= it * 9);
-                if !verdict.paced || (is_near && most > 1) {
-                    self.size.learn(most, lift);
-                }
-                if verdict.paced {
-                    speed.refused(now, achieved, hold);
+                self.tried = match achieved.steady {
+                    Some(_) => 0,
+                    None => self.tried + 1,
+                };
+                let suspect = suspect(&verdict, ceiling, self.tried);
+                match suspect {
+                    Suspect::Nothing => self.size.hold(lift),
+                    Suspect::Size(most) => self.size.learn(most, lift),
+                    Suspect::Rate => speed.refused(now, achieved, hold),
                 }
             }
         }
@@ -355,5 +364,37 @@ impl Window {
     pub(super) fn is_scarce(&self, parts: u64) -> bool {
         let quota = self.quota.as_ref();
         quota.is_some_and(|it| it.is_below(parts, SystemTime::now()))
+    }
+}
+
+/// What may have been too much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Suspect {
+    /// Nothing new: a registry may count otherwise than we do for a moment.
+    Nothing,
+    /// More than so many in flight.
+    Size(usize),
+    /// More in a second.
+    Rate,
+}
+
+/// What a refusal is laid to, where `ceiling` were not too much before, and the last `tried`
+/// conclusions were no help.
+fn suspect(verdict: &Verdict, ceiling: Option<usize>, tried: u32) -> Suspect {
+    let most = verdict.least.saturating_sub(1).max(1);
+    let is_beyond = ceiling.is_none_or(|ceiling| verdict.least > ceiling);
+    if verdict.paced {
+        return Suspect::Rate;
+    }
+    if is_beyond {
+        return Suspect::Size(most);
+    }
+    // What was not too much for long is too much now. Where few are in flight, one less is much, so
+    // the rate is suspected first.
+    match (tried, most < FEW) {
+        (0, true) => Suspect::Rate,
+        (0, false) => Suspect::Nothing,
+        (tried, _) if tried % 2 == 1 => Suspect::Size(most),
+        _ => Suspect::Rate,
     }
 }

@@ -3,6 +3,7 @@ use super::*;
 fn report(set: &str, outcome: Outcome) -> Report {
     Report {
         set: set.into(),
+        dry_run: false,
         outcome,
         begun: "2026-05-01T12:00:00Z".parse().unwrap(),
         seconds: 1.5,

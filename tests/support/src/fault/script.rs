@@ -9,12 +9,16 @@ use std::sync::atomic::Ordering;
 use http::HeaderName;
 use http::HeaderValue;
 use http::StatusCode;
+use http::header::RETRY_AFTER;
 
 use crate::fault::Action;
 use crate::fault::Cut;
 use crate::fault::Fault;
 use crate::fault::When;
 use crate::gate::Gate;
+use crate::limiter::Admitted;
+use crate::limiter::Limiter;
+use crate::limiter::Refused;
 use crate::record::Recorded;
 use crate::record::lock;
 
@@ -40,9 +44,12 @@ impl FaultHandle {
     }
 }
 
-/// The faults in force at one server.
+/// The faults and limits in force at one server.
 #[derive(Default)]
-pub(crate) struct Script(Mutex<Vec<Rule>>);
+pub(crate) struct Script {
+    rules: Mutex<Vec<Rule>>,
+    limits: Mutex<Vec<(When, Limiter)>>,
+}
 
 struct Rule {
     when: When,
@@ -54,7 +61,7 @@ struct Rule {
 impl Script {
     pub(crate) fn add(&self, when: When, fault: Fault) -> FaultHandle {
         let state = Arc::<State>::default();
-        lock(&self.0).push(Rule {
+        lock(&self.rules).push(Rule {
             when,
             fault,
             seen: 0,
@@ -64,13 +71,38 @@ impl Script {
     }
 
     pub(crate) fn clear(&self) {
-        lock(&self.0).clear();
+        lock(&self.rules).clear();
+    }
+
+    pub(crate) fn limit(&self, when: When, limiter: &Limiter) {
+        lock(&self.limits).push((when, limiter.clone()));
+    }
+
+    /// Lets this request in, or has `plan` refuse it.
+    pub(crate) fn admit(&self, recorded: &Recorded, plan: &mut Plan) -> Vec<Admitted> {
+        let mut admitted = Vec::new();
+        for (when, limiter) in lock(&self.limits).iter() {
+            if !when.matches(recorded) {
+                continue;
+            }
+            match limiter.enter() {
+                Ok(place) => admitted.push(place),
+                Err(Refused(retry_after)) => {
+                    plan.status = Some(StatusCode::TOO_MANY_REQUESTS);
+                    let seconds = retry_after.map(HeaderValue::from);
+                    plan.headers
+                        .extend(seconds.map(|seconds| (RETRY_AFTER, seconds)));
+                    return Vec::new();
+                }
+            }
+        }
+        admitted
     }
 
     /// What goes wrong with this request. Uses up one strike of each fault that matches.
     pub(crate) fn strike(&self, recorded: &Recorded) -> Plan {
         let mut plan = Plan::default();
-        for rule in lock(&self.0).iter_mut() {
+        for rule in lock(&self.rules).iter_mut() {
             rule.strike(recorded, &mut plan);
         }
         plan

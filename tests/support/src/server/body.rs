@@ -18,6 +18,7 @@ use crate::content::Content;
 use crate::fault::Cut;
 use crate::fault::Plan;
 use crate::gate::Gate;
+use crate::limiter::Admitted;
 use crate::record::Ended;
 use crate::record::Entry;
 use crate::record::Log;
@@ -27,6 +28,8 @@ use crate::server::wire::Kill;
 pub(crate) struct Exchange {
     pub(crate) log: Log,
     pub(crate) entry: Entry,
+    /// What counts it as long as it lasts.
+    pub(crate) _admitted: Vec<Admitted>,
 }
 
 impl Drop for Exchange {

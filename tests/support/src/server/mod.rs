@@ -34,6 +34,7 @@ use crate::fault::Fault;
 use crate::fault::FaultHandle;
 use crate::fault::Script;
 use crate::fault::When;
+use crate::limiter::Limiter;
 use crate::port::ReservedPort;
 use crate::record::Log;
 use crate::record::PATIENCE;
@@ -175,6 +176,11 @@ impl Server {
     /// Commits `fault` on the requests that `when` says, from now on.
     pub fn fault(&self, when: When, fault: Fault) -> FaultHandle {
         self.shared.script.add(when, fault)
+    }
+
+    /// Lets no more of the requests that `when` says in than `limiter` does, from now on.
+    pub fn limit(&self, when: When, limiter: &Limiter) {
+        self.shared.script.limit(when, limiter);
     }
 
     /// Ends all faults, for requests that come from now on.

@@ -43,11 +43,14 @@ pub(crate) async fn respond(
 ) -> Result<Response<Scripted>, Infallible> {
     let shared = connection.shared.clone();
     let recorded = record(&request, connection.peer);
-    let plan = shared.script.strike(&recorded);
+    let mut plan = shared.script.strike(&recorded);
+    let admitted = shared.script.admit(&recorded, &mut plan);
+    let delay = admitted.iter().map(|it| it.delay).max();
     let mut ask = Ask::new(&recorded, shared.scheme);
     let exchange = Exchange {
         log: shared.log.clone(),
         entry: shared.log.add(recorded),
+        _admitted: admitted,
     };
     let taking = Taking {
         exchange: &exchange,
@@ -57,6 +60,9 @@ pub(crate) async fn respond(
     let taken = taking
         .take(request.into_body(), shared.handler.intake(&ask))
         .await;
+    if let Some(delay) = delay.filter(|delay| !delay.is_zero()) {
+        tokio::time::sleep(delay).await;
+    }
     if let Some(gate) = &plan.stall_header {
         gate.opened().await;
     }
