@@ -35,11 +35,20 @@ async fn sync(folder: &TempDir) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// A folder with a `proxy.toml` that has the release brought from `up` to `target`.
+fn assert_there(target: &DockerRegistry, name: &str, tag: &str, image: &Image) {
+    let place = format!("mirror/quay.io/{name}");
+    let tagged = target.tag(&place, tag);
+    assert_eq!(tagged.as_deref(), Some(image.digest()), "{tag}");
+    for blob in &image.blobs {
+        assert!(target.holds(&place, &blob.digest), "{tag}: {}", blob.digest);
+    }
+}
+
+/// A folder with a configuration by which a release goes from `up` to `target`.
 fn configured(pki: &Pki, up: &Upstream, target: &DockerRegistry) -> TempDir {
-    let folder = TempDir::with_prefix("release-").unwrap();
+    let folder = TempDir::with_prefix("release-").expect("a folder of the test's");
     let ca = folder.path().join("ca.crt");
-    std::fs::write(&ca, pki.ca_pem()).unwrap();
+    std::fs::write(&ca, pki.ca_pem()).expect("a folder of the test's");
     let config = format!(
         "[store]\npath = \"store\"\n\
          [[upstream]]\nname = \"quay.io\"\nurl = {:?}\nplain_http = true\n\
@@ -51,21 +60,12 @@ fn configured(pki: &Pki, up: &Upstream, target: &DockerRegistry) -> TempDir {
         up.url(),
         target.url()
     );
-    std::fs::write(folder.path().join("proxy.toml"), config).unwrap();
+    std::fs::write(folder.path().join("proxy.toml"), config).expect("a folder of the test's");
     folder
 }
 
-fn assert_there(target: &DockerRegistry, name: &str, tag: &str, image: &Image) {
-    let place = format!("mirror/quay.io/{name}");
-    let tagged = target.tag(&place, tag);
-    assert_eq!(tagged.as_deref(), Some(image.digest()), "{tag}");
-    for blob in &image.blobs {
-        assert!(target.holds(&place, &blob.digest), "{tag}: {}", blob.digest);
-    }
-}
-
 /// Each manifest and each blob was fetched once, whatever names it.
-fn assert_fetched_once(up: &Upstream) {
+fn assert_each_fetched_once(up: &Upstream) {
     let mut fetched: BTreeMap<String, usize> = BTreeMap::new();
     for request in up.log() {
         assert_eq!(request.method, "GET", "{}", request.path);
@@ -100,7 +100,7 @@ async fn a_whole_release_is_brought_under_its_customary_tags() {
         assert_there(&target, PARTS, &format!("4.20.8-x86_64-{name}"), component);
     }
 
-    assert_fetched_once(&up);
+    assert_each_fetched_once(&up);
     let count = |access: &[Access], part: &str| {
         let puts = access.iter().filter(|it| it.method == "PUT");
         puts.filter(|it| it.path.contains(part)).count()
