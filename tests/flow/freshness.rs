@@ -46,33 +46,39 @@ async fn a_new_tag_is_fetched_once_for_who_asks_by_head_and_who_asks_by_get() {
             "HEAD" => When::head("demo/app/manifests/v1"),
             _ => When::get("demo/app/manifests/v1"),
         };
-        let held = rig.up.fault(held.times(1), Fault::stall_header(&gate));
-        let both = async {
-            let by_digest = async {
-                let head = rig.head(TAG).await;
-                assert_eq!(head.header("docker-content-digest"), Some(&*digest));
-                rig.manifest(&format!("demo/app/manifests/{digest}")).await
-            };
-            let by_tag = rig.manifest(TAG);
-            let then = async {
-                // The other one has long been there when these have been answered.
-                while held.hits() == 0 {
-                    rig.head("demo/other/manifests/v1").await;
-                }
-                for _ in 0..20 {
-                    rig.head("demo/other/manifests/v1").await;
-                }
-                gate.open();
-            };
-            match first {
-                "HEAD" => tokio::join!(by_digest, by_tag, then),
-                _ => {
-                    let (by_tag, by_digest, ()) = tokio::join!(by_tag, by_digest, then);
-                    (by_digest, by_tag, ())
-                }
+        rig.up.fault(held.times(1), Fault::stall_header(&gate));
+        let by_digest = async {
+            let head = rig.head(TAG).await;
+            assert_eq!(head.header("docker-content-digest"), Some(&*digest));
+            rig.manifest(&format!("demo/app/manifests/{digest}")).await
+        };
+        let by_tag = rig.manifest(TAG);
+        let is_held = rig
+            .up
+            .wait_for(|log| log.iter().any(|asked| asked.method == first));
+        let then = async {
+            // The second one has long been there when these have been answered.
+            for _ in 0..20 {
+                rig.head("demo/other/manifests/v1").await;
+            }
+            gate.open();
+        };
+        let (one, other) = match first {
+            "HEAD" => {
+                let second = async {
+                    is_held.await;
+                    tokio::join!(by_tag, then).0
+                };
+                tokio::join!(by_digest, second)
+            }
+            _ => {
+                let second = async {
+                    is_held.await;
+                    tokio::join!(by_digest, then).0
+                };
+                tokio::join!(by_tag, second)
             }
         };
-        let (one, other, ()) = both.await;
         assert_eq!((one.status.as_u16(), other.status.as_u16()), (200, 200));
         let gets = rig
             .up
