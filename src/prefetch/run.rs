@@ -46,6 +46,7 @@ mod tree;
 
 pub use rehearsal::Rehearsal;
 
+use image::Begun;
 use lists::Lists;
 use record::Record;
 
@@ -145,7 +146,7 @@ struct Work {
     run: Arc<Run>,
     tasks: JoinSet<()>,
     /// The images that are under way, by their tasks.
-    names: HashMap<Id, Arc<str>>,
+    images: HashMap<Id, Arc<Begun>>,
     begun: HashSet<(Repository, Reference, Option<Tag>)>,
     lists: Lists,
 }
@@ -155,7 +156,7 @@ impl Work {
         Self {
             run,
             tasks: JoinSet::new(),
-            names: HashMap::new(),
+            images: HashMap::new(),
             begun: HashSet::new(),
             lists: Lists::default(),
         }
@@ -240,52 +241,57 @@ impl Work {
         }
         self.run.watch.found();
         let tags = self.lists.digest_tags(&wanted.repository);
-        let name = image::name(&wanted);
-        let task = image::bring(self.run.clone(), name.clone(), (wanted, tags));
-        self.names.insert(self.tasks.spawn(task).id(), name);
+        let begun = Begun::new(image::name(&wanted));
+        let task = image::bring(self.run.clone(), begun.clone(), (wanted, tags));
+        self.images.insert(self.tasks.spawn(task).id(), begun);
     }
 
     fn end(&mut self, ended: Result<(Id, ()), JoinError>) {
-        match ended {
-            Ok((id, ())) => drop(self.names.remove(&id)),
-            Err(error) => {
-                let name = self.names.remove(&error.id()).unwrap_or_default();
-                tracing::error!("{name}: a task broke: {error}");
-                self.run.ended(Item {
-                    image: name.to_string(),
-                    outcome: ItemOutcome::Failed,
-                    why: Some("a bug ended it; the log says more".to_owned()),
-                    ..Item::default()
-                });
-            }
+        let error = match ended {
+            Ok((id, ())) => return drop(self.images.remove(&id)),
+            Err(error) => error,
+        };
+        let Some(begun) = self.images.remove(&error.id()) else {
+            return;
+        };
+        if !error.is_cancelled() {
+            tracing::error!("{}: a task broke: {error}", begun.name);
         }
+        // What refers to it may have been under way: of the image itself all is said then.
+        if begun.is_entered() {
+            return;
+        }
+        self.run.ended(match error.is_cancelled() {
+            true => skipped(&begun.name),
+            false => Item {
+                image: begun.name.to_string(),
+                outcome: ItemOutcome::Failed,
+                why: Some("a bug ended it; the log says more".to_owned()),
+                ..Item::default()
+            },
+        });
     }
 
     /// Breaks off what is under way, and counts what was not begun.
     async fn leave(&mut self, mut found: mpsc::Receiver<Found>) {
         self.tasks.abort_all();
         while let Some(ended) = self.tasks.join_next_with_id().await {
-            match ended {
-                Err(error) if error.is_cancelled() => {
-                    let name = self.names.remove(&error.id()).unwrap_or_default();
-                    self.skipped(&name);
-                }
-                ended => self.end(ended),
-            }
+            self.end(ended);
         }
         found.close();
         while let Ok(found) = found.try_recv() {
             if let Found::Wanted(wanted) = found {
-                self.skipped(&image::name(&wanted));
+                self.run.ended(skipped(&image::name(&wanted)));
             }
         }
     }
+}
 
-    fn skipped(&self, image: &str) {
-        self.run.ended(Item {
-            image: image.to_owned(),
-            outcome: ItemOutcome::Skipped,
-            ..Item::default()
-        });
+/// It was not begun, or broken off.
+fn skipped(image: &str) -> Item {
+    Item {
+        image: image.to_owned(),
+        outcome: ItemOutcome::Skipped,
+        ..Item::default()
     }
 }

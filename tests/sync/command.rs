@@ -264,7 +264,7 @@ async fn a_signal_ends_it_and_what_was_done_stays_known() {
     assert_eq!(code(&output), 1);
     let said = text(&output.stdout);
     assert!(
-        said.contains("interrupted") && said.contains("1 left out"),
+        said.contains("interrupted") && said.contains("left out  up.test/app:v2"),
         "{said}"
     );
     gate.open();

@@ -210,7 +210,8 @@ async fn break_off(rig: &Rig, set: &Set, stalled: &[Image]) {
     }
     let progress = Arc::<Progress>::default();
     let run = rig.start(set, &progress);
-    while progress.snapshot().images.copied < 6 {
+    let is_asked = |image: &Image| !rig.up.gets_of(&image.blobs[1].digest).is_empty();
+    while progress.snapshot().images.copied < 6 || !stalled.iter().all(is_asked) {
         tokio::task::yield_now().await;
     }
     progress.abandon();
@@ -219,6 +220,9 @@ async fn break_off(rig: &Rig, set: &Set, stalled: &[Image]) {
     assert_eq!(report.outcome, Outcome::Interrupted);
     let ended = (report.images.copied, report.images.skipped);
     assert_eq!(ended, (6, 6), "{report:#?}");
+    // What was broken off has cost something, too: a manifest each, at least.
+    let whole = 6 * (1 + stalled[0].blobs.len() as u64);
+    assert!(report.traffic.source_requests >= whole + 6, "{report:#?}");
     gate.open();
     rig.up.clear_faults();
 }

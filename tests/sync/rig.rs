@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fake_registry::Image;
+use fake_registry::PATIENCE;
 use fake_registry::Target;
 use fake_registry::Upstream;
 use tempfile::TempDir;
@@ -121,11 +122,10 @@ impl Rig {
             return;
         };
         let (world, premises) = (running.world, running.premises);
-        if let Some(targets) = &world.targets {
-            targets.close();
-            targets.abandon().await;
-        }
         world.flow.drain();
+        if let Some(targets) = &world.targets {
+            targets.wind_down(PATIENCE).await;
+        }
         world.flow.settled().await;
         drop(world);
         drop(premises);

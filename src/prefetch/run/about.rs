@@ -125,7 +125,7 @@ impl Run {
 
     /// Brings something that refers to an image: the manifests that are part of it.
     async fn bring_about(&self, subject: &Subject<'_>, referrer: Referrer) -> Vec<Digest> {
-        let counting = self.world.tally.count();
+        let counting = self.count();
         let _held = self.hold(counting.flow);
         let name = match &referrer.tag {
             Some(tag) => format!("{}:{tag}", subject.repository),
@@ -141,7 +141,6 @@ impl Run {
         image.deliver(&mut item).await;
         let tree = image.tree().await;
         self.enter(item, &counting.meter);
-        self.record().crossed(counting.meter.traffic());
         tree.map_or_else(|_| Vec::new(), |tree| tree.manifests)
     }
 

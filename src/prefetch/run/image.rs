@@ -1,6 +1,9 @@
 //! One image: resolved, and brought to each of its destinations.
 
+use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
@@ -19,6 +22,7 @@ use crate::prefetch::Destination;
 use crate::prefetch::Item;
 use crate::prefetch::ItemOutcome;
 use crate::prefetch::Wanted;
+use crate::prefetch::tally::Counting;
 use crate::prefetch::tally::Meter;
 use crate::target::Cause;
 
@@ -53,11 +57,12 @@ pub(super) fn name(wanted: &Wanted) -> Arc<str> {
 /// Brings an image to where it is to be, and what refers to it; enters what became of it.
 pub(super) async fn bring(
     run: Arc<Run>,
-    name: Arc<str>,
+    begun: Arc<Begun>,
     (wanted, tags): (Wanted, Option<Arc<DigestTags>>),
 ) {
-    let counting = run.world.tally.count();
+    let counting = run.count();
     let _held = run.hold(counting.flow);
+    let name = begun.name.clone();
     let shown = run.watch.begin(&name, &counting.meter);
     let cause = run.cause(counting.flow);
     let mut item = Item {
@@ -89,6 +94,7 @@ pub(super) async fn bring(
     };
     drop(shown);
     run.enter(item, &counting.meter);
+    begun.entered.store(true, Relaxed);
     if let Some(digest) = found.filter(|_| run.set.referrers) {
         let subject = super::about::Subject {
             image: name,
@@ -98,10 +104,58 @@ pub(super) async fn bring(
         };
         run.about(subject, cause, &counting.meter).await;
     }
-    run.record().crossed(counting.meter.traffic());
+}
+
+/// An image that was begun.
+#[derive(Debug)]
+pub(super) struct Begun {
+    pub(super) name: Arc<str>,
+    entered: AtomicBool,
+}
+
+impl Begun {
+    pub(super) fn new(name: Arc<str>) -> Arc<Self> {
+        let entered = AtomicBool::new(false);
+        Arc::new(Self { name, entered })
+    }
+
+    /// Whether it was said what became of it.
+    pub(super) fn is_entered(&self) -> bool {
+        self.entered.load(Relaxed)
+    }
+}
+
+/// A flow that is counted; what crossed for it is entered by the drop, also where that breaks it off.
+pub(super) struct Metered<'a> {
+    run: &'a Run,
+    counting: Counting,
+}
+
+impl Deref for Metered<'_> {
+    type Target = Counting;
+
+    fn deref(&self) -> &Counting {
+        &self.counting
+    }
+}
+
+impl Drop for Metered<'_> {
+    fn drop(&mut self) {
+        let traffic = self.counting.meter.traffic();
+        self.run.record().crossed(traffic);
+    }
 }
 
 impl Run {
+    /// Counts a new flow.
+    pub(super) fn count(&self) -> Metered<'_> {
+        let counting = self.world.tally.count();
+        Metered {
+            run: self,
+            counting,
+        }
+    }
+
     pub(super) fn cause(&self, flow: crate::ledger::FlowId) -> Cause {
         Cause {
             flow,
