@@ -11,7 +11,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
-use anyhow::Context;
 use fake_registry::Client;
 use fake_registry::Tidegate;
 use fake_registry::Upstream;
@@ -65,11 +64,7 @@ struct World {
 /// When tidegate is not there, or a pull fails.
 pub(crate) fn run(options: &Options) -> anyhow::Result<String> {
     stop::listen()?;
-    let program = match &options.tidegate {
-        Some(path) => Some(std::path::absolute(path)?),
-        None => peers::tidegate::find()?,
-    };
-    let program = program.context("no tidegate is beside this program")?;
+    let program = peers::tidegate::wanted(options.tidegate.as_deref())?;
     let machine = Machine::look(&options.dir)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -24,7 +24,6 @@ use super::mirrors::Mirrors;
 use super::origins::Origins;
 use super::supplier::Supplier;
 use super::turns::Place;
-
 use crate::ledger::Origin;
 use crate::oci::Descriptor;
 use crate::oci::Digest;

@@ -21,7 +21,9 @@ use crate::oci::Repository;
 use crate::oci::Tag;
 use crate::registry;
 use crate::store::Store;
+use crate::store::StoredManifest;
 
+mod now;
 mod request;
 
 /// What tags point to, and how sure we are of it.
@@ -120,65 +122,6 @@ impl Tags {
         }
     }
 
-    /// Where `tag` points to by the upstream's word of now, and where it was known to point to
-    /// before: by a `HEAD` where it is `known`, here or elsewhere, else by the `GET` that brings it.
-    ///
-    /// # Errors
-    /// When the upstream has no such tag, or can't say.
-    pub(super) async fn now(
-        &self,
-        call: &Call,
-        tag: &Tag,
-        known: bool,
-    ) -> Result<(Pointer, Option<Digest>), Error> {
-        let key = self.key(call, tag).await;
-        let before = self.recall(&key).await.map(|pointer| pointer.digest);
-        let head = known || before.is_some();
-        let purpose = match before {
-            Some(_) => Purpose::Confirm,
-            None => Purpose::First,
-        };
-        let (pointer, _) = self.request(call, (key, purpose), head).await;
-        Ok((pointer?, before))
-    }
-
-    /// Where `tag` was last heard to point to, as it was pushed.
-    pub(super) async fn known(&self, repository: &Repository, tag: &Tag) -> Option<Digest> {
-        let key = TagKey {
-            repository: repository.clone(),
-            tag: tag.clone(),
-            accept: Accept::Native,
-        };
-        self.recall(&key).await.map(|pointer| pointer.digest)
-    }
-
-    /// The upstream has just said elsewhere where the tag points to.
-    pub(super) async fn told(&self, call: &Call, tag: &Tag, digest: &Digest) {
-        let key = self.key(call, tag).await;
-        let held = self.manifests.held(&call.repository, digest).await;
-        let pointer = Pointer {
-            digest: digest.clone(),
-            size: held.as_ref().map(|manifest| manifest.bytes.len() as u64),
-            media_type: held.map(|manifest| manifest.media_type),
-            confirmed: SystemTime::now(),
-        };
-        self.learn(&key, pointer).await;
-    }
-
-    /// The tag is not to be known any more.
-    ///
-    /// # Errors
-    /// When the disk fails.
-    pub(super) async fn dropped(&self, repository: &Repository, tag: &Tag) -> Result<(), Error> {
-        let key = TagKey {
-            repository: repository.clone(),
-            tag: tag.clone(),
-            accept: Accept::Native,
-        };
-        self.known.invalidate(&key);
-        Ok(self.store.remove_tag(repository, tag).await?)
-    }
-
     /// Asks the upstream, as this caller alone, whether it may have the tag: by a `HEAD` where the
     /// tag is known or only a header is wanted, else by the `GET` that brings it. Returns whether
     /// it was brought.
@@ -216,12 +159,8 @@ impl Tags {
             .manifests
             .held(&call.repository, &record.digest)
             .await?;
-        call.accept.names(&manifest.media_type).then(|| Pointer {
-            digest: record.digest,
-            media_type: Some(manifest.media_type),
-            size: Some(manifest.bytes.len() as u64),
-            confirmed: record.confirmed,
-        })
+        let is_read = call.accept.names(&manifest.media_type);
+        is_read.then(|| Pointer::to(record.digest, manifest, record.confirmed))
     }
 
     /// Forgets the tag, as clients of any kind see it.
@@ -237,12 +176,7 @@ impl Tags {
     /// The key under which the answer for this client is found: the tag as it was pushed, where
     /// the client can read that.
     async fn key(&self, call: &Call, tag: &Tag) -> TagKey {
-        let repository = call.repository.clone();
-        let native = TagKey {
-            repository,
-            tag: tag.clone(),
-            accept: Accept::Native,
-        };
+        let native = TagKey::native(&call.repository, tag);
         if call.accept == Accept::Native {
             return native;
         }
@@ -271,12 +205,7 @@ impl Tags {
             None
         })?;
         let manifest = self.manifests.held(&key.repository, &record.digest).await?;
-        let pointer = Pointer {
-            digest: record.digest,
-            media_type: Some(manifest.media_type),
-            size: Some(manifest.bytes.len() as u64),
-            confirmed: record.confirmed,
-        };
+        let pointer = Pointer::to(record.digest, manifest, record.confirmed);
         self.known.insert(key.clone(), pointer.clone());
         Some(pointer)
     }
@@ -313,12 +242,8 @@ impl Tags {
         let fetched = self.mirrors.tagged(call, &key.tag).await?;
         let digest = fetched.digest.clone();
         let manifest = self.manifests.keep(&call.repository, fetched).await;
-        key.accept.names(&manifest.media_type).then(|| Pointer {
-            digest,
-            media_type: Some(manifest.media_type),
-            size: Some(manifest.bytes.len() as u64),
-            confirmed: SystemTime::now(),
-        })
+        let is_read = key.accept.names(&manifest.media_type);
+        is_read.then(|| Pointer::to(digest, manifest, SystemTime::now()))
     }
 
     /// Whether clients of this call's kind are given the tag as it was pushed.
@@ -328,11 +253,7 @@ impl Tags {
 
     /// Where the tag points to, as it was pushed, where that is in memory.
     pub(super) fn current(&self, repository: &Repository, tag: &Tag) -> Option<Digest> {
-        let key = TagKey {
-            repository: repository.clone(),
-            tag: tag.clone(),
-            accept: Accept::Native,
-        };
+        let key = TagKey::native(repository, tag);
         self.known.get(&key).map(|pointer| pointer.digest)
     }
 
@@ -425,7 +346,28 @@ impl Tags {
     }
 }
 
+impl TagKey {
+    /// The tag as it was pushed.
+    fn native(repository: &Repository, tag: &Tag) -> Self {
+        Self {
+            repository: repository.clone(),
+            tag: tag.clone(),
+            accept: Accept::Native,
+        }
+    }
+}
+
 impl Pointer {
+    /// To a manifest that is held.
+    fn to(digest: Digest, manifest: StoredManifest, confirmed: SystemTime) -> Self {
+        Self {
+            digest,
+            size: Some(manifest.bytes.len() as u64),
+            media_type: Some(manifest.media_type),
+            confirmed,
+        }
+    }
+
     /// How long ago it was confirmed; `None` where the clock has been set back since.
     pub(super) fn age(&self) -> Option<Duration> {
         self.confirmed.elapsed().ok()

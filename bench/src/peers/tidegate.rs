@@ -46,6 +46,17 @@ credentials = "anonymous"
     Ok(command)
 }
 
+/// The tidegate at `path`, where one is named, else the release binary as [`find`] has it.
+///
+/// # Errors
+/// When there is none, or it does not build.
+pub(crate) fn wanted(path: Option<&Path>) -> anyhow::Result<PathBuf> {
+    match path {
+        Some(path) => Ok(std::path::absolute(path)?),
+        None => find()?.context("no tidegate is beside this program"),
+    }
+}
+
 /// The release binary: built now where cargo runs us, else the one beside us; `None` where there
 /// is none.
 ///

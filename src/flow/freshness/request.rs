@@ -50,12 +50,7 @@ impl Tags {
         };
         let digest = fetched.digest.clone();
         let manifest = self.manifests.keep(&call.repository, fetched).await;
-        let pointer = Pointer {
-            digest,
-            size: Some(manifest.bytes.len() as u64),
-            media_type: Some(manifest.media_type),
-            confirmed: SystemTime::now(),
-        };
+        let pointer = Pointer::to(digest, manifest, SystemTime::now());
         Ok(self.learn(key, pointer).await)
     }
 

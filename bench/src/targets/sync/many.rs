@@ -5,7 +5,6 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context;
 use fake_registry::Process;
 use fake_registry::Target;
 use fake_registry::Upstream;
@@ -49,11 +48,7 @@ struct Taken {
 /// When tidegate is not there, or a signal ends the run.
 pub(crate) fn run(options: &Options) -> anyhow::Result<String> {
     stop::listen()?;
-    let program = match &options.tidegate {
-        Some(path) => Some(std::path::absolute(path)?),
-        None => peers::tidegate::find()?,
-    };
-    let program = program.context("no tidegate is beside this program")?;
+    let program = peers::tidegate::wanted(options.tidegate.as_deref())?;
     let machine = Machine::look(&options.dir)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
