@@ -60,6 +60,12 @@ impl Bucket {
         Duration::try_from_secs_f64(lacks / self.rate).unwrap_or(Duration::MAX)
     }
 
+    /// When one can be taken and `floor` is left; `None` where it can be now.
+    pub(super) fn next(&mut self, now: Instant, floor: f64) -> Option<Instant> {
+        let wait = self.wait(now, 1.0, floor);
+        (!wait.is_zero()).then(|| now + wait)
+    }
+
     /// Takes `amount`, whether it is there or owed.
     pub(super) fn take(&mut self, now: Instant, amount: f64) {
         self.fill(now);

@@ -5,6 +5,9 @@
 //! Each request takes a [`Pass`] of its window and holds it to the end of its answer's body. Whoever
 //! waits for one holds none. Clients' requests go first ([`Priority`]).
 
+#[cfg(test)]
+mod courses;
+mod learned;
 mod line;
 mod pass;
 mod pause;
@@ -183,7 +186,7 @@ impl Windows {
         house.cap = cap(config);
         let cap = house.cap;
         for slot in house.slots.values_mut() {
-            slot.window.size.set_cap(cap);
+            slot.window.set_cap(cap);
         }
     }
 
@@ -313,7 +316,7 @@ impl Windows {
                 window: key.to_string(),
                 paused: window.pause.left(now),
                 quota: window.quota.clone(),
-                size: window.size.now(),
+                size: window.size(),
                 in_flight: window.in_flight(),
                 in_flight_foreground: window.in_flight_foreground(),
                 waiting: waiting.iter().sum(),
@@ -346,7 +349,7 @@ impl Windows {
     /// What there is to tell of a window, where there is something.
     fn record(&self, key: Key, slot: &mut Slot, is_decrease: bool) -> Option<ledger::Window> {
         let now = Instant::now();
-        let (size, rate) = (slot.window.size.now(), slot.window.rate());
+        let (size, rate) = (slot.window.size(), slot.window.rate());
         if let (Some((at, told, pace)), false) = (&slot.told, is_decrease) {
             let is_other = *told != size || !is_like(*pace, rate);
             if !is_other || now < *at + TELLING {

@@ -6,8 +6,9 @@ use std::time::Instant;
 /// The size of a window. Between 1 and its cap, always.
 ///
 /// It doubles with each round trip until it was too much for the first time (slow start). Then it is
-/// halved at each congestion, is back soon at the ceiling below which all was well, stays there for
-/// a while, and grows by one with each window of successes from there on.
+/// halved at each congestion, is back soon at the ceiling below which all was well, and stays there
+/// for a while. Then it is tried whether one more is let in; if so, two more, four more and so on,
+/// with each round trip.
 #[derive(Clone, Debug)]
 pub(super) struct Size {
     size: f64,
@@ -18,10 +19,16 @@ pub(super) struct Size {
     ceiling: Option<f64>,
     /// The ceiling is not passed before this.
     lift: Option<Instant>,
+    /// When it was last made larger than the ceiling.
+    stepped: Option<Instant>,
 }
 
 /// It begins with so many.
 const FIRST: f64 = 4.0;
+/// So long is one more than the ceiling tried before it is more than one.
+const TRY: Duration = Duration::from_millis(800);
+/// The steps after that are no closer.
+const STEP: Duration = Duration::from_millis(50);
 
 impl Size {
     /// It never grows beyond `cap`, which is 1 at least.
@@ -33,6 +40,7 @@ impl Size {
             is_slow_start: true,
             ceiling: None,
             lift: None,
+            stepped: None,
         }
     }
 
@@ -63,19 +71,32 @@ impl Size {
     }
 
     /// A request that left when the window was full has come to a good end. `may_probe`: the last
-    /// refusals are paid for.
-    pub(super) fn succeeded(&mut self, now: Instant, may_probe: bool) {
-        if may_probe && self.lift.is_some_and(|lift| now >= lift) {
-            self.lift = None;
-        }
-        let below = self.ceiling.filter(|ceiling| self.size < *ceiling);
-        self.size = match below {
-            Some(ceiling) => (self.size + 1.0).min(ceiling),
+    /// refusals are paid for; `round_trip`: how long answers take.
+    pub(super) fn succeeded(&mut self, now: Instant, may_probe: bool, round_trip: Duration) {
+        let grown = match self.ceiling {
             None if self.is_slow_start => self.size + 1.0,
-            None if self.lift.is_none() => self.size + 1.0 / self.size,
-            None => self.size,
+            None => self.size + 1.0 / self.size,
+            Some(ceiling) if self.size < ceiling => (self.size + 1.0).min(ceiling),
+            Some(_) if !may_probe || self.lift.is_some_and(|lift| now < lift) => return,
+            Some(ceiling) => match self.step(now, self.size - ceiling, round_trip) {
+                Some(step) => self.size + step,
+                None => return,
+            },
         };
-        self.size = self.size.min(self.cap);
+        self.size = grown.min(self.cap);
+    }
+
+    /// How many more are tried now, where `excess` more than the ceiling are tried already.
+    fn step(&mut self, now: Instant, excess: f64, round_trip: Duration) -> Option<f64> {
+        let pace = match excess > 1.0 {
+            true => STEP.max(round_trip),
+            false => TRY.max(2 * round_trip),
+        };
+        if self.stepped.is_some_and(|at| now < at + pace) {
+            return None;
+        }
+        self.stepped = Some(now);
+        Some(excess.max(1.0))
     }
 
     /// It was too much.
@@ -83,12 +104,13 @@ impl Size {
         // Where nothing is known of a limit, what was before is found again at once.
         self.ceiling = self.ceiling.or(Some(self.size));
         self.is_slow_start = false;
+        self.stepped = None;
         self.size = (self.size / 2.0).max(1.0);
     }
 
-    /// The ceiling is not passed before `lift`.
-    pub(super) fn hold(&mut self, lift: Instant) {
-        self.lift = Some(lift);
+    /// Whether more than the ceiling is being tried.
+    pub(super) fn is_probing(&self) -> bool {
+        self.stepped.is_some()
     }
 
     /// So many in flight are not too much, and one more is; it is not tried again before `lift`.
@@ -97,9 +119,14 @@ impl Size {
         self.ceiling = Some(ceiling);
         self.size = self.size.min(ceiling);
         self.lift = Some(lift);
+        self.stepped = None;
+    }
+
+    /// It is not the size that is limited: at least `size` may be in flight.
+    pub(super) fn forget(&mut self, size: f64) {
+        self.size = self.size.max(size).min(self.cap);
+        self.ceiling = None;
+        self.lift = None;
+        self.stepped = None;
     }
 }
-
-/// The ceiling is left this much later than the speed's, so that the speed is out of the way by then
-/// where it is not what limits.
-pub(super) const LATER: Duration = Duration::from_millis(1500);

@@ -4,13 +4,9 @@ use std::time::Duration;
 use std::time::Instant;
 use std::time::SystemTime;
 
+use super::learned::Learned;
 use super::pause::Pause;
-use super::size::LATER;
-use super::size::Size;
-use super::speed::Speed;
-use super::verdict::Epoch;
 use super::verdict::Left;
-use super::verdict::Verdict;
 use crate::registry::Priority;
 use crate::registry::bucket::Bucket;
 use crate::registry::quota::Quota;
@@ -19,11 +15,9 @@ use crate::registry::quota::Quota;
 #[derive(Debug)]
 pub(super) struct Window {
     pub(super) pause: Pause,
-    pub(super) size: Size,
-    pub(super) speed: Option<Speed>,
+    learned: Learned,
     /// What its documentation allows.
     ceiling: Option<Bucket>,
-    epoch: Epoch,
     /// In flight: those that somebody waits for, and the others.
     foreground: usize,
     background: usize,
@@ -31,10 +25,6 @@ pub(super) struct Window {
     seen: Option<Instant>,
     /// When a request last left.
     departed: Option<Instant>,
-    /// When it was last refused.
-    refused: Option<Instant>,
-    /// How often in a row what was concluded from refusals was no help.
-    tried: u32,
     /// How often it was made smaller.
     pub(super) decreases: u64,
     pub(super) quota: Option<Quota>,
@@ -84,14 +74,6 @@ const OVERDUE: Duration = Duration::from_millis(50);
 const COURTESY: Duration = Duration::from_secs(1);
 /// Which is one of so many parts.
 const SHARE: usize = 4;
-/// A probe that fails costs a pause: it is tried after so many times as long, but no sooner than
-/// after this.
-const WORTH: f64 = 9.0;
-const SOONEST: f64 = 6.0;
-/// So few requests in flight are a coarse measure of a rate.
-const FEW: usize = 5;
-/// What was learned of a speed is believed for so long after a refusal.
-const BELIEVED: Duration = Duration::from_secs(10 * 60);
 /// Little is left: less than a tenth.
 const LOW: u64 = 10;
 
@@ -109,20 +91,26 @@ impl Window {
     pub(super) fn new(cap: usize, ceiling: Option<Bucket>) -> Self {
         Self {
             pause: Pause::default(),
-            size: Size::new(cap),
-            speed: None,
+            learned: Learned::new(cap),
             ceiling,
-            epoch: Epoch::default(),
             foreground: 0,
             background: 0,
             seen: None,
             departed: None,
-            refused: None,
-            tried: 0,
             decreases: 0,
             quota: None,
             is_low: false,
         }
+    }
+
+    /// How many may be in flight.
+    pub(super) fn size(&self) -> usize {
+        self.learned.size.now()
+    }
+
+    /// No more than `cap` may be in flight from now on.
+    pub(super) fn set_cap(&mut self, cap: usize) {
+        self.learned.size.set_cap(cap);
     }
 
     /// How many are in flight.
@@ -142,7 +130,7 @@ impl Window {
 
     /// How many background requests may be in flight.
     pub(super) fn background_share(&self, now: Instant) -> usize {
-        let size = self.size.now();
+        let size = self.size();
         if !self.is_busy(now) {
             return size;
         }
@@ -152,7 +140,7 @@ impl Window {
 
     /// How many requests a second may leave, where that is limited.
     pub(super) fn rate(&self) -> Option<f64> {
-        let learned = self.speed.as_ref().map(Speed::now);
+        let learned = self.learned.rate();
         let documented = self.ceiling.as_ref().map(Bucket::rate);
         learned.into_iter().chain(documented).reduce(f64::min)
     }
@@ -170,7 +158,7 @@ impl Window {
         if let Some(until) = self.pause.trial(now) {
             return Turn::wait(Some(until));
         }
-        self.settle(now);
+        self.learned.settle(now);
         if is_foreground {
             self.foreground_turn(now, asker)
         } else if asker.is_behind {
@@ -192,7 +180,7 @@ impl Window {
                 None => Turn::Go { paced: false },
             };
         }
-        if self.size.is_wary() && self.foreground >= self.size.now().max(FLOOR) {
+        if self.learned.size.is_wary() && self.foreground >= self.size().max(FLOOR) {
             return Turn::wait(Some(overdue));
         }
         match self.paced_turn(now, asker) {
@@ -207,37 +195,21 @@ impl Window {
     /// There is room: whether there is a rate that says no.
     fn paced_turn(&mut self, now: Instant, asker: Asker) -> Turn {
         let in_a_hurry = asker.priority == Priority::Foreground;
-        let learned = self.speed.as_mut();
-        let learned = learned.and_then(|speed| speed.next(now, in_a_hurry));
+        let (learned, paced) = self.learned.next(now, in_a_hurry);
         let documented = self.ceiling.as_mut().and_then(|bucket| {
             let floor = if in_a_hurry { 0.0 } else { bucket.half() };
-            let wait = bucket.wait(now, 1.0, floor);
-            (!wait.is_zero()).then(|| now + wait)
+            bucket.next(now, floor)
         });
-        match learned.into_iter().chain(documented).max() {
+        match learned.max(documented) {
             None => Turn::Go { paced: asker.paced },
-            until => Turn::Wait {
-                until,
-                paced: learned.is_some() && self.is_slower(),
-            },
+            until => Turn::Wait { until, paced },
         }
-    }
-
-    /// Whether fewer are in flight at the learned speed than the window lets (by Little's law).
-    fn is_slower(&self) -> bool {
-        let in_flight = |speed: &Speed| speed.now() * self.epoch.round_trip();
-        let speed = self.speed.as_ref();
-        speed.is_some_and(|speed| in_flight(speed) < self.size.now() as f64)
     }
 
     /// A request leaves.
     pub(super) fn depart(&mut self, now: Instant, priority: Priority, paced: bool) -> Left {
         self.pause.depart(now);
-        self.epoch.depart(now);
         self.departed = Some(now);
-        if let Some(speed) = &mut self.speed {
-            speed.depart(now);
-        }
         if let Some(ceiling) = &mut self.ceiling {
             ceiling.take(now, 1.0);
         }
@@ -245,56 +217,27 @@ impl Window {
             Priority::Foreground => self.foreground += 1,
             Priority::Background => self.background += 1,
         }
-        let in_flight = self.in_flight();
-        Left {
-            at: now,
-            in_flight,
-            full: in_flight >= self.size.now(),
-            paced,
-        }
+        self.learned.depart(now, self.in_flight(), paced)
     }
 
     /// A request was let in: its answer says something else than that it was too much.
     pub(super) fn accepted(&mut self, left: &Left, now: Instant) {
-        if self.epoch.accept(left, now) && left.paced {
-            let may_probe = self.epoch.is_paid();
-            if let Some(speed) = &mut self.speed {
-                speed.succeeded(may_probe);
-            }
-        }
+        self.learned.accepted(left, now);
     }
 
     /// A request that was let in has come to a good end.
     pub(super) fn succeeded(&mut self, left: &Left, now: Instant) {
-        // What the speed holds back says nothing of the size.
-        if left.full && !left.paced && self.epoch.is_news(left.at) {
-            self.size.succeeded(now, self.epoch.is_paid());
-        }
+        self.learned.succeeded(left, now);
     }
 
-    /// A request was too much. Whether that is a congestion of its own.
-    pub(super) fn refused(&mut self, left: &Left, now: Instant) -> bool {
-        self.refused = Some(now);
-        if !self.epoch.refuse(left, now) {
-            return false;
-        }
-        self.decreases += 1;
-        if !left.paced {
-            self.size.halve();
-        }
-        true
+    /// A request was too much.
+    pub(super) fn refused(&mut self, left: &Left, now: Instant) {
+        self.decreases += u64::from(self.learned.refused(left, now));
     }
 
-    /// A request has broken off, or was not answered in time. Whether that is a congestion of its
-    /// own.
-    pub(super) fn troubled(&mut self, left: &Left, now: Instant) -> bool {
-        if !self.epoch.is_news(left.at) {
-            return false;
-        }
-        self.epoch.trouble(now);
-        self.decreases += 1;
-        self.size.halve();
-        true
+    /// A request has broken off, or was not answered in time.
+    pub(super) fn troubled(&mut self, left: &Left, now: Instant) {
+        self.decreases += u64::from(self.learned.troubled(left, now));
     }
 
     /// A request is no longer in flight.
@@ -306,47 +249,6 @@ impl Window {
             }
             Priority::Background => self.background = self.background.saturating_sub(1),
         }
-    }
-
-    /// Draws the conclusion from the last refusals, once all that left before has been answered, as
-    /// far as can be told: the pause is over.
-    fn settle(&mut self, now: Instant) {
-        if self.refused.is_some_and(|at| now > at + BELIEVED) {
-            self.speed = None;
-        }
-        let Some(verdict) = self.epoch.judge() else {
-            return;
-        };
-        let pause = self.refused_for(now);
-        let hold = (pause * WORTH).max(SOONEST);
-        let lift = now + Duration::from_secs_f64(hold) + LATER;
-        let achieved = verdict.achieved;
-        let ceiling = self.size.ceiling();
-        match &mut self.speed {
-            // Which of the two it was is not known yet.
-            None => {
-                self.size.learn(verdict.guess, now + LATER);
-                self.speed = Some(Speed::search(achieved));
-            }
-            Some(speed) => {
-                self.tried = match achieved.steady {
-                    Some(_) => 0,
-                    None => self.tried + 1,
-                };
-                let suspect = suspect(&verdict, ceiling, self.tried);
-                match suspect {
-                    Suspect::Nothing => self.size.hold(lift),
-                    Suspect::Size(most) => self.size.learn(most, lift),
-                    Suspect::Rate => speed.refused(now, achieved, hold),
-                }
-            }
-        }
-    }
-
-    /// How long the last pause was, in seconds.
-    fn refused_for(&self, now: Instant) -> f64 {
-        let since = self.epoch.since.unwrap_or(now);
-        now.saturating_duration_since(since).as_secs_f64().min(7.0)
     }
 
     /// Takes note of what the registry says is left.
@@ -364,37 +266,5 @@ impl Window {
     pub(super) fn is_scarce(&self, parts: u64) -> bool {
         let quota = self.quota.as_ref();
         quota.is_some_and(|it| it.is_below(parts, SystemTime::now()))
-    }
-}
-
-/// What may have been too much.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Suspect {
-    /// Nothing new: a registry may count otherwise than we do for a moment.
-    Nothing,
-    /// More than so many in flight.
-    Size(usize),
-    /// More in a second.
-    Rate,
-}
-
-/// What a refusal is laid to, where `ceiling` were not too much before, and the last `tried`
-/// conclusions were no help.
-fn suspect(verdict: &Verdict, ceiling: Option<usize>, tried: u32) -> Suspect {
-    let most = verdict.least.saturating_sub(1).max(1);
-    let is_beyond = ceiling.is_none_or(|ceiling| verdict.least > ceiling);
-    if verdict.paced {
-        return Suspect::Rate;
-    }
-    if is_beyond {
-        return Suspect::Size(most);
-    }
-    // What was not too much for long is too much now. Where few are in flight, one less is much, so
-    // the rate is suspected first.
-    match (tried, most < FEW) {
-        (0, true) => Suspect::Rate,
-        (0, false) => Suspect::Nothing,
-        (tried, _) if tried % 2 == 1 => Suspect::Size(most),
-        _ => Suspect::Rate,
     }
 }

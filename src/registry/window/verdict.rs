@@ -1,10 +1,8 @@
 //! What a refusal tells: whether too many were in flight, or too many left in too short a time.
 
-use std::time::Duration;
 use std::time::Instant;
 
 use super::recent::Recent;
-use super::speed::Achieved;
 
 /// How a request left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,29 +25,31 @@ pub(super) struct Epoch {
     pub(super) since: Option<Instant>,
     /// When the first request left after it.
     began: Option<Instant>,
-    /// The most in flight when one left that was let in.
-    most: usize,
-    /// How many were let in.
-    let_in: u32,
+    /// How many were let in, by how many were in flight when they left.
+    let_in: Levels,
     /// How many of them left after the congestion, and were not refused.
     paid: u32,
     /// How many requests the congestion cost.
     cost: u32,
-    recent: Recent,
+    pub(super) recent: Recent,
     /// How long answers take, in seconds.
     round_trip: f64,
     open: Option<Open>,
 }
+
+/// How many, by how many were in flight; 64 and more together.
+#[derive(Clone, Debug)]
+struct Levels([u32; 65]);
 
 /// A congestion that is not judged yet: refusals of what left before it still come.
 #[derive(Clone, Debug)]
 struct Open {
     /// The least in flight when one left that was refused.
     least: usize,
-    most: usize,
-    let_in: u32,
+    let_in: Levels,
     paced: bool,
-    achieved: Achieved,
+    /// When the first request left, and when the first one that was refused.
+    span: (Instant, Instant),
 }
 
 /// A congestion, judged.
@@ -61,22 +61,46 @@ pub(super) struct Verdict {
     pub(super) guess: usize,
     /// Whether the first one to be refused had been held back by the speed.
     pub(super) paced: bool,
-    /// What was achieved before.
-    pub(super) achieved: Achieved,
+    /// Whether many were let in with as many in flight: it is hardly that which was too much.
+    pub(super) is_old: bool,
+    /// How many were let in since the congestion before.
+    pub(super) let_in: u32,
+    /// When the first request left, and when the first one that was refused.
+    pub(super) span: (Instant, Instant),
 }
 
+/// So many times as many as were refused is many.
+const MANY: u32 = 4;
 /// So many successes pay for a refusal: this bounds the share of refusals.
 const PRICE: u32 = 40;
-/// A rate is not measured in less, in seconds, besides two round trips.
-const SHORT: f64 = 0.4;
+/// A congestion that cost more is paid for as if it had cost so many.
+const DEAR: u32 = 2;
+
+impl Levels {
+    fn new() -> Self {
+        Self([0; 65])
+    }
+
+    fn add(&mut self, in_flight: usize) {
+        self.0[in_flight.min(64)] += 1;
+    }
+
+    /// How many with so many in flight, or more.
+    fn from(&self, in_flight: usize) -> u32 {
+        self.0[in_flight.min(64)..].iter().sum()
+    }
+
+    fn most(&self) -> usize {
+        self.0.iter().rposition(|it| *it > 0).unwrap_or(0)
+    }
+}
 
 impl Default for Epoch {
     fn default() -> Self {
         Self {
             since: None,
             began: None,
-            most: 0,
-            let_in: 0,
+            let_in: Levels::new(),
             paid: 0,
             cost: 0,
             recent: Recent::default(),
@@ -94,7 +118,7 @@ impl Epoch {
 
     /// Whether what is seen of refusals is paid for.
     pub(super) fn is_paid(&self) -> bool {
-        self.paid >= self.cost.saturating_mul(PRICE)
+        self.paid >= self.cost.min(DEAR).saturating_mul(PRICE)
     }
 
     /// How long answers take, in seconds.
@@ -109,18 +133,16 @@ impl Epoch {
 
     /// A request was let in. Whether that is news.
     pub(super) fn accept(&mut self, left: &Left, now: Instant) -> bool {
-        self.recent.add(now);
+        self.recent.add(left.at);
         if !self.is_news(left.at) {
             if let Some(open) = &mut self.open {
-                open.most = open.most.max(left.in_flight);
-                open.let_in += 1;
+                open.let_in.add(left.in_flight);
             }
             return false;
         }
         let took = now.saturating_duration_since(left.at).as_secs_f64();
         self.round_trip += (took - self.round_trip) / 8.0;
-        self.most = self.most.max(left.in_flight);
-        self.let_in += 1;
+        self.let_in.add(left.in_flight);
         self.paid = self.paid.saturating_add(1);
         true
     }
@@ -134,15 +156,13 @@ impl Epoch {
             }
             return false;
         }
-        let achieved = self.achieved(now);
         self.open = Some(Open {
             least: left.in_flight,
-            most: self.most,
-            let_in: self.let_in,
+            let_in: std::mem::replace(&mut self.let_in, Levels::new()),
             paced: left.paced,
-            achieved,
+            span: (self.began.unwrap_or(left.at).min(left.at), left.at),
         });
-        (self.most, self.let_in, self.paid, self.cost) = (0, 0, 0, 1);
+        (self.paid, self.cost) = (0, 1);
         (self.since, self.began) = (Some(now), None);
         true
     }
@@ -156,35 +176,23 @@ impl Epoch {
     pub(super) fn judge(&mut self) -> Option<Verdict> {
         let Open {
             least,
-            most,
             let_in,
             paced,
-            achieved,
+            span,
         } = self.open.take()?;
+        let (most, all) = (let_in.most(), let_in.from(0));
         // Those that left together may have arrived in another order.
         let guess = match least > most * 7 / 10 {
             true => least.saturating_sub(1),
-            false if achieved.steady.is_none() => most.min(let_in as usize),
-            false => most,
+            false => most.min(all as usize),
         };
         Some(Verdict {
             least,
             guess: guess.max(1),
             paced,
-            achieved,
+            is_old: let_in.from(least) >= MANY * self.cost + MANY,
+            let_in: all,
+            span,
         })
-    }
-
-    fn achieved(&mut self, now: Instant) -> Achieved {
-        let began = self.began.unwrap_or(now);
-        let active = now.saturating_duration_since(began).as_secs_f64();
-        let window = active.min(1.0);
-        let count = f64::from(self.recent.count(now, Duration::from_secs_f64(window)));
-        let half = f64::from(self.recent.count(now, Duration::from_millis(500)));
-        Achieved {
-            steady: (active >= SHORT + 2.0 * self.round_trip).then(|| count / window.max(0.05)),
-            lately: half * 2.0,
-            count,
-        }
     }
 }
