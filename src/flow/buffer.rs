@@ -14,9 +14,9 @@ pub(super) const SIZE: usize = 128 << 10;
 /// A short buffer's size, in bytes: a TLS record, or a frame of HTTP/2.
 const SHORT: usize = 16 << 10;
 /// How many long ones may be in use.
-const LONG_ONES: usize = 64;
+const LONG_ONES: usize = 32;
 /// How many of each are kept for later.
-const KEPT: usize = 32;
+const KEPT: usize = 16;
 
 static LONG_POOL: Pool = Pool::new(SIZE);
 static SHORT_POOL: Pool = Pool::new(SHORT);

@@ -373,7 +373,8 @@ impl Registry {
             return Err(Error::Unreachable("is not asked: this is offline".into()));
         }
         let attempt = || endpoint.attempt(call, self.pace);
-        endpoint.policy().run(self.pace, attempt).await
+        // In a box: else each of the many tasks that may ask has room for a whole exchange.
+        Box::pin(endpoint.policy().run(self.pace, attempt)).await
     }
 }
 

@@ -48,8 +48,8 @@ const HTTP1_BUFFER: usize = 64 << 10;
 /// What an upstream may send ahead of one body's reader over HTTP/2: at 20 ms, 100 MiB/s.
 const STREAM_WINDOW: u32 = 2 << 20;
 /// What an upstream may send ahead of all readers of one HTTP/2 connection: this bounds the
-/// memory of any number of bodies. Eight readers must stall before they hold up the others.
-const CONNECTION_WINDOW: u32 = 16 << 20;
+/// memory of any number of bodies. Four readers must stall before they hold up the others.
+const CONNECTION_WINDOW: u32 = 8 << 20;
 /// Registries close idle connections after about a minute.
 const POOL_IDLE: Duration = Duration::from_secs(50);
 /// Idle connections kept for each host.

@@ -200,7 +200,7 @@ impl Registry {
         };
         let call = Call::upload_cancel(&upload);
         let Ok(main) = self.main() else { return };
-        if let Err(fault) = main.attempt(&call, self.pace).await {
+        if let Err(fault) = Box::pin(main.attempt(&call, self.pace)).await {
             let error = fault.error;
             tracing::debug!("an upload that is not wanted could not be cancelled: {error}");
         }
