@@ -152,11 +152,11 @@ proptest! {
                     course.ask(Priority::Foreground, false);
                 }
                 Event::Ask(false, is_behind) => {
-                    let size = course.window.size();
                     let before = course.of(Priority::Background);
                     let turn = course.ask(Priority::Background, is_behind);
                     if let Turn::Go { .. } = turn {
-                        // Who was told to wait is bound by what was learned meanwhile.
+                        // What is concluded from the last refusals is concluded now.
+                        let size = course.window.size();
                         prop_assert!(before < size, "{before} of {size}");
                         prop_assert!(!is_behind, "clients go first");
                     }
