@@ -1,7 +1,10 @@
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::PoisonError;
-use std::time::SystemTime;
+
+mod answer;
+
+pub(super) use answer::descriptor;
+pub(super) use answer::part_of;
 
 use super::Body;
 use super::ByteRange;
@@ -10,7 +13,6 @@ use super::Error;
 use super::OnDisconnect;
 use super::Purpose;
 use super::Served;
-use super::Tail;
 use super::askers::Askers;
 use super::fan_out::FanOut;
 use super::fill::Fill;
@@ -19,18 +21,17 @@ use super::flight::Flights;
 use super::flight::Follower;
 use super::flight::Landing;
 use super::flight::Opened;
-use super::growing::Growing;
 use super::mirrors::Mirrors;
 use super::origins::Origins;
 use super::supplier::Supplier;
 use super::turns::Place;
 use crate::ledger::Origin;
-use crate::oci::Descriptor;
 use crate::oci::Digest;
-use crate::oci::media;
 use crate::registry;
 use crate::store::Blob;
 use crate::store::Store;
+use answer::from_fill;
+use answer::from_store;
 
 /// Blobs: from the store, from a fill under way, by a new fill, or, for a part that would be long
 /// in coming, straight from the upstream.
@@ -338,73 +339,6 @@ pub(super) fn supplier(call: &Call, digest: &Digest) -> Supplier {
         digest: digest.clone(),
         flow: call.flow,
         trouble: call.route.trouble.clone(),
-    }
-}
-
-fn from_store(blob: Blob, ask: &BlobAsk) -> Result<Served, Error> {
-    let part = part_of(ask, blob.size)?;
-    let descriptor = descriptor(ask, blob.size);
-    let age = Some(
-        SystemTime::now()
-            .duration_since(blob.stored)
-            .unwrap_or_default(),
-    );
-    let body = match ask.head {
-        true => Body::Empty,
-        false => Body::Tail(Tail::stored(
-            blob,
-            part.clone().unwrap_or(0..descriptor.size),
-        )),
-    };
-    Ok(Served {
-        descriptor,
-        origin: Origin::Hit,
-        age,
-        part,
-        body,
-    })
-}
-
-fn from_fill(
-    growing: Arc<Growing>,
-    follower: Follower,
-    (call, ask): (&Call, &BlobAsk),
-    origin: Origin,
-) -> Result<Served, Error> {
-    let part = part_of(ask, growing.size())?;
-    let descriptor = descriptor(ask, growing.size());
-    let whole = part.clone().unwrap_or(0..descriptor.size);
-    growing.hurry(whole.start);
-    let body = Body::Tail(Tail::growing(
-        growing,
-        follower,
-        Some(supplier(call, &ask.digest)),
-        whole,
-    ));
-    Ok(Served {
-        descriptor,
-        origin,
-        age: None,
-        part,
-        body,
-    })
-}
-
-pub(super) fn part_of(ask: &BlobAsk, size: u64) -> Result<Option<Range<u64>>, Error> {
-    let Some(range) = ask.range.filter(|_| !ask.head) else {
-        return Ok(None);
-    };
-    range
-        .within(size)
-        .map(Some)
-        .ok_or(Error::Unsatisfiable { size })
-}
-
-pub(super) fn descriptor(ask: &BlobAsk, size: u64) -> Descriptor {
-    Descriptor {
-        media_type: media::OCTET_STREAM.into(),
-        digest: ask.digest.clone(),
-        size,
     }
 }
 

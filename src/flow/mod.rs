@@ -13,10 +13,7 @@ use arc_swap::ArcSwap;
 
 use crate::ledger::FlowId;
 use crate::ledger::Origin;
-use crate::oci::Repository;
 use crate::oci::UpstreamName;
-use crate::registry;
-use crate::registry::Registry;
 use crate::store::Store;
 use crate::target::Targets;
 
@@ -28,6 +25,7 @@ mod blob;
 mod breaker;
 mod buffer;
 mod bypass;
+mod call;
 mod coalesce;
 mod coverage;
 mod discover;
@@ -68,6 +66,8 @@ pub use warm::{Kept, Resolved};
 use access::Who;
 use blob::BlobAsk;
 use blob::Blobs;
+use call::Call;
+use call::Purpose;
 use fan_out::FanOut;
 use flight::Flights;
 use freshness::Tags;
@@ -118,44 +118,6 @@ pub struct PullThrough {
 struct Settings {
     config: Config,
     routes: Routes,
-}
-
-/// What every step of one ask needs to know.
-#[derive(Clone, Debug)]
-struct Call {
-    route: Arc<Route>,
-    /// The client for the upstream: signed in as the caller, where that decides.
-    registry: Arc<Registry>,
-    /// Whose credentials decide, where they are the caller's own.
-    who: Option<Who>,
-    repository: Repository,
-    accept: Accept,
-    negative_ttl: Duration,
-    /// Whether some clients may pull less than others.
-    has_access_rules: bool,
-    flow: FlowId,
-    purpose: Purpose,
-    asked: SystemTime,
-}
-
-/// What something is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Purpose {
-    /// A client pulls it.
-    Pull,
-    /// A target is to have what a client has pulled.
-    Errand,
-    /// A target is to have it by the operator's wish.
-    Wish,
-    /// The store is to have it by the operator's wish.
-    Keep,
-}
-
-impl Purpose {
-    /// Whether the operator wants it, whose credentials are the configured ones.
-    fn is_ours(self) -> bool {
-        matches!(self, Self::Wish | Self::Keep)
-    }
 }
 
 impl PullThrough {
@@ -388,36 +350,6 @@ impl Settings {
         Self {
             config,
             routes: upstreams.into_iter().map(named).collect(),
-        }
-    }
-}
-
-impl Call {
-    /// Whether its requests let all others go first.
-    fn is_at_leisure(&self) -> bool {
-        Arc::ptr_eq(&self.registry, self.route.in_background())
-    }
-
-    fn registry(&self) -> &Arc<Registry> {
-        &self.registry
-    }
-
-    /// Lets the breaker know how a request went. What may be due to a caller's own credentials says
-    /// nothing about others.
-    fn noted<T>(&self, outcome: Result<T, registry::Error>) -> Result<T, registry::Error> {
-        use registry::Error::{Status, Throttled};
-        match &outcome {
-            Err(Status { .. } | Throttled { .. }) if self.who.is_some() => {}
-            _ => self.route.breaker.note(&outcome),
-        }
-        outcome
-    }
-
-    /// Counts and logs an answer that is not what it promised to be.
-    fn mistrust(&self, reference: &dyn std::fmt::Display, error: &registry::Error) {
-        if let registry::Error::Wrong(why) = error {
-            self.route.trouble.mismatched();
-            tracing::warn!(repository = %self.repository, %reference, "a wrong answer, thrown away: {why}");
         }
     }
 }
