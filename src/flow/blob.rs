@@ -1,11 +1,6 @@
 use std::sync::Arc;
 use std::sync::PoisonError;
 
-mod answer;
-
-pub(super) use answer::descriptor;
-pub(super) use answer::part_of;
-
 use super::Body;
 use super::ByteRange;
 use super::Call;
@@ -32,6 +27,11 @@ use crate::store::Blob;
 use crate::store::Store;
 use answer::from_fill;
 use answer::from_store;
+
+mod answer;
+
+pub(super) use answer::descriptor;
+pub(super) use answer::part_of;
 
 /// Blobs: from the store, from a fill under way, by a new fill, or, for a part that would be long
 /// in coming, straight from the upstream.

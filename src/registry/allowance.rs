@@ -146,8 +146,7 @@ impl State {
         }
         let rate = self.rate.as_mut()?;
         let floor = if is_foreground { 0.0 } else { rate.half() };
-        let wait = rate.wait(now, 1.0, floor);
-        (!wait.is_zero()).then(|| Later(Some(now + wait)))
+        rate.next(now, floor).map(|next| Later(Some(next)))
     }
 
     /// Whether somebody waits who goes first.

@@ -262,11 +262,7 @@ impl Learned {
         let recent = &self.epoch.recent;
         match &mut self.speed {
             Some(speed) => speed.refused(now, verdict.span, recent, hold),
-            None => {
-                let lately = recent.rate_lately(verdict.span);
-                let top = recent.rate(verdict.span).min(lately);
-                self.speed = Some(Speed::learn(top, hold));
-            }
+            None => self.speed = Some(Speed::learn(recent.least_rate(verdict.span), hold)),
         }
         // So that it is not the size that holds requests back.
         self.size.forget(ROOM * self.needed().unwrap_or(0.0) + ROOM);

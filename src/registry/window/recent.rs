@@ -58,6 +58,11 @@ impl Recent {
         self.rate_in(span, SHORT)
     }
 
+    /// The less of the two, where nothing else is known.
+    pub(super) fn least_rate(&self, span: Span) -> f64 {
+        self.rate(span).min(self.rate_lately(span))
+    }
+
     fn rate_in(&self, (since, at): Span, most: f64) -> f64 {
         let span = at.saturating_duration_since(since).as_secs_f64().min(most);
         let (count, span) = self.count(at, Duration::from_secs_f64(span));

@@ -131,7 +131,7 @@ impl Speed {
         let is_soon = at.saturating_duration_since(began) < SOON;
         let (top, low, hold) = if self.is_search {
             let least = self.now() * FOUND;
-            let top = recent.rate(span).min(recent.rate_lately(span)).max(least);
+            let top = recent.least_rate(span).max(least);
             (top, DECREASE, hold / PARTS)
         } else if let Some(passed) = self.passed {
             let since_then = recent.rate((passed.max(began), at));

@@ -9,8 +9,6 @@ use std::time::Instant;
 use jiff::Timestamp;
 use serde::Serialize;
 
-mod writing;
-
 use super::Bundle;
 use super::Entry;
 use super::Error;
@@ -36,6 +34,8 @@ use crate::prefetch::Wanted;
 use crate::store;
 use crate::store::carry::Outside;
 use writing::Writing;
+
+mod writing;
 
 /// What is to be exported.
 #[derive(Clone, Debug)]
