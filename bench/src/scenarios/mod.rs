@@ -97,7 +97,7 @@ pub(crate) fn all() -> Vec<Box<dyn Scenario>> {
 impl Bench<'_> {
     /// Publishes an image and gets its manifest, as a client does before it asks for blobs.
     fn image(&self, tag: &str, size: u64, count: usize) -> anyhow::Result<Vec<Arc<Blob>>> {
-        let blobs = self.origin.publish(tag, size, count);
+        let blobs = self.origin.publish(tag, &vec![size; count])?;
         self.puller.manifest(tag)?;
         Ok(blobs)
     }
