@@ -3,10 +3,16 @@
 //! What is measured, and how, is in `docs/performance.md`.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use clap::Parser;
 
+use machine::Machine;
+use report::Report;
+use results::Results;
+
 mod beside;
+mod compare;
 mod corpus;
 mod faults;
 mod governor;
@@ -17,11 +23,11 @@ mod measure;
 mod origin;
 mod peers;
 mod report;
+mod results;
 mod run;
 mod scenarios;
 mod soak;
 mod stop;
-mod table;
 mod tap;
 mod targets;
 
@@ -31,6 +37,9 @@ mod targets;
 enum Command {
     /// Cold and stored blobs, manifests, herds, memory and CPU of the proxy.
     Serve(Options),
+    /// Two runs side by side: what became faster or slower, and what is only noise. Fails where
+    /// something became worse.
+    Compare(compare::Options),
     /// The same faults against tidegate and docker-registry: what clients see, what the upstream
     /// is asked.
     Faults(faults::Options),
@@ -69,9 +78,9 @@ struct Options {
     /// Clients hash what they pull, as real ones do.
     #[arg(long)]
     verify: bool,
-    /// Write all samples to this file as JSON.
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    /// Where results are kept: a folder for each commit, machine, corpus and time.
+    #[arg(long, value_name = "DIR", default_value = "bench-results")]
+    results: PathBuf,
     /// The tidegate to measure [default: the release build, built first where run by cargo].
     #[arg(long, value_name = "PATH")]
     tidegate: Option<PathBuf>,
@@ -91,42 +100,34 @@ impl Options {
 }
 
 fn main() -> anyhow::Result<()> {
-    let options = match Command::parse() {
-        Command::Serve(options) => options,
-        Command::Faults(options) => {
-            print!("{}", faults::run(&options)?);
-            return Ok(());
-        }
-        Command::Tap(options) => {
-            print!("{}", tap::run(&options)?);
-            return Ok(());
-        }
+    let table = match Command::parse() {
+        Command::Serve(options) => return serve(&options),
+        Command::Compare(options) => return compare::run(&options),
         Command::Soak(options) => return soak::run(&options),
-        Command::Governor(options) => {
-            print!("{}", governor::run(&options)?);
-            return Ok(());
-        }
-        Command::Targets(options) => {
-            print!("{}", targets::run(&options)?);
-            return Ok(());
-        }
-        Command::Sync(options) => {
-            print!("{}", targets::sync::run(&options)?);
-            return Ok(());
-        }
-        Command::SyncMany(options) => {
-            print!("{}", targets::sync::run_many(&options)?);
-            return Ok(());
-        }
-        Command::Beside(options) => {
-            print!("{}", beside::run(&options)?);
-            return Ok(());
-        }
-    };
-    let report = run::run(&options)?;
-    print!("{}", table::render(&report));
-    if let Some(path) = &options.json {
-        report.write(path)?;
-    }
+        Command::Faults(options) => faults::run(&options),
+        Command::Tap(options) => tap::run(&options),
+        Command::Governor(options) => governor::run(&options),
+        Command::Targets(options) => targets::run(&options),
+        Command::Sync(options) => targets::sync::run(&options),
+        Command::SyncMany(options) => targets::sync::run_many(&options),
+        Command::Beside(options) => beside::run(&options),
+    }?;
+    print!("{table}");
     Ok(())
+}
+
+/// One suite alone.
+fn serve(options: &Options) -> anyhow::Result<()> {
+    stop::listen()?;
+    let start = Instant::now();
+    let machine = Machine::look(&options.dir)?;
+    let mut report = Report::new(machine, "blobs", options.iterations());
+    (report.quick, report.verify) = (options.quick, options.verify);
+    let results = Results::begin(&options.results, &report)?;
+    let ended = run::run(options, &mut report, &results);
+    report.took = start.elapsed().as_secs_f64();
+    results.keep(&report)?;
+    print!("{}", report::markdown(&report));
+    eprintln!("kept in {}", results.folder().display());
+    ended
 }
