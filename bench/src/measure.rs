@@ -12,7 +12,7 @@ use std::time::Instant;
 pub(crate) struct Cpu {
     /// Of the processes that were asked about.
     pub(crate) own: f64,
-    /// Of all other processes but this one and kernel threads, and what the host of a virtual
+    /// Of all other processes but this one, those that it started and kernel threads, and what the host of a virtual
     /// machine took.
     pub(crate) foreign: f64,
 }
@@ -100,10 +100,11 @@ pub(crate) fn cpu(root: Option<u32>) -> Cpu {
     let ticks = |pid: &u32| all.get(pid).map_or(0, |stat| stat.ticks);
     let ours = root.map_or_else(Vec::new, tree);
     let own: u64 = ours.iter().map(ticks).sum();
-    let me = std::process::id();
+    // Whatever this process started is part of what is measured, or of its surroundings.
+    let mine = tree(std::process::id());
     let strangers: u64 = all
         .iter()
-        .filter(|(pid, stat)| !stat.kernel && **pid != me && !ours.contains(pid))
+        .filter(|(pid, stat)| !stat.kernel && !mine.contains(pid) && !ours.contains(pid))
         .map(|(_, stat)| stat.ticks + stat.reaped)
         .sum();
     let strangers = strangers + stolen();

@@ -10,6 +10,7 @@ use crate::measure;
 use crate::origin::Origin;
 use crate::peers;
 use crate::peers::Peer;
+use crate::peers::Upstream;
 use crate::report::Absent;
 use crate::report::Line;
 use crate::report::Report;
@@ -128,10 +129,21 @@ fn once(
     options: &Options,
 ) -> anyhow::Result<Sample> {
     rustix::fs::sync();
-    let system = peer.start(&options.dir, origin.addr)?;
+    // Before the system, so that it outlives it.
+    let distant = scenario.route().map(|route| origin.behind(route));
+    let distant = distant.transpose()?;
+    let upstream = match &distant {
+        Some(distant) => distant.upstream(),
+        None => Upstream {
+            addr: origin.addr,
+            ca: None,
+        },
+    };
+    let system = peer.start(&options.dir, &upstream)?;
     let bench = Bench {
         system: &system,
         origin,
+        distant: distant.as_ref(),
         puller: Puller {
             addr: system.addr,
             verify: options.verify,

@@ -2,9 +2,12 @@
 
 mod answer;
 mod crowd;
+mod curl;
+mod image;
 mod part;
 mod pull;
 mod storm;
 
+pub(crate) use curl::curl;
 pub(crate) use pull::Puller;
 pub(crate) use storm::storm;

@@ -132,7 +132,11 @@ impl Puller {
     /// # Errors
     /// When the answer is no manifest.
     pub(crate) fn manifest(&self, tag: &str) -> anyhow::Result<()> {
-        let mut stream = self.connect()?;
+        self.manifest_over(&mut self.connect()?, tag)
+    }
+
+    /// The same over a connection that is there.
+    pub(super) fn manifest_over(&self, stream: &mut TcpStream, tag: &str) -> anyhow::Result<()> {
         stream.write_all(manifest_request(tag).as_bytes())?;
         let mut buffer = vec![0; BUFFER];
         let mut filled = 0;
@@ -159,6 +163,16 @@ impl Puller {
     fn fetch(&self, blob: &Blob, buffer: &mut [u8]) -> anyhow::Result<Pulled> {
         let start = Instant::now();
         let mut stream = self.connect()?;
+        self.fetch_over(&mut stream, blob, (buffer, start))
+    }
+
+    /// Pulls one blob over a connection that is there. The time runs from `start`.
+    pub(super) fn fetch_over(
+        &self,
+        stream: &mut TcpStream,
+        blob: &Blob,
+        (buffer, start): (&mut [u8], Instant),
+    ) -> anyhow::Result<Pulled> {
         stream.write_all(blob_request(blob).as_bytes())?;
         let mut filled = 0;
         let head = loop {

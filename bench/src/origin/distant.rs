@@ -15,69 +15,103 @@ use fake_registry::Far;
 use fake_registry::Link;
 
 use super::Origin;
+use super::State;
+use super::front;
+use super::front::Front;
+use crate::peers::Upstream;
+
+/// The way to the origin.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Route {
+    /// What lies between.
+    pub(crate) link: Link,
+    /// Whether the origin speaks HTTP/2 over TLS there, in place of plain HTTP/1.1.
+    pub(crate) tls: bool,
+}
 
 /// The origin behind a link. A drop ends its connections, then the link: what asks it is to be
 /// ended before.
 #[derive(Debug)]
 pub(crate) struct Distant {
-    /// Whom to ask over the link.
-    pub(crate) addr: SocketAddr,
+    /// Where it listens there.
+    addr: SocketAddr,
     listener: TcpListener,
     thread: Option<JoinHandle<()>>,
     streams: Arc<Mutex<Vec<TcpStream>>>,
-    far: Far,
+    front: Option<Front>,
+    _far: Far,
 }
 
 impl Origin {
-    /// Makes a far network behind `link`, and listens there, too.
+    /// Makes a far network, and listens there, too.
     ///
     /// # Errors
     /// Where there can be none; says why.
-    pub(crate) fn behind(&self, link: Link) -> anyhow::Result<Distant> {
+    pub(crate) fn behind(&self, Route { link, tls }: Route) -> anyhow::Result<Distant> {
         let far = Far::new(link).with_context(|| format!("no link ({link}) can be made"))?;
         let listener = far
             .inside(|| TcpListener::bind((far.address(), 0)))?
             .context("the origin can't listen behind the link")?;
         let addr = listener.local_addr()?;
         let streams = Arc::<Mutex<Vec<TcpStream>>>::default();
+        let front = match tls {
+            true => Some(front::start(&far, addr)?),
+            false => None,
+        };
+        let accepting = (listener.try_clone()?, Arc::clone(&streams));
         let state = Arc::clone(&self.state);
-        let (accepting, known) = (listener.try_clone()?, Arc::clone(&streams));
-        let thread = std::thread::spawn(move || {
-            for stream in accepting.incoming() {
-                let Ok((stream, copy)) = stream.and_then(|one| Ok((one.try_clone()?, one))) else {
-                    return;
-                };
-                let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-                known.push(copy);
-                drop(known);
-                let state = Arc::clone(&state);
-                std::thread::spawn(move || {
-                    // The copy would keep the connection.
-                    let ended = stream.try_clone();
-                    let _ = state.connection(stream);
-                    let _ = ended.map(|stream| stream.shutdown(Shutdown::Both));
-                });
-            }
-        });
+        let thread = std::thread::spawn(move || accept(&state, &accepting));
         Ok(Distant {
             addr,
             listener,
             thread: Some(thread),
             streams,
-            far,
+            front,
+            _far: far,
         })
     }
 }
 
+/// Takes connections until the listener is shut down.
+fn accept(state: &Arc<State>, (listener, known): &(TcpListener, Arc<Mutex<Vec<TcpStream>>>)) {
+    for stream in listener.incoming() {
+        let Ok((stream, copy)) = stream.and_then(|one| Ok((one.try_clone()?, one))) else {
+            return;
+        };
+        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.push(copy);
+        drop(known);
+        let state = Arc::clone(state);
+        std::thread::spawn(move || {
+            // The copy would keep the connection.
+            let ended = stream.try_clone();
+            let _ = state.connection(stream);
+            let _ = ended.map(|stream| stream.shutdown(Shutdown::Both));
+        });
+    }
+}
+
 impl Distant {
-    /// The network that it is in.
-    pub(crate) fn far(&self) -> &Far {
-        &self.far
+    /// How systems ask it.
+    pub(crate) fn upstream(&self) -> Upstream {
+        match &self.front {
+            Some(front) => front.upstream.clone(),
+            None => Upstream {
+                addr: self.addr,
+                ca: None,
+            },
+        }
+    }
+
+    /// What speaks TLS for it.
+    pub(crate) fn front(&self) -> Option<&Front> {
+        self.front.as_ref()
     }
 }
 
 impl Drop for Distant {
     fn drop(&mut self) {
+        self.front.take();
         // What waits for a connection is woken by this.
         let _ = rustix::net::shutdown(&self.listener, rustix::net::Shutdown::Both);
         if let Some(thread) = self.thread.take() {

@@ -20,9 +20,11 @@ use crate::corpus::digest_of;
 use crate::link::Link;
 
 mod distant;
+mod front;
 mod serve;
 
 pub(crate) use distant::Distant;
+pub(crate) use distant::Route;
 
 /// The repository that everything is in.
 pub(crate) const REPOSITORY: &str = "library/bench";
@@ -58,6 +60,8 @@ struct State {
     published: AtomicU64,
     blob_gets: AtomicU64,
     blob_bytes: AtomicU64,
+    requests: AtomicU64,
+    connections: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -78,6 +82,8 @@ impl Origin {
             published: AtomicU64::new(0),
             blob_gets: AtomicU64::new(0),
             blob_bytes: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
+            connections: AtomicU64::new(0),
         });
         let listener = TcpListener::bind("127.0.0.1:0").context("the origin can't listen")?;
         let addr = listener.local_addr()?;
@@ -128,6 +134,13 @@ impl Origin {
     /// no limit.
     pub(crate) fn limit_each(&self, rate: Option<u64>) {
         self.state.each.store(rate.unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// How many requests it had so far, of any kind, and over how many connections.
+    pub(crate) fn asked(&self) -> (u64, u64) {
+        let Self { state, .. } = self;
+        let count = |of: &AtomicU64| of.load(Ordering::Relaxed);
+        (count(&state.requests), count(&state.connections))
     }
 
     /// What it was asked so far.

@@ -32,12 +32,14 @@ impl State {
     /// Answers one connection until it ends.
     pub(super) fn connection(&self, stream: TcpStream) -> std::io::Result<()> {
         stream.set_nodelay(true)?;
+        self.connections.fetch_add(1, Ordering::Relaxed);
         let mut buffer = Vec::with_capacity(16 * 1024);
         let mut peer = Peer {
             stream,
             own: Link::new(),
         };
         while let Some(request) = read_request(&mut peer.stream, &mut buffer)? {
+            self.requests.fetch_add(1, Ordering::Relaxed);
             self.answer(&mut peer, &request)?;
         }
         Ok(())

@@ -34,12 +34,16 @@ storage:
 http:
   addr: 127.0.0.1:{port}
 proxy:
-  remoteurl: http://{origin}
+  remoteurl: {}
 ",
-        dir.display()
+        dir.display(),
+        origin.url()
     );
     std::fs::write(&file, text)?;
     let mut command = Command::new(PROGRAM);
     command.arg("serve").arg(&file);
+    if let Some(ca) = &origin.ca {
+        command.env("SSL_CERT_FILE", ca);
+    }
     Ok(command)
 }

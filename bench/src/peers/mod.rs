@@ -23,6 +23,9 @@ mod direct;
 mod distribution;
 mod nginx;
 pub(crate) mod tidegate;
+mod upstream;
+
+pub(crate) use upstream::Upstream;
 
 /// How long a server may take to listen, and to end.
 const GRACE: Duration = Duration::from_secs(15);
@@ -50,7 +53,7 @@ struct Place<'a> {
     /// The port to listen on.
     port: u16,
     /// Where the content is.
-    origin: SocketAddr,
+    origin: &'a Upstream,
 }
 
 /// A running system. A drop ends it and removes its folder.
@@ -117,7 +120,7 @@ impl Peer {
     ///
     /// # Errors
     /// When it does not start; what it said is part of the error.
-    pub(crate) fn start(&self, parent: &Path, origin: SocketAddr) -> anyhow::Result<Running> {
+    pub(crate) fn start(&self, parent: &Path, origin: &Upstream) -> anyhow::Result<Running> {
         let dir = folder(parent)?;
         let port = free_port()?;
         let place = Place {
@@ -135,7 +138,7 @@ impl Peer {
         match command {
             Some(command) => Running::start(self.name(), command, (dir, port)),
             None => Ok(Running {
-                addr: origin,
+                addr: origin.addr,
                 child: None,
                 dir,
             }),

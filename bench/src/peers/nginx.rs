@@ -42,6 +42,15 @@ fn configuration(place: &Place<'_>) -> String {
         true => "user root;",
         false => "",
     };
+    let scheme = origin.ca.as_ref().map_or("http", |_| "https");
+    let trust = origin.ca.as_ref().map_or_else(String::new, |ca| {
+        format!(
+            "proxy_ssl_verify on;
+            proxy_ssl_trusted_certificate {};
+            proxy_ssl_name localhost;",
+            ca.display()
+        )
+    });
     format!(
         "{user}
 daemon off;
@@ -73,7 +82,8 @@ http {{
     server {{
         listen 127.0.0.1:{port} reuseport;
         location /v2/ {{
-            proxy_pass http://origin;
+            proxy_pass {scheme}://origin;
+            {trust}
             proxy_http_version 1.1;
             proxy_set_header Connection \"\";
             proxy_buffer_size 16k;

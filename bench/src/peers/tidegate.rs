@@ -22,6 +22,10 @@ pub(super) const JOURNAL: &str = "[ledger]\njournal = \"journal.jsonl\"\n";
 pub(super) fn command(program: &Path, place: &Place<'_>, more: &str) -> anyhow::Result<Command> {
     let Place { dir, port, origin } = place;
     let file = dir.join("proxy.toml");
+    let speaks = match &origin.ca {
+        Some(ca) => format!("ca = \"{}\"", ca.display()),
+        None => String::from("plain_http = true"),
+    };
     let text = format!(
         r#"[server]
 listen = "127.0.0.1:{port}"
@@ -32,13 +36,14 @@ path = "{}"
 
 [[upstream]]
 name = "docker.io"
-url = "http://{origin}"
-plain_http = true
+url = "{}"
+{speaks}
 default = true
 credentials = "anonymous"
 
 {more}"#,
-        dir.join("data").display()
+        dir.join("data").display(),
+        origin.url(),
     );
     std::fs::write(&file, text)?;
     let mut command = Command::new(program);

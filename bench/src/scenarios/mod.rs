@@ -8,12 +8,17 @@ use crate::corpus::MIB;
 use crate::load::Puller;
 use crate::measure;
 use crate::measure::Spent;
+use crate::origin::Distant;
 use crate::origin::Origin;
+use crate::origin::Route;
 use crate::peers::Peer;
 use crate::peers::Running;
 use crate::report::Line;
 
 mod crowd;
+mod far;
+mod far_h2;
+mod far_image;
 mod herd;
 mod hit;
 mod ledger;
@@ -30,6 +35,11 @@ pub(crate) trait Scenario {
     /// Whether it is run for `peer`.
     fn concerns(&self, peer: &Peer) -> bool {
         !matches!(peer, Peer::Journalled(_))
+    }
+
+    /// The way to the origin; `None` for loopback.
+    fn route(&self) -> Option<Route> {
+        None
     }
 
     /// What it asks, as a question.
@@ -52,6 +62,8 @@ pub(crate) struct Bench<'a> {
     pub(crate) system: &'a Running,
     /// What is behind it.
     pub(crate) origin: &'a Origin,
+    /// The same as it is reached over a link, where the scenario has one.
+    pub(crate) distant: Option<&'a Distant>,
     /// The client's side of it.
     pub(crate) puller: Puller,
     /// Whether to be quick rather than exact.
@@ -72,6 +84,13 @@ pub(crate) fn all() -> Vec<Box<dyn Scenario>> {
         Box::new(crowd::Crowd::STORED),
         Box::new(many::Many::COLD),
         Box::new(many::Many::STORED),
+        Box::new(far::FarPull::AT_40_MS),
+        Box::new(far::FarPull::AT_150_MS),
+        Box::new(far::FarPull::AT_100_MBIT),
+        Box::new(far::FarPull::WITH_LOSSES),
+        Box::new(far::FarPull::FROM_A_CDN),
+        Box::new(far_image::FarImage),
+        Box::new(far_h2::FarH2),
         Box::new(ledger::Ledger),
     ]
 }
@@ -79,7 +98,12 @@ pub(crate) fn all() -> Vec<Box<dyn Scenario>> {
 impl Bench<'_> {
     /// Publishes an image and gets its manifest, as a client does before it asks for blobs.
     fn image(&self, tag: &str, size: u64, count: usize) -> anyhow::Result<Vec<Arc<Blob>>> {
-        let blobs = self.origin.publish(tag, &vec![size; count])?;
+        self.image_of(tag, &vec![size; count])
+    }
+
+    /// The same of blobs of these sizes.
+    fn image_of(&self, tag: &str, sizes: &[u64]) -> anyhow::Result<Vec<Arc<Blob>>> {
+        let blobs = self.origin.publish(tag, sizes)?;
         self.puller.manifest(tag)?;
         Ok(blobs)
     }
