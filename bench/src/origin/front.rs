@@ -98,6 +98,7 @@ http {{
             proxy_set_header Connection \"\";
             proxy_buffering off;
             proxy_buffer_size 64k;
+            proxy_buffers 4 64k;
         }}
     }}
 }}
