@@ -11,7 +11,7 @@ use machine::Machine;
 use report::Report;
 use results::Results;
 
-mod beside;
+mod all;
 mod compare;
 mod corpus;
 mod faults;
@@ -20,6 +20,7 @@ mod link;
 mod load;
 mod machine;
 mod measure;
+mod mixed;
 mod origin;
 mod peers;
 mod report;
@@ -35,6 +36,8 @@ mod targets;
 #[derive(Debug, Parser)]
 #[command(name = "bench", version)]
 enum Command {
+    /// Every scenario, in one report: Markdown, JSON, and a page with plots.
+    All(Options),
     /// Cold and stored blobs, manifests, herds, memory and CPU of the proxy.
     Serve(Options),
     /// Two runs side by side: what became faster or slower, and what is only noise. Fails where
@@ -57,7 +60,7 @@ enum Command {
     /// Ten thousand small images by `tidegate sync`: time, memory, requests.
     SyncMany(targets::sync::ManyOptions),
     /// Clients beside a prefetch: how long they wait for the first byte.
-    Beside(beside::Options),
+    Mixed(mixed::Options),
 }
 
 /// What to run, and how often.
@@ -101,16 +104,17 @@ impl Options {
 
 fn main() -> anyhow::Result<()> {
     let table = match Command::parse() {
+        Command::All(options) => return all::run(&options),
         Command::Serve(options) => return serve(&options),
         Command::Compare(options) => return compare::run(&options),
         Command::Soak(options) => return soak::run(&options),
+        Command::Mixed(options) => return mixed(&options),
         Command::Faults(options) => faults::run(&options),
         Command::Tap(options) => tap::run(&options),
         Command::Governor(options) => governor::run(&options),
         Command::Targets(options) => targets::run(&options),
         Command::Sync(options) => targets::sync::run(&options),
         Command::SyncMany(options) => targets::sync::run_many(&options),
-        Command::Beside(options) => beside::run(&options),
     }?;
     print!("{table}");
     Ok(())
@@ -130,4 +134,14 @@ fn serve(options: &Options) -> anyhow::Result<()> {
     print!("{}", report::markdown(&report));
     eprintln!("kept in {}", results.folder().display());
     ended
+}
+
+/// One scenario alone.
+fn mixed(options: &mixed::Options) -> anyhow::Result<()> {
+    stop::listen()?;
+    let machine = Machine::look(&options.dir)?;
+    let mut report = Report::new(machine, "blobs", options.iterations);
+    mixed::run(options, &mut report)?;
+    print!("{}", report::markdown(&report));
+    Ok(())
 }

@@ -7,6 +7,8 @@ use std::process::Command;
 use anyhow::Context;
 
 use super::Place;
+use crate::report::OWN;
+use crate::report::System;
 
 /// How to get it.
 pub(super) const INSTALL: &str = "build it with: cargo build --release";
@@ -60,6 +62,18 @@ pub(crate) fn wanted(path: Option<&Path>) -> anyhow::Result<PathBuf> {
         Some(path) => Ok(std::path::absolute(path)?),
         None => find()?.context("no tidegate is beside this program"),
     }
+}
+
+/// What it says of itself in a report.
+///
+/// # Errors
+/// When it does not run.
+pub(crate) fn system(program: &Path) -> anyhow::Result<System> {
+    Ok(System {
+        name: OWN.to_owned(),
+        version: super::said(Command::new(program).arg("--version"), INSTALL)?,
+        limits: LIMITS.to_owned(),
+    })
 }
 
 /// The release binary: built now where cargo runs us, else the one beside us; `None` where there

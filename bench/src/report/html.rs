@@ -62,7 +62,7 @@ fn card(report: &Report, line: &Line, columns: &[&str]) -> Markup {
     };
     html! {
         div.card {
-            h3 { (line.title) ", " (line.unit) }
+            h3 { (line.title.trim_start_matches("- ")) ", " (line.unit) }
             table.bars {
                 @for name in columns {
                     @if let Some(cell) = line.cells.get(*name) {

@@ -142,11 +142,13 @@ impl Report {
         });
     }
 
-    /// The systems that have a figure in the section, in the order of all.
+    /// The systems that have a figure in the section, in the order of all, ours last.
     pub(crate) fn columns(&self, section: &Section) -> Vec<&str> {
-        let has = |name: &str| section.lines.iter().any(|it| it.cells.contains_key(name));
+        let has = |name: &&str| section.lines.iter().any(|it| it.cells.contains_key(*name));
         let names = self.systems.iter().map(|system| system.name.as_str());
-        names.filter(|name| has(name)).collect()
+        let mut names: Vec<_> = names.filter(has).collect();
+        names.sort_by_key(|name| name.starts_with(OWN));
+        names
     }
 
     /// Reads a report that was kept.
