@@ -144,16 +144,20 @@ fn systems(options: &Options) -> anyhow::Result<Vec<Peer>> {
         eprintln!("no tidegate is beside this program: its column is left out");
     }
     let mut peers = Peer::all(tidegate);
-    peers.retain(|peer| match peer {
-        Peer::Journalled(_) => wanted("tidegate"),
-        _ => wanted(peer.name()),
-    });
-    let names = ["direct", "nginx", "docker-registry", "tidegate"];
+    let names: Vec<_> = peers.iter().map(Peer::name).collect();
     if let Some(unknown) = options.peers.iter().find(|p| !names.contains(&p.as_str())) {
         anyhow::bail!(
             "there is no system '{unknown}'; there are: {}",
             names.join(", ")
         );
     }
+    peers.retain(|peer| wanted(peer.name()) || peer.is_journalled() && wanted("tidegate"));
+    peers.retain(|peer| match peer.version() {
+        Ok(_) => true,
+        Err(error) => {
+            eprintln!("{} is absent: {error:#}", peer.name());
+            false
+        }
+    });
     Ok(peers)
 }

@@ -26,7 +26,7 @@ pub(crate) trait Scenario {
 
     /// Whether it is run for `peer`.
     fn concerns(&self, peer: &Peer) -> bool {
-        !matches!(peer, Peer::Journalled(_))
+        !peer.is_journalled()
     }
 
     /// The rows that it fills, in the order of [`Scenario::run`]'s figures.
