@@ -28,8 +28,20 @@ pub(crate) const TRAILER: u64 = 4096;
 /// One MiB, in bytes.
 pub(crate) const MIB: u64 = 1 << 20;
 
+/// One GiB, in bytes.
+pub(crate) const GIB: u64 = 1 << 30;
+
 /// The sizes that blobs may have, in bytes.
-pub(crate) const SIZES: [u64; 4] = [64 * 1024, MIB, 64 * MIB, 512 * MIB];
+pub(crate) const SIZES: [u64; 8] = [
+    64 * 1024,
+    MIB,
+    8 * MIB,
+    64 * MIB,
+    128 * MIB,
+    256 * MIB,
+    512 * MIB,
+    GIB,
+];
 
 /// A blob.
 #[derive(Debug)]
@@ -71,7 +83,7 @@ impl Corpus {
                 hash.update(&buffer[..length]);
                 shared
                     .write_all(&buffer[..length])
-                    .context("no 512 MiB of memory for the blobs")?;
+                    .context("no 1 GiB of memory for the blobs")?;
                 written += length as u64;
             }
             states.insert(end + TRAILER, hash.clone());

@@ -6,13 +6,17 @@ use anyhow::Context;
 
 use crate::Options;
 use crate::load::Puller;
-use crate::machine::Machine;
 use crate::measure;
 use crate::origin::Origin;
 use crate::peers;
 use crate::peers::Peer;
+use crate::report::Absent;
+use crate::report::Line;
 use crate::report::Report;
-use crate::report::Sample;
+use crate::report::Section;
+use crate::report::System;
+use crate::report::figure;
+use crate::results::Results;
 use crate::scenarios;
 use crate::scenarios::Bench;
 use crate::scenarios::Scenario;
@@ -24,46 +28,76 @@ const DISTURBED: f64 = 0.05;
 /// How often a disturbed sample is taken, at most.
 const TRIES: usize = 4;
 
-/// Runs what `options` say.
+/// A system that failed so often in a scenario is not tried again in it.
+const FAILURES: usize = 2;
+
+/// One scenario, run once for one system.
+struct Sample {
+    /// One figure for each of the scenario's rows.
+    figures: Vec<Option<f64>>,
+    /// The share of the machine that other processes took meanwhile, 0 to 1.
+    foreign: f64,
+}
+
+/// Runs the scenarios that `options` name, and adds what was measured to `report`, which is kept
+/// after each. What a system fails at is told there.
 ///
 /// # Errors
-/// When a system is missing or fails, or a signal ends the run.
-pub(crate) fn run(options: &Options) -> anyhow::Result<Report> {
-    stop::listen()?;
+/// When nothing can be measured, or a signal ends the run.
+pub(crate) fn run(options: &Options, report: &mut Report, results: &Results) -> anyhow::Result<()> {
     let scenarios = chosen(&options.only)?;
-    let mut machine = Machine::look(&options.dir)?;
-    let mut peers = systems(options)?;
-    peers.retain(|peer| scenarios.iter().any(|one| one.concerns(peer)));
-    for peer in &peers {
-        machine
-            .versions
-            .insert(peer.name().to_owned(), peer.version()?);
-    }
+    let peers = systems(options, &scenarios, report)?;
     let origin = Origin::start()?;
-    let mut report = Report::new(machine, options, &peers, &scenarios);
     for scenario in &scenarios {
+        let scenario = scenario.as_ref();
         let peers: Vec<_> = peers
             .iter()
             .filter(|peer| scenario.concerns(peer))
             .collect();
-        for iteration in 0..options.iterations() {
-            for turn in 0..peers.len() {
-                let peer = peers[(iteration + turn) % peers.len()];
-                let sample = careful(scenario.as_ref(), peer, &origin, options)
-                    .with_context(|| format!("{} of {}", scenario.name(), peer.name()))?;
-                eprintln!(
-                    "{} {}/{} {}: {}",
-                    scenario.name(),
-                    iteration + 1,
-                    options.iterations(),
-                    peer.name(),
-                    sample.line(&scenario.rows()),
-                );
-                report.add(scenario.name(), peer.name(), sample);
+        let mut section = Section {
+            name: scenario.name().to_owned(),
+            question: scenario.question().to_owned(),
+            lines: scenario.rows(),
+        };
+        let ended = measure_all((scenario, &peers), &origin, options, (&mut section, report));
+        report.sections.push(section);
+        results.keep(report)?;
+        ended?;
+    }
+    Ok(())
+}
+
+/// All samples of one scenario.
+fn measure_all(
+    (scenario, peers): (&dyn Scenario, &[&Peer]),
+    origin: &Origin,
+    options: &Options,
+    (section, report): (&mut Section, &mut Report),
+) -> anyhow::Result<()> {
+    let mut failures = vec![0; peers.len()];
+    for iteration in 0..options.iterations() {
+        for turn in 0..peers.len() {
+            stop::check()?;
+            let at = (iteration + turn) % peers.len();
+            let name = peers[at].name();
+            if failures[at] >= FAILURES {
+                continue;
+            }
+            match careful(scenario, peers[at], origin, options) {
+                Ok(sample) => {
+                    let line = sample.line(&section.lines);
+                    eprintln!("{} {} {name}: {line}", section.name, iteration + 1);
+                    report.most_foreign = report.most_foreign.max(sample.foreign);
+                    sample.add_to(&mut section.lines, name);
+                }
+                Err(error) => {
+                    failures[at] += 1;
+                    report.note(scenario.name(), name, &error);
+                }
             }
         }
     }
-    Ok(report)
+    Ok(())
 }
 
 /// One sample, taken again while strangers disturb it.
@@ -73,8 +107,9 @@ fn careful(
     origin: &Origin,
     options: &Options,
 ) -> anyhow::Result<Sample> {
+    let tries = if options.patience == 0 { 1 } else { TRIES };
     let mut best: Option<Sample> = None;
-    for _ in 0..TRIES {
+    for _ in 0..tries {
         let sample = once(scenario, peer, origin, options)?;
         if best.as_ref().is_none_or(|b| sample.foreign < b.foreign) {
             best = Some(sample);
@@ -92,7 +127,6 @@ fn once(
     origin: &Origin,
     options: &Options,
 ) -> anyhow::Result<Sample> {
-    stop::check()?;
     rustix::fs::sync();
     let system = peer.start(&options.dir, origin.addr)?;
     let bench = Bench {
@@ -118,6 +152,26 @@ fn once(
     })
 }
 
+impl Sample {
+    /// For the progress.
+    fn line(&self, rows: &[Line]) -> String {
+        let figures = rows.iter().zip(&self.figures);
+        let figures: Vec<_> = figures
+            .filter_map(|(row, value)| Some(format!("{} {}", figure((*value)?), row.unit)))
+            .collect();
+        let foreign = self.foreign * 100.0;
+        format!("{} (others {foreign:.0} %)", figures.join(", "))
+    }
+
+    fn add_to(&self, rows: &mut [Line], system: &str) {
+        for (row, value) in rows.iter_mut().zip(&self.figures) {
+            if let Some(value) = value {
+                row.add(system, *value);
+            }
+        }
+    }
+}
+
 /// The scenarios that `only` names; all where it names none.
 fn chosen(only: &[String]) -> anyhow::Result<Vec<Box<dyn Scenario>>> {
     let names: Vec<_> = scenarios::all().iter().map(|one| one.name()).collect();
@@ -132,18 +186,15 @@ fn chosen(only: &[String]) -> anyhow::Result<Vec<Box<dyn Scenario>>> {
     Ok(all)
 }
 
-/// The systems that the options name; all where they name none.
-fn systems(options: &Options) -> anyhow::Result<Vec<Peer>> {
-    let wanted = |name: &str| options.peers.is_empty() || options.peers.iter().any(|p| p == name);
-    let tidegate = match &options.tidegate {
-        _ if !wanted("tidegate") => None,
-        Some(path) => Some(path.clone()),
-        None => peers::tidegate::find()?,
-    };
-    if wanted("tidegate") && tidegate.is_none() {
-        eprintln!("no tidegate is beside this program: its column is left out");
-    }
-    let mut peers = Peer::all(tidegate);
+/// The systems that the options name and the scenarios concern; all where they name none. Notes
+/// those that are absent.
+fn systems(
+    options: &Options,
+    scenarios: &[Box<dyn Scenario>],
+    report: &mut Report,
+) -> anyhow::Result<Vec<Peer>> {
+    let tidegate = peers::tidegate::wanted(options.tidegate.as_deref())?;
+    let mut peers = Peer::all(Some(tidegate));
     let names: Vec<_> = peers.iter().map(Peer::name).collect();
     if let Some(unknown) = options.peers.iter().find(|p| !names.contains(&p.as_str())) {
         anyhow::bail!(
@@ -151,11 +202,22 @@ fn systems(options: &Options) -> anyhow::Result<Vec<Peer>> {
             names.join(", ")
         );
     }
-    peers.retain(|peer| wanted(peer.name()) || peer.is_journalled() && wanted("tidegate"));
+    let wanted = |name: &str| options.peers.is_empty() || options.peers.iter().any(|p| p == name);
+    peers.retain(|peer| wanted(peer.name()) && scenarios.iter().any(|one| one.concerns(peer)));
     peers.retain(|peer| match peer.version() {
-        Ok(_) => true,
+        Ok(version) => {
+            report.add_system(System {
+                name: peer.name().to_owned(),
+                version,
+                limits: format!("{}; {}", peer.settings(), peer.limits()),
+            });
+            true
+        }
         Err(error) => {
-            eprintln!("{} is absent: {error:#}", peer.name());
+            report.miss(Absent {
+                name: peer.name().to_owned(),
+                why: format!("{error:#}"),
+            });
             false
         }
     });

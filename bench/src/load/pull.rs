@@ -149,7 +149,7 @@ impl Puller {
         }
     }
 
-    fn connect(&self) -> anyhow::Result<TcpStream> {
+    pub(super) fn connect(&self) -> anyhow::Result<TcpStream> {
         let stream = TcpStream::connect(self.addr)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(SILENCE))?;
@@ -236,7 +236,8 @@ impl<'a> Check<'a> {
     }
 }
 
-fn blob_request(blob: &Blob) -> String {
+/// What a client sends for a blob.
+pub(super) fn blob_request(blob: &Blob) -> String {
     format!(
         "GET /v2/{REPOSITORY}/blobs/{} HTTP/1.1\r\nHost: bench.test\r\nAccept: */*\r\n\
          User-Agent: bench\r\n\r\n",

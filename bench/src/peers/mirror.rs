@@ -99,6 +99,11 @@ impl Peer {
         self.about.settings
     }
 
+    /// Whether it is no proxy at all.
+    pub(crate) fn is_direct(&self) -> bool {
+        self.about.command.is_none()
+    }
+
     /// Whether it is tidegate, with or without a journal.
     pub(crate) fn is_tidegate(&self) -> bool {
         self.about.install == Install::Own

@@ -62,15 +62,6 @@ pub(crate) const TOOLS: [&Tool; 6] = [
     &dregsy::TOOL,
 ];
 
-/// Who would have been measured, and why it was not.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub(crate) struct Absent {
-    /// Its name.
-    pub(crate) name: String,
-    /// Why.
-    pub(crate) why: String,
-}
-
 /// An empty folder of its own for a system.
 pub(crate) fn folder(parent: &Path) -> anyhow::Result<TempDir> {
     tempfile::Builder::new()

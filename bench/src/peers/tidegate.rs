@@ -9,6 +9,8 @@ use anyhow::Context;
 use super::Install;
 use super::Mirror;
 use super::Place;
+use crate::report::OWN;
+use crate::report::System;
 
 /// All that is known of it.
 pub(super) const MIRROR: Mirror = Mirror {
@@ -69,6 +71,18 @@ pub(crate) fn wanted(path: Option<&Path>) -> anyhow::Result<PathBuf> {
         Some(path) => Ok(std::path::absolute(path)?),
         None => find()?.context("no tidegate is beside this program"),
     }
+}
+
+/// What it says of itself in a report.
+///
+/// # Errors
+/// When it does not run.
+pub(crate) fn system(program: &Path) -> anyhow::Result<System> {
+    Ok(System {
+        name: OWN.to_owned(),
+        version: MIRROR.install.version(program, MIRROR.version)?,
+        limits: MIRROR.limits.to_owned(),
+    })
 }
 
 /// The release binary: built now where cargo runs us, else the one beside us; `None` where there

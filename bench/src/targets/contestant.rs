@@ -14,12 +14,12 @@ use super::proxy;
 use super::world::Stage;
 use super::world::World;
 use crate::measure;
-use crate::peers::Absent;
 use crate::peers::Install;
 use crate::peers::Job;
 use crate::peers::Order;
 use crate::peers::TOOLS;
 use crate::peers::Tool;
+use crate::report::Absent;
 
 /// A way to mirror the corpus, on this machine.
 #[derive(Clone, Debug)]
@@ -146,11 +146,6 @@ impl Contestant {
     /// What the command line calls it: a file's name, too.
     pub(super) fn asked(&self) -> &'static str {
         self.way.asked()
-    }
-
-    /// Where the program is.
-    pub(super) fn program(&self) -> &Path {
-        &self.program
     }
 
     /// What it is, and in which version.

@@ -5,7 +5,7 @@ use fake_registry::Extent;
 use super::Contestant;
 use super::Outcome;
 use super::World;
-use crate::peers::Absent;
+use crate::report::Absent;
 
 /// All that was measured of a corpus.
 #[derive(Clone, Debug)]

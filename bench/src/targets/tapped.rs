@@ -19,7 +19,7 @@ use super::contestant::in_turn;
 use super::relay::Relay;
 use super::world::World;
 use crate::peers;
-use crate::peers::Absent;
+use crate::report::Absent;
 use crate::stop;
 
 /// What was recorded.
