@@ -2,6 +2,8 @@
 //!
 //! The shared part lies once in memory, can be sent without a copy, and is made and hashed once, as
 //! far as the longest blob needs it: a new blob costs one 4 KiB trailer and nothing else.
+//!
+//! [`images`] are another thing: whole images, as `corpus.toml` describes them, for those who mirror.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -16,6 +18,12 @@ use anyhow::Context;
 use rustix::fs::MemfdFlags;
 use sha2::Digest;
 use sha2::Sha256;
+
+pub(crate) mod book;
+pub(crate) mod images;
+mod layer;
+mod maker;
+mod size;
 
 /// The length of the part that makes a blob unlike all others, in bytes.
 pub(crate) const TRAILER: u64 = 4096;

@@ -7,6 +7,8 @@ use std::path::Path;
 use std::time::Duration;
 use std::time::Instant;
 
+use anyhow::Context;
+
 /// CPU time so far, in seconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Cpu {
@@ -112,6 +114,16 @@ pub(crate) fn cpu(root: Option<u32>) -> Cpu {
         own: own as f64 / tick,
         foreign: strangers as f64 / tick,
     }
+}
+
+/// Processor time of all children of this process that have ended, in seconds (proc_pid_stat(5),
+/// `cutime` and `cstime`).
+///
+/// # Errors
+/// When the kernel does not say.
+pub(crate) fn reaped() -> anyhow::Result<f64> {
+    let me = stat(std::process::id()).context("/proc/self/stat can't be read")?;
+    Ok(me.reaped as f64 / rustix::param::clock_ticks_per_second() as f64)
 }
 
 /// The sum of the peak resident memory (`VmHWM`) of `root` and all below it, in MiB. Pages that

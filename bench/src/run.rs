@@ -221,7 +221,7 @@ fn systems(
             report.add_system(System {
                 name: peer.name().to_owned(),
                 version,
-                limits: peer.limits().to_owned(),
+                limits: format!("{}; {}", peer.settings(), peer.limits()),
             });
             true
         }

@@ -1,29 +1,38 @@
 //! nginx with `proxy_cache`, tuned as somebody who knows it would for this job.
+//!
+//! `sendfile` with `tcp_nopush` and an `open_file_cache` are what makes its hits fast; `keepalive` to
+//! the origin and a lock for each key (`proxy_cache_lock`) what makes it ask little.
 
 use std::path::Path;
 use std::process::Command;
 
+use super::Install;
+use super::Mirror;
 use super::Place;
 
-/// Its name in `PATH`.
-pub(super) const PROGRAM: &str = "nginx";
+/// All that is known of it.
+pub(super) const MIRROR: Mirror = Mirror {
+    name: "nginx",
+    install: Install::Package {
+        program: "nginx",
+        package: "nginx",
+    },
+    version: &["-v"],
+    settings: "a worker for each core, `sendfile`, `open_file_cache`, `proxy_cache_lock`",
+    limits: "caches by URL: verifies no digest, stores a blob once for each repository, knows \
+             nothing of tokens; with proxy_cache_lock, requests behind the first one of a cold blob \
+             wait until all of it is stored",
+    by_image: false,
+    command: Some(command),
+};
 
-/// How to get it.
-pub(super) const INSTALL: &str = "install it with: apt-get install nginx";
-
-/// What it can't do.
-pub(super) const LIMITS: &str = "caches by URL: verifies no digest, stores a blob once for each \
-    repository, knows nothing of tokens; with proxy_cache_lock, requests behind the first one of \
-    a cold blob wait until all of it is stored";
-
-/// The command that serves from `place` until it is told to end.
-pub(super) fn command(place: &Place<'_>) -> anyhow::Result<Command> {
+fn command(program: &Path, place: &Place<'_>) -> anyhow::Result<Command> {
     let file = place.dir.join("nginx.conf");
     std::fs::write(&file, configuration(place))?;
     for folder in ["cache", "body", "proxy", "fastcgi", "uwsgi", "scgi"] {
         std::fs::create_dir(place.dir.join(folder))?;
     }
-    let mut command = Command::new(PROGRAM);
+    let mut command = Command::new(program);
     command
         .arg("-p")
         .arg(place.dir)

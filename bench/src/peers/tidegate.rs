@@ -6,22 +6,36 @@ use std::process::Command;
 
 use anyhow::Context;
 
+use super::Install;
+use super::Mirror;
 use super::Place;
 use crate::report::OWN;
 use crate::report::System;
 
-/// How to get it.
-pub(super) const INSTALL: &str = "build it with: cargo build --release";
+/// All that is known of it.
+pub(super) const MIRROR: Mirror = Mirror {
+    name: "tidegate",
+    install: Install::Own,
+    version: &["--version"],
+    settings: "one upstream; all else as it is without a configuration",
+    limits: "none that these scenarios touch: it verifies each digest, syncs what it stores to disk, \
+             and asks about a tag once in five minutes",
+    by_image: false,
+    command: Some(|program, place| command(program, place, "")),
+};
 
-/// What it can't do.
-pub(super) const LIMITS: &str = "none that these scenarios touch: it verifies each digest, syncs \
-    what it stores to disk, and asks about a tag once in five minutes";
-
-/// What makes it write a journal.
-pub(super) const JOURNAL: &str = "[ledger]\njournal = \"journal.jsonl\"\n";
+/// The same, which writes a journal besides.
+pub(super) const JOURNALLED: Mirror = Mirror {
+    name: "tidegate + journal",
+    settings: "the same, with `[ledger] journal`",
+    command: Some(|program, place| {
+        command(program, place, "[ledger]\njournal = \"journal.jsonl\"\n")
+    }),
+    ..MIRROR
+};
 
 /// The command that serves from `place` until it is told to end, with `more` in its configuration.
-pub(super) fn command(program: &Path, place: &Place<'_>, more: &str) -> anyhow::Result<Command> {
+fn command(program: &Path, place: &Place<'_>, more: &str) -> anyhow::Result<Command> {
     let Place { dir, port, origin } = place;
     let file = dir.join("proxy.toml");
     let speaks = match &origin.ca {
@@ -71,8 +85,8 @@ pub(crate) fn wanted(path: Option<&Path>) -> anyhow::Result<PathBuf> {
 pub(crate) fn system(program: &Path) -> anyhow::Result<System> {
     Ok(System {
         name: OWN.to_owned(),
-        version: super::said(Command::new(program).arg("--version"), INSTALL)?,
-        limits: LIMITS.to_owned(),
+        version: MIRROR.install.version(program, MIRROR.version)?,
+        limits: MIRROR.limits.to_owned(),
     })
 }
 

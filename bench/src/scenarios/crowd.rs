@@ -37,6 +37,10 @@ impl Scenario for Crowd {
         }
     }
 
+    fn is_cold(&self) -> bool {
+        !self.stored
+    }
+
     fn question(&self) -> &'static str {
         match self.stored {
             false => "How much memory do 64 cold pulls of 1 GiB at once take?",

@@ -28,7 +28,7 @@ impl Scenario for Herd {
 
     fn concerns(&self, peer: &Peer) -> bool {
         // A hundred clients of the origin are a hundred pulls.
-        !matches!(peer, Peer::Direct | Peer::Journalled(_))
+        !peer.is_direct() && !peer.is_journalled() && !peer.is_by_image()
     }
 
     fn question(&self) -> &'static str {

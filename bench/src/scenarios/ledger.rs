@@ -30,7 +30,7 @@ impl Scenario for Ledger {
     }
 
     fn concerns(&self, peer: &Peer) -> bool {
-        matches!(peer, Peer::Tidegate(_) | Peer::Journalled(_))
+        peer.is_tidegate()
     }
 
     fn question(&self) -> &'static str {

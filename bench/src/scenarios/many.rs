@@ -63,6 +63,10 @@ impl Scenario for Many {
         }
     }
 
+    fn is_cold(&self) -> bool {
+        !self.stored
+    }
+
     fn question(&self) -> &'static str {
         match self.stored {
             false => "Do a thousand clients at once cost throughput, or memory, for cold blobs?",

@@ -32,9 +32,15 @@ pub(crate) trait Scenario {
     /// What `--only` calls it.
     fn name(&self) -> &'static str;
 
-    /// Whether it is run for `peer`.
+    /// Whether it asks for blobs of which the system can't have anything yet.
+    fn is_cold(&self) -> bool {
+        false
+    }
+
+    /// Whether it is run for `peer`: not where it has each blob by the time that it may be asked for
+    /// it, and none is cold.
     fn concerns(&self, peer: &Peer) -> bool {
-        !matches!(peer, Peer::Journalled(_))
+        !peer.is_journalled() && !(self.is_cold() && peer.is_by_image())
     }
 
     /// The way to the origin; `None` for loopback.

@@ -48,6 +48,10 @@ impl Scenario for Pull {
         self.name
     }
 
+    fn is_cold(&self) -> bool {
+        true
+    }
+
     fn question(&self) -> &'static str {
         self.question
     }
