@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use crate::Options;
 use crate::machine::Machine;
+use crate::mirroring;
 use crate::mixed;
 use crate::report::OWN;
 use crate::report::Report;
@@ -12,9 +13,7 @@ use crate::run;
 use crate::scenarios;
 use crate::soak;
 use crate::stop;
-
-/// Suites that are a scenario each.
-const OTHERS: [&str; 2] = [mixed::NAME, soak::NAME];
+use crate::targets;
 
 /// Runs what `options` name, keeps the report, and prints it.
 ///
@@ -25,8 +24,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let start = Instant::now();
     check(options)?;
     let machine = Machine::look(&options.dir)?;
-    let corpus = if options.quick { "quick" } else { "public" };
-    let mut report = Report::new(machine, corpus, options.iterations());
+    let mut report = Report::new(machine, corpus(options), options.iterations());
     (report.quick, report.verify) = (options.quick, options.verify);
     let results = Results::begin(&options.results, &report)?;
     let ended = suites(options, &mut report, &results);
@@ -40,53 +38,95 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 fn suites(options: &Options, report: &mut Report, results: &Results) -> anyhow::Result<()> {
     let wanted = |name: &str| options.only.is_empty() || options.only.iter().any(|it| it == name);
     let mut serve = options.clone();
-    serve.only.retain(|name| !OTHERS.contains(&name.as_str()));
+    let served = scenarios::names();
+    serve.only.retain(|name| served.contains(&name.as_str()));
     if options.only.is_empty() || !serve.only.is_empty() {
         run::run(&serve, report, results)?;
     }
+    if mirroring::NAMES.into_iter().any(wanted) {
+        let ended = mirroring::run(&sync_options(options), report);
+        note("sync", ended, (report, results))?;
+    }
+    if wanted(mirroring::TAPPED) {
+        let ended = mirroring::tapped(&sync_options(options), report, results);
+        note(mirroring::TAPPED, ended, (report, results))?;
+    }
     if wanted(mixed::NAME) {
-        let mixed = mixed::Options {
-            iterations: options.iterations(),
-            clients: 16,
-            seconds: if options.quick { 4 } else { 15 },
-            tidegate: options.tidegate.clone(),
-            dir: options.dir.clone(),
-            patience: options.patience,
-        };
-        let ended = mixed::run(&mixed, report);
-        note(mixed::NAME, ended, report)?;
-        results.keep(report)?;
+        let ended = mixed::run(&mixed_options(options), report);
+        note(mixed::NAME, ended, (report, results))?;
     }
     if wanted(soak::NAME) {
-        let soak = soak::Options {
-            minutes: 5,
-            quick: options.quick,
-            seed: None,
-            clients: 12,
-            tidegate: options.tidegate.clone(),
-            dir: options.dir.clone(),
-        };
-        let ended = soak::add(&soak, report);
-        note(soak::NAME, ended, report)?;
-        results.keep(report)?;
+        let ended = soak::add(&soak_options(options), report);
+        note(soak::NAME, ended, (report, results))?;
     }
     Ok(())
 }
 
+fn sync_options(options: &Options) -> targets::Options {
+    let wanted = |name: &str| options.only.is_empty() || options.only.iter().any(|it| it == name);
+    let quick = options.quick;
+    targets::Options {
+        iterations: options.iterations(),
+        corpus: corpus(options).to_owned(),
+        corpus_file: None,
+        scale: match wanted(mirroring::SCALE) {
+            true => vec![10, 25, 50, 100],
+            false => vec![100],
+        },
+        only: Vec::new(),
+        images_only: quick,
+        journals: None,
+        tidegate: options.tidegate.clone(),
+        dir: options.dir.clone(),
+        patience: options.patience,
+    }
+}
+
+fn mixed_options(options: &Options) -> mixed::Options {
+    mixed::Options {
+        iterations: options.iterations(),
+        clients: 16,
+        seconds: if options.quick { 4 } else { 15 },
+        tidegate: options.tidegate.clone(),
+        dir: options.dir.clone(),
+        patience: options.patience,
+    }
+}
+
+fn soak_options(options: &Options) -> soak::Options {
+    soak::Options {
+        minutes: 5,
+        quick: options.quick,
+        seed: None,
+        clients: 12,
+        tidegate: options.tidegate.clone(),
+        dir: options.dir.clone(),
+    }
+}
+
+/// Of which images are synced.
+fn corpus(options: &Options) -> &'static str {
+    if options.quick { "quick" } else { "public" }
+}
+
 /// A suite that can't be finished is told; only a signal ends the run.
-fn note(name: &str, ended: anyhow::Result<()>, report: &mut Report) -> anyhow::Result<()> {
-    stop::check()?;
+fn note(
+    name: &str,
+    ended: anyhow::Result<()>,
+    (report, results): (&mut Report, &Results),
+) -> anyhow::Result<()> {
     if let Err(error) = ended {
         report.note(name, OWN, &error);
     }
-    Ok(())
+    results.keep(report)?;
+    stop::check()
 }
 
 /// Refuses names that are none, before the first scenario runs.
 fn check(options: &Options) -> anyhow::Result<()> {
-    let all = scenarios::all();
-    let mut names: Vec<_> = all.iter().map(|one| one.name()).collect();
-    names.extend(OTHERS);
+    let mut names = scenarios::names();
+    names.extend(mirroring::NAMES);
+    names.extend([mirroring::TAPPED, mixed::NAME, soak::NAME]);
     match options.only.iter().find(|it| !names.contains(&it.as_str())) {
         Some(unknown) => anyhow::bail!(
             "there is no scenario '{unknown}'; there are: {}",

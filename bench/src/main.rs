@@ -20,6 +20,7 @@ mod link;
 mod load;
 mod machine;
 mod measure;
+mod mirroring;
 mod mixed;
 mod origin;
 mod peers;

@@ -186,7 +186,7 @@ impl Sample {
 
 /// The scenarios that `only` names; all where it names none.
 fn chosen(only: &[String]) -> anyhow::Result<Vec<Box<dyn Scenario>>> {
-    let names: Vec<_> = scenarios::all().iter().map(|one| one.name()).collect();
+    let names = scenarios::names();
     if let Some(unknown) = only.iter().find(|name| !names.contains(&name.as_str())) {
         anyhow::bail!(
             "there is no scenario '{unknown}'; there are: {}",

@@ -57,7 +57,10 @@ impl Front {
         let log = std::fs::read_to_string(self.server.dir().join("access.log"));
         let log = log.unwrap_or_default();
         let connections = log.lines().filter_map(|line| line.split_once(' '));
-        connections.map(|(number, _)| number).collect::<HashSet<_>>().len()
+        connections
+            .map(|(number, _)| number)
+            .collect::<HashSet<_>>()
+            .len()
     }
 }
 

@@ -61,8 +61,18 @@ impl Line {
 
     /// The same row with one more aim.
     pub(crate) fn aim(mut self, aim: Aim) -> Self {
-        self.aims.push(aim);
+        self.set_aim(aim);
         self
+    }
+
+    /// Has one more aim.
+    pub(crate) fn set_aim(&mut self, aim: Aim) {
+        self.aims.push(aim);
+        self.judge();
+    }
+
+    fn judge(&mut self) {
+        self.verdicts = self.aims.iter().filter_map(|aim| aim.judge(self)).collect();
     }
 
     /// Takes in a sample.
@@ -71,7 +81,7 @@ impl Line {
         cell.samples.push(figure);
         let at = |share| quantile(&cell.samples, share).unwrap_or_default();
         (cell.p10, cell.median, cell.p90) = (at(0.1), at(0.5), at(0.9));
-        self.verdicts = self.aims.iter().filter_map(|aim| aim.judge(self)).collect();
+        self.judge();
     }
 
     /// Rates are better high, all else is a cost.

@@ -101,6 +101,11 @@ pub(crate) fn all() -> Vec<Box<dyn Scenario>> {
     ]
 }
 
+/// What `--only` calls them.
+pub(crate) fn names() -> Vec<&'static str> {
+    all().iter().map(|one| one.name()).collect()
+}
+
 impl Bench<'_> {
     /// Publishes an image and gets its manifest, as a client does before it asks for blobs.
     fn image(&self, tag: &str, size: u64, count: usize) -> anyhow::Result<Vec<Arc<Blob>>> {
