@@ -26,12 +26,15 @@ pub(super) const MIRROR: Mirror = Mirror {
     limits: "fetches a whole image, with all that refers to it, before it answers the first request \
              for its manifest, and nothing for a blob alone, which is 404 until then; so there is no \
              cold blob to be measured; asks the upstream about a tag at every request",
+    tls: false,
     by_image: true,
     command: Some(command),
 };
 
 fn command(program: &Path, place: &Place<'_>) -> anyhow::Result<Command> {
-    let Place { dir, port, origin } = place;
+    let Place {
+        dir, port, origin, ..
+    } = place;
     let file = dir.join("zot.json");
     let text = serde_json::json!({
         "distSpecVersion": "1.1.1",
