@@ -58,6 +58,9 @@ pub(crate) fn run(options: &Options, report: &mut Report, results: &Results) -> 
         let mut section = Section {
             name: scenario.name().to_owned(),
             question: scenario.question().to_owned(),
+            setting: scenario
+                .route()
+                .map_or_else(String::new, |route| route.to_string()),
             lines: scenario.rows(),
         };
         let ended = measure_all((scenario, &peers), &origin, options, (&mut section, report));

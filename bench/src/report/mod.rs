@@ -83,6 +83,9 @@ pub(crate) struct Section {
     pub(crate) name: String,
     /// What is asked.
     pub(crate) question: String,
+    /// How it was set up, where that is not plain from the question.
+    #[serde(default)]
+    pub(crate) setting: String,
     /// The rows; the first one is the answer.
     pub(crate) lines: Vec<Line>,
 }
