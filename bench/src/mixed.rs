@@ -157,7 +157,6 @@ fn section(waits: &Waits) -> Section {
     Section {
         name: NAME.to_owned(),
         question: "How much longer do 16 clients wait beside a prefetch at full speed?".to_owned(),
-        setting: String::new(),
         lines,
     }
 }

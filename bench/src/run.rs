@@ -55,12 +55,13 @@ pub(crate) fn run(options: &Options, report: &mut Report, results: &Results) -> 
             .iter()
             .filter(|peer| scenario.concerns(peer))
             .collect();
+        if let Some(route) = scenario.route() {
+            let name = scenario.name().to_owned();
+            report.settings.insert(name, route.to_string());
+        }
         let mut section = Section {
             name: scenario.name().to_owned(),
             question: scenario.question().to_owned(),
-            setting: scenario
-                .route()
-                .map_or_else(String::new, |route| route.to_string()),
             lines: scenario.rows(),
         };
         let ended = measure_all((scenario, &peers), &origin, options, (&mut section, report));

@@ -51,15 +51,8 @@ fn configuration(place: &Place<'_>) -> String {
         true => "user root;",
         false => "",
     };
-    let scheme = origin.ca.as_ref().map_or("http", |_| "https");
-    let trust = origin.ca.as_ref().map_or_else(String::new, |ca| {
-        format!(
-            "proxy_ssl_verify on;
-            proxy_ssl_trusted_certificate {};
-            proxy_ssl_name localhost;",
-            ca.display()
-        )
-    });
+    let tls = place.origin.ca.as_deref().map_or_else(String::new, trust);
+    let scheme = place.origin.scheme();
     format!(
         "{user}
 daemon off;
@@ -92,7 +85,7 @@ http {{
         listen 127.0.0.1:{port} reuseport;
         location /v2/ {{
             proxy_pass {scheme}://origin;
-            {trust}
+            {tls}
             proxy_http_version 1.1;
             proxy_set_header Connection \"\";
             proxy_buffer_size 16k;
@@ -108,5 +101,15 @@ http {{
     }}
 }}
 "
+    )
+}
+
+/// What makes it hold an upstream's certificate against who should have signed it.
+fn trust(ca: &Path) -> String {
+    let ca = ca.display();
+    format!(
+        "proxy_ssl_verify on;
+            proxy_ssl_trusted_certificate {ca};
+            proxy_ssl_name localhost;"
     )
 }

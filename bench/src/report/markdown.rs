@@ -17,10 +17,8 @@ pub(crate) fn render(report: &Report) -> String {
     }
     for section in &report.sections {
         let Section { name, question, .. } = section;
-        let setting = match section.setting.as_str() {
-            "" => String::new(),
-            setting => format!("{setting}\n\n"),
-        };
+        let setting = report.settings.get(name);
+        let setting = setting.map_or_else(String::new, |text| format!("{text}\n\n"));
         let headline = headline(report, section);
         let table = lay_out(&rows(report, section));
         let _ = write!(

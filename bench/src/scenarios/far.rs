@@ -99,6 +99,10 @@ impl Scenario for FarPull {
         self.question
     }
 
+    fn is_cold(&self) -> bool {
+        true
+    }
+
     fn route(&self) -> Option<Route> {
         Some(Route {
             link: self.link,

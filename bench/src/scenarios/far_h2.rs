@@ -37,6 +37,10 @@ impl Scenario for FarH2 {
         "How fast are cold pulls over HTTP/2 and TLS from an origin 150 ms away?"
     }
 
+    fn is_cold(&self) -> bool {
+        true
+    }
+
     fn route(&self) -> Option<Route> {
         Some(Route {
             link: LINK,

@@ -94,7 +94,6 @@ pub(super) fn section(tally: &Tally, report: &Report) -> Section {
         name: super::NAME.to_owned(),
         question: "Does anything break under pulls, faults, restarts and a full store at once?"
             .to_owned(),
-        setting: String::new(),
         lines: lines.collect(),
     }
 }
