@@ -57,6 +57,10 @@ pub(crate) fn run(options: &Options, report: &mut Report, results: &Results) -> 
             .iter()
             .filter(|peer| scenario.concerns(peer))
             .collect();
+        if let Some(route) = scenario.route() {
+            let name = scenario.name().to_owned();
+            report.settings.insert(name, route.to_string());
+        }
         let mut section = Section {
             name: scenario.name().to_owned(),
             question: scenario.question().to_owned(),

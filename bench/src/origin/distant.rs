@@ -1,5 +1,6 @@
 //! The origin as it is reached over a link: the same content and counts, in a network far away.
 
+use std::fmt;
 use std::net::Shutdown;
 use std::net::SocketAddr;
 use std::net::TcpListener;
@@ -27,6 +28,33 @@ pub(crate) struct Route {
     pub(crate) link: Link,
     /// Whether the origin speaks HTTP/2 over TLS there, in place of plain HTTP/1.1.
     pub(crate) tls: bool,
+}
+
+/// How the way was made, for whoever reads the figures.
+impl fmt::Display for Route {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sysctl = |name: &str| {
+            let text = std::fs::read_to_string(format!("/proc/sys/net/ipv4/{name}"));
+            text.unwrap_or_default()
+        };
+        let congestion = match sysctl("tcp_available_congestion_control").contains("bbr") {
+            true => String::from("bbr"),
+            false => sysctl("tcp_congestion_control").trim().to_owned(),
+        };
+        let window = sysctl("tcp_rmem");
+        let window = window.split_whitespace().nth(2).unwrap_or("unknown");
+        write!(
+            to,
+            "The link: {}; a relay of IP packets between two TUN devices in two network namespaces, \
+             for the kernel's netem is not everywhere. The origin's TCP uses {congestion} and may \
+             send 64 MiB ahead; receivers take in {window} bytes at most (net.ipv4.tcp_rmem).",
+            self.link
+        )?;
+        match self.tls {
+            true => to.write_str(" nginx speaks TLS and HTTP/2 for the origin."),
+            false => Ok(()),
+        }
+    }
 }
 
 /// The origin behind a link. A drop ends its connections, then the link: what asks it is to be

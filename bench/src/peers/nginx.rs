@@ -54,20 +54,13 @@ fn configuration(place: &Place<'_>) -> String {
         true => "user root;",
         false => "",
     };
-    let scheme = origin.ca.as_ref().map_or("http", |_| "https");
+    let trusted = place.origin.ca.as_deref().map_or_else(String::new, trust);
+    let scheme = place.origin.scheme();
     let (speaks, certificate) = place.certificate.map_or_else(Default::default, |it| {
         let (cert, key) = (it.cert.display(), it.key.display());
         let lines =
             format!("ssl_protocols TLSv1.3; ssl_certificate {cert}; ssl_certificate_key {key};");
         (" ssl", lines)
-    });
-    let trust = origin.ca.as_ref().map_or_else(String::new, |ca| {
-        format!(
-            "proxy_ssl_verify on;
-            proxy_ssl_trusted_certificate {};
-            proxy_ssl_name localhost;",
-            ca.display()
-        )
     });
     format!(
         "{user}
@@ -102,7 +95,7 @@ http {{
         {certificate}
         location /v2/ {{
             proxy_pass {scheme}://origin;
-            {trust}
+            {trusted}
             proxy_http_version 1.1;
             proxy_set_header Connection \"\";
             proxy_buffer_size 16k;
@@ -118,5 +111,15 @@ http {{
     }}
 }}
 "
+    )
+}
+
+/// What makes it hold an upstream's certificate against who should have signed it.
+fn trust(ca: &Path) -> String {
+    let ca = ca.display();
+    format!(
+        "proxy_ssl_verify on;
+            proxy_ssl_trusted_certificate {ca};
+            proxy_ssl_name localhost;"
     )
 }

@@ -17,8 +17,12 @@ pub(crate) struct Upstream {
 impl Upstream {
     /// How it is asked: scheme, address and port.
     pub(crate) fn url(&self) -> String {
-        let scheme = self.ca.as_ref().map_or("http", |_| "https");
-        format!("{scheme}://{}", self.addr)
+        format!("{}://{}", self.scheme(), self.addr)
+    }
+
+    /// What it speaks.
+    pub(crate) fn scheme(&self) -> &'static str {
+        self.ca.as_ref().map_or("http", |_| "https")
     }
 }
 

@@ -42,7 +42,7 @@ fn command(program: &Path, place: &Place<'_>) -> anyhow::Result<Command> {
         "http": {"address": "127.0.0.1", "port": port.to_string(), "compat": ["docker2s2"]},
         "log": {"level": "error"},
         "extensions": {"sync": {"enable": true, "registries": [{
-            "urls": [format!("http://{origin}")],
+            "urls": [origin.url()],
             "onDemand": true,
             "tlsVerify": false,
             "preserveDigest": true,

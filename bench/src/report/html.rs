@@ -43,6 +43,9 @@ fn part(report: &Report, section: &Section) -> Markup {
         section id=(section.name) {
             h2 { (section.name) ": " (section.question) }
             p.about { (headline(report, section)) }
+            @if let Some(setting) = report.settings.get(&section.name) {
+                p.about { (setting) }
+            }
             div.cards {
                 @for line in &section.lines { (card(report, line, &columns)) }
             }

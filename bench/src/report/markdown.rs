@@ -17,9 +17,14 @@ pub(crate) fn render(report: &Report) -> String {
     }
     for section in &report.sections {
         let Section { name, question, .. } = section;
+        let setting = report.settings.get(name);
+        let setting = setting.map_or_else(String::new, |text| format!("{text}\n\n"));
         let headline = headline(report, section);
         let table = lay_out(&rows(report, section));
-        let _ = write!(text, "## {name}: {question}\n\n{headline}\n\n{table}\n");
+        let _ = write!(
+            text,
+            "## {name}: {question}\n\n{headline}\n\n{setting}{table}\n"
+        );
     }
     if !report.incomplete.is_empty() {
         text += "## Incomplete\n\nNot finished; no figure of it counts.\n\n";

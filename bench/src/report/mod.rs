@@ -1,6 +1,7 @@
 //! What was measured, as data: of every suite in one shape, so that it is kept, compared and laid out
 //! in one way.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context;
@@ -48,6 +49,9 @@ pub(crate) struct Report {
     pub(crate) systems: Vec<System>,
     /// Those that could not be had.
     pub(crate) absent: Vec<Absent>,
+    /// How scenarios were set up, by their names, where that is not plain from the question.
+    #[serde(default)]
+    pub(crate) settings: BTreeMap<String, String>,
     /// A section for each scenario.
     pub(crate) sections: Vec<Section>,
     /// What could not be finished.
@@ -112,6 +116,7 @@ impl Report {
             verify: false,
             systems: Vec::new(),
             absent: Vec::new(),
+            settings: BTreeMap::new(),
             sections: Vec::new(),
             incomplete: Vec::new(),
             most_foreign: 0.0,

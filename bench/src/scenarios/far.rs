@@ -24,6 +24,7 @@ const GIGABIT: u64 = 125_000_000;
 pub(super) struct FarPull {
     name: &'static str,
     question: &'static str,
+    title: &'static str,
     link: Link,
     /// What the origin sends over each connection, in bytes a second; `None` for no limit.
     each: Option<u64>,
@@ -38,6 +39,7 @@ impl FarPull {
     pub(super) const AT_40_MS: Self = Self {
         name: "far-40ms",
         question: "How fast is one client's cold pull from an origin 40 ms away, over 1 Gbit/s?",
+        title: "cold blob, 40 ms, 1 Gbit/s",
         link: Link::new(Duration::from_millis(40), GIGABIT),
         each: None,
         sizes: [256 * MIB, 128 * MIB],
@@ -48,6 +50,7 @@ impl FarPull {
     pub(super) const AT_150_MS: Self = Self {
         name: "far-150ms",
         question: "How fast is one client's cold pull from an origin 150 ms away, over 1 Gbit/s?",
+        title: "cold blob, 150 ms, 1 Gbit/s",
         link: Link::new(Duration::from_millis(150), GIGABIT),
         ..Self::AT_40_MS
     };
@@ -56,6 +59,7 @@ impl FarPull {
     pub(super) const AT_100_MBIT: Self = Self {
         name: "far-100m",
         question: "How fast is one client's cold pull from an origin 40 ms away, over 100 Mbit/s?",
+        title: "cold blob, 40 ms, 100 Mbit/s",
         link: Link::new(Duration::from_millis(40), GIGABIT / 10),
         sizes: [64 * MIB, 32 * MIB],
         ..Self::AT_40_MS
@@ -66,6 +70,7 @@ impl FarPull {
     pub(super) const WITH_LOSSES: Self = Self {
         name: "far-loss",
         question: "How fast is one client's cold pull where 0.5 % of the packets get lost?",
+        title: "cold blob, 40 ms, 1 Gbit/s, 0.5 % loss",
         link: Link::new(Duration::from_millis(40), GIGABIT)
             .loss(0.005)
             .mtu(1500),
@@ -77,6 +82,7 @@ impl FarPull {
         name: "far-cdn",
         question: "How fast is one client's cold pull from a CDN that sends 20 MB/s over each \
                    connection?",
+        title: "cold blob, 40 ms, 20 MB/s a connection",
         each: Some(20_000_000),
         sizes: [GIB, 256 * MIB],
         aim: 3.0,
@@ -93,6 +99,10 @@ impl Scenario for FarPull {
         self.question
     }
 
+    fn is_cold(&self) -> bool {
+        true
+    }
+
     fn route(&self) -> Option<Route> {
         Some(Route {
             link: self.link,
@@ -101,12 +111,8 @@ impl Scenario for FarPull {
     }
 
     fn rows(&self) -> Vec<Line> {
-        let limit = self.each.map_or_else(String::new, |each| {
-            format!("{} MB/s for each connection, ", each / 1_000_000)
-        });
-        let title = format!("cold blob; {limit}{}, packet relay", self.link);
         vec![
-            Line::new(&title, "MB/s").aim(Aim::AtLeast(self.aim, "direct")),
+            Line::new(self.title, "MB/s").aim(Aim::AtLeast(self.aim, "direct")),
             Line::new("- first manifest of all", "ms").aim(Aim::Within(2.0, "direct")),
             Line::new("- first byte, first blob", "ms").aim(Aim::Within(2.0, "direct")),
             Line::new("- first byte, second blob", "ms").aim(Aim::Within(2.0, "direct")),

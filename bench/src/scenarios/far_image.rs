@@ -57,9 +57,8 @@ impl Scenario for FarImage {
     }
 
     fn rows(&self) -> Vec<Line> {
-        let title = format!("12 cold layers, 64 KiB to 4 MiB; {LINK}, packet relay");
         vec![
-            Line::new(&title, "s").aim(Aim::NoMore(1.05, "direct")),
+            Line::new("12 cold layers, 150 ms, 1 Gbit/s", "s").aim(Aim::NoMore(1.05, "direct")),
             Line::new("- the next image", "s").aim(Aim::NoMore(1.05, "direct")),
             Line::new("- requests at the origin, both", "requests"),
             Line::new("- connections to the origin, both", "connections"),

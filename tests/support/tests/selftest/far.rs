@@ -3,6 +3,7 @@
 use std::io;
 use std::io::Read as _;
 use std::io::Write as _;
+use std::net::Shutdown;
 use std::net::SocketAddr;
 use std::net::TcpListener;
 use std::net::TcpStream;
@@ -37,24 +38,25 @@ fn far(link: Link) -> Option<Far> {
 /// A server in the far network that sends back what it gets, for one connection.
 fn echo(far: &Far) -> SocketAddr {
     let listener = listen(far);
-    let address = listener.local_addr().unwrap();
+    let address = listener.local_addr().expect("a listener has an address");
     std::thread::spawn(move || {
-        let (stream, _) = listener.accept().unwrap();
+        let (stream, _) = listener.accept().expect("a connection");
         io::copy(&mut &stream, &mut &stream).ok();
     });
     address
 }
 
 fn listen(far: &Far) -> TcpListener {
-    far.inside(|| TcpListener::bind((far.address(), 0)))
-        .unwrap()
+    let bound = far.inside(|| TcpListener::bind((far.address(), 0)));
+    bound
+        .and_then(|bound| bound)
         .expect("the far address can be listened on")
 }
 
 fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect_timeout(&address, PATIENCE).expect("a connection");
-    stream.set_nodelay(true).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_nodelay(true).expect("no delay");
+    { stream.set_read_timeout(Some(PATIENCE)) }.expect("patience");
     stream
 }
 
@@ -67,7 +69,7 @@ fn there_and_back(address: SocketAddr, length: usize) {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             (&stream).write_all(&sent).expect("the bytes are sent");
-            stream.shutdown(std::net::Shutdown::Write).unwrap();
+            { stream.shutdown(Shutdown::Write) }.expect("the end is sent");
         });
         (&stream).read_to_end(&mut got).expect("the bytes come");
     });
