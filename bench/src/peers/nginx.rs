@@ -9,6 +9,7 @@ use std::process::Command;
 use super::Install;
 use super::Mirror;
 use super::Place;
+use super::Upstream;
 
 /// All that is known of it.
 pub(super) const MIRROR: Mirror = Mirror {
@@ -51,15 +52,7 @@ fn configuration(place: &Place<'_>) -> String {
         true => "user root;",
         false => "",
     };
-    let scheme = origin.ca.as_ref().map_or("http", |_| "https");
-    let trust = origin.ca.as_ref().map_or_else(String::new, |ca| {
-        format!(
-            "proxy_ssl_verify on;
-            proxy_ssl_trusted_certificate {};
-            proxy_ssl_name localhost;",
-            ca.display()
-        )
-    });
+    let (scheme, trust) = trust(origin);
     format!(
         "{user}
 daemon off;
@@ -109,4 +102,20 @@ http {{
 }}
 "
     )
+}
+
+/// How the origin is spoken to, and whom it is believed by.
+fn trust(origin: &Upstream) -> (&'static str, String) {
+    match &origin.ca {
+        None => ("http", String::new()),
+        Some(ca) => {
+            let trust = format!(
+                "proxy_ssl_verify on;
+            proxy_ssl_trusted_certificate {};
+            proxy_ssl_name localhost;",
+                ca.display()
+            );
+            ("https", trust)
+        }
+    }
 }

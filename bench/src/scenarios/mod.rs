@@ -40,7 +40,7 @@ pub(crate) trait Scenario {
     /// Whether it is run for `peer`: not where it has each blob by the time that it may be asked for
     /// it, and none is cold.
     fn concerns(&self, peer: &Peer) -> bool {
-        !peer.is_journalled() && !(self.is_cold() && peer.is_by_image())
+        !peer.is_journalled() && (!self.is_cold() || !peer.is_by_image())
     }
 
     /// The way to the origin; `None` for loopback.
