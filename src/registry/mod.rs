@@ -36,6 +36,7 @@ mod config;
 mod content;
 mod credential;
 mod detached;
+mod distance;
 mod endpoint;
 mod error;
 mod family;

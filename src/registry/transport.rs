@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
+use std::time::Instant;
 
 use http::Extensions;
 use http::Uri;
@@ -25,6 +26,7 @@ use tower_service::Service;
 use super::Config;
 use super::Error;
 use super::cause::ConnectTimeout;
+use super::distance::Distances;
 use super::guard::Guard;
 use super::resolver::Resolver;
 use super::sending::Sending;
@@ -39,10 +41,13 @@ use crate::ledger::OpenConnection;
 #[derive(Clone)]
 pub(super) struct Clients {
     /// By HTTP/2 where the other side has it: then one connection is for all.
-    shared: HttpClient,
+    far: HttpClient,
+    /// The same to hosts that speak HTTP/2 nearby.
+    near: HttpClient,
     /// By HTTP/1.1 alone: as many connections as there are requests in flight. Some limit what one
     /// connection gets, and over long round trips one gets less than the link has.
     apart: HttpClient,
+    distances: Arc<Distances>,
 }
 
 /// A pooled client.
@@ -55,11 +60,28 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// What one HTTP/1.1 connection may have read ahead of its body's reader, in bytes. A chunk holds
 /// the whole buffer that it was read into, so this counts for each that waits to be written.
 const HTTP1_BUFFER: usize = 64 << 10;
-/// What an upstream may send ahead of one body's reader over HTTP/2: at 20 ms, 100 MiB/s.
-const STREAM_WINDOW: u32 = 2 << 20;
-/// What an upstream may send ahead of all readers of one HTTP/2 connection: this bounds the
-/// memory of any number of bodies. Four readers must stall before they hold up the others.
-const CONNECTION_WINDOW: u32 = 8 << 20;
+
+/// How many bytes the other side of an HTTP/2 connection may send ahead.
+#[derive(Clone, Copy, Debug)]
+struct Ahead {
+    /// Of one body's reader.
+    stream: u32,
+    /// Of all readers: this bounds the memory of any number of bodies, where they come faster than
+    /// they are taken.
+    connection: u32,
+}
+
+/// From nearby: at 10 ms, 200 MiB/s. Four readers must stall before they hold up the others.
+const FROM_NEARBY: Ahead = Ahead {
+    stream: 2 << 20,
+    connection: 8 << 20,
+};
+/// From afar: at 150 ms, 100 MiB/s for one body. Two readers must stall before they hold up the
+/// others.
+const FROM_AFAR: Ahead = Ahead {
+    stream: 16 << 20,
+    connection: 32 << 20,
+};
 /// Registries close idle connections after about a minute.
 const POOL_IDLE: Duration = Duration::from_secs(50);
 /// Idle connections kept for each host.
@@ -81,6 +103,7 @@ impl Clients {
             config,
             guard,
             outside,
+            distances: Arc::default(),
         };
         let shared = dialing.connector(|tcp| https(tls.clone(), tcp));
         let apart = dialing.connector(|tcp| {
@@ -88,16 +111,21 @@ impl Clients {
             builder.https_or_http().enable_http1().wrap_connector(tcp)
         });
         Ok(Self {
-            shared: client(shared),
-            apart: client(apart),
+            far: client(shared.clone(), FROM_AFAR),
+            near: client(shared, FROM_NEARBY),
+            apart: client(apart, FROM_AFAR),
+            distances: dialing.distances,
         })
     }
 
-    /// The one whose connections each serve one request at a time, or the other.
-    pub(super) fn of(&self, is_apart: bool) -> &HttpClient {
-        match is_apart {
-            true => &self.apart,
-            false => &self.shared,
+    /// The one to ask `uri` with. `is_apart`: over a connection that serves one request at a time.
+    pub(super) fn of(&self, uri: &Uri, is_apart: bool) -> &HttpClient {
+        if is_apart {
+            &self.apart
+        } else if self.distances.is_near(uri) {
+            &self.near
+        } else {
+            &self.far
         }
     }
 }
@@ -117,6 +145,7 @@ struct Dialing<'a> {
     config: &'a Config,
     guard: Arc<Guard>,
     outside: &'a Outside,
+    distances: Arc<Distances>,
 }
 
 impl Dialing<'_> {
@@ -137,19 +166,20 @@ impl Dialing<'_> {
             checked: connect(Some(self.guard.clone())),
             guard: self.guard.clone(),
             limit,
+            distances: self.distances.clone(),
         }
     }
 }
 
-fn client(connector: Connector) -> HttpClient {
+fn client(connector: Connector, ahead: Ahead) -> HttpClient {
     Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(POOL_IDLE)
         .pool_max_idle_per_host(POOL_SIZE)
         .http1_max_buf_size(HTTP1_BUFFER)
-        .http2_initial_stream_window_size(STREAM_WINDOW)
-        .http2_initial_connection_window_size(CONNECTION_WINDOW)
+        .http2_initial_stream_window_size(ahead.stream)
+        .http2_initial_connection_window_size(ahead.connection)
         .http2_keep_alive_interval(KEEP_ALIVE)
         .build(connector)
 }
@@ -263,6 +293,7 @@ pub(super) struct Connector {
     checked: Https,
     guard: Arc<Guard>,
     limit: Duration,
+    distances: Arc<Distances>,
 }
 
 impl Service<Uri> for Connector {
@@ -277,6 +308,7 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         let (limit, guard) = (self.limit, self.guard.clone());
+        let (distances, begun) = (self.distances.clone(), Instant::now());
         let connecting = if guard.is_configured(&uri) {
             self.free.call(uri.clone())
         } else if let Err(forbidden) = guard.check_literal(&uri) {
@@ -291,6 +323,9 @@ impl Service<Uri> for Connector {
             };
             if let Some(address) = peer(&connected) {
                 guard.connected(&uri, address);
+            }
+            if connected.connected().is_negotiated_h2() {
+                distances.note(&uri, begun.elapsed());
             }
             Ok(connected)
         })

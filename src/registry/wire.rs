@@ -250,7 +250,7 @@ impl Wire {
         let toll = self.windows.toll(subject.pace);
         let mut request = request(outgoing, (progress, toll))?;
         let mut connection = capture_connection(&mut request);
-        let client = self.clients.of(subject.is_extra);
+        let client = self.clients.of(request.uri(), subject.is_extra);
         let mut response = std::pin::pin!(client.request(request));
         let early = tokio::select! {
             biased;
