@@ -76,7 +76,7 @@ struct Options {
     /// Only these scenarios (may be repeated, or joined with commas).
     #[arg(long, value_name = "SCENARIO", value_delimiter = ',')]
     only: Vec<String>,
-    /// Only these systems: direct, nginx, docker-registry, tidegate.
+    /// Only these systems, by what their columns are called, such as nginx or "distribution v3".
     #[arg(long, value_name = "SYSTEM", value_delimiter = ',')]
     peers: Vec<String>,
     /// Clients hash what they pull, as real ones do.

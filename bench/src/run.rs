@@ -1,5 +1,6 @@
 //! The run: each scenario for each system, one at a time, in rotated order.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -9,6 +10,7 @@ use crate::load::Puller;
 use crate::measure;
 use crate::origin::Origin;
 use crate::peers;
+use crate::peers::Certificate;
 use crate::peers::Peer;
 use crate::peers::Upstream;
 use crate::report::Absent;
@@ -143,13 +145,18 @@ fn once(
             ca: None,
         },
     };
-    let system = peer.start(&options.dir, &upstream)?;
+    let certificate = match scenario.is_tls() {
+        true => Some(Certificate::new()?),
+        false => None,
+    };
+    let system = peer.start(&options.dir, &upstream, certificate.as_ref())?;
     let bench = Bench {
         system: &system,
         origin,
         distant: distant.as_ref(),
         puller: Puller {
             addr: system.addr,
+            tls: certificate.as_ref().map(|it| Arc::clone(&it.trust)),
             verify: options.verify,
         },
         quick: options.quick,

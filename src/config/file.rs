@@ -12,6 +12,7 @@ use super::value::Bandwidth;
 use super::value::Called;
 use super::value::Completeness;
 use super::value::Count;
+use super::value::Few;
 use super::value::Leaving;
 use super::value::Limit;
 use super::value::Location;
@@ -143,6 +144,7 @@ pub(super) struct Upstream {
     pub(super) tag_ttl: Option<Ttl>,
     pub(super) auth_ttl: Option<Ttl>,
     pub(super) max_concurrent: Option<Count>,
+    pub(super) parallel_ranges: Option<Few>,
     pub(super) connect_timeout: Option<Wait>,
     pub(super) header_timeout: Option<Wait>,
     pub(super) idle_timeout: Option<Wait>,

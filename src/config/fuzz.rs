@@ -47,6 +47,7 @@ deny = ["library/secret"]
 fallback = ["https://mirror.gcr.io"]
 tag_ttl = "2h"
 max_concurrent = 3
+parallel_ranges = 3
 
 [[target]]
 name = "harbor"

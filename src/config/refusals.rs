@@ -186,6 +186,16 @@ const WRONG_UPSTREAM: &[(&str, usize, &str)] = &[
         "upstream.max_concurrent: this must be 1 or more",
     ),
     (
+        "name = \"a.io\"\nparallel_ranges = 0",
+        3,
+        "upstream.parallel_ranges: this must be 1 to 16",
+    ),
+    (
+        "name = \"a.io\"\nparallel_ranges = 17",
+        3,
+        "upstream.parallel_ranges: this must be 1 to 16",
+    ),
+    (
         "name = \"a.io\"\nrate = \"0/s\"",
         3,
         "upstream.rate: it must be more than 0; this must be a number of requests in a time",

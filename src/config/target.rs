@@ -86,6 +86,7 @@ fn one(
             plain_http: target.plain_http,
             allow_private: target.allow_private,
             max_concurrent: target.max_concurrent.map(|count| count.0),
+            parallel_ranges: None,
             rate: target.rate.map(|rate| rate.0),
             bandwidth: target.bandwidth.map(|speed| speed.0),
             timeouts: upstream::timeouts(

@@ -115,6 +115,7 @@ fn every_key_arrives() {
         tag_ttl = "2h"
         auth_ttl = "0s"
         max_concurrent = 3
+        parallel_ranges = 16
         rate = "6000/m"
         bandwidth = "50MiB/s"
         connect_timeout = "8s"
@@ -187,6 +188,10 @@ fn every_key_arrives() {
     assert_eq!(
         [timeouts.connect, timeouts.header, timeouts.idle_body],
         [secs(1), secs(7), secs(3)]
+    );
+    assert_eq!(
+        (hub.registry.parallel_ranges, corp.registry.parallel_ranges),
+        (None, Some(16))
     );
     assert_eq!(
         (corp.tag_ttl, corp.registry.max_concurrent),

@@ -89,6 +89,13 @@ pub(super) struct Bandwidth(pub(super) NonZeroU64);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Count(pub(super) usize);
 
+/// How many; 1 to [`FEW`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Few(pub(super) usize);
+
+/// The most of what there are few of.
+const FEW: usize = 16;
+
 /// So many requests in a time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace(pub(super) Rate);
@@ -297,6 +304,17 @@ written!(
     Template,
     Bandwidth,
 );
+
+impl<'de> Deserialize<'de> for Few {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let count = i64::deserialize(deserializer)?;
+        let count = usize::try_from(count).ok();
+        count
+            .filter(|count| (1..=FEW).contains(count))
+            .map(Self)
+            .ok_or_else(|| de::Error::custom(format!("this must be 1 to {FEW}")))
+    }
+}
 
 impl<'de> Deserialize<'de> for Count {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -309,6 +309,7 @@ impl Blobs {
             on_disconnect: ask.on_disconnect,
             flow: call.flow,
             trouble: call.route.trouble.clone(),
+            ranges: call.route.ranges(),
             origins: call.who.is_none().then(|| self.origins.clone()),
             leftover,
         }

@@ -11,6 +11,8 @@ pub(super) struct Coverage {
     segments: Vec<Segment>,
     next_id: u64,
     splits: bool,
+    /// No gap is filled by a longer segment, in bytes; `None` for no bound.
+    part: Option<u64>,
 }
 
 /// A run of bytes that one upstream request delivers, in order.
@@ -24,6 +26,8 @@ pub(super) struct Segment {
     pub(super) at: u64,
     /// Where it ends (excluded); lowered when another segment takes over the rest.
     pub(super) end: u64,
+    /// Where its request ends (excluded): what of it was taken over can be given back.
+    asked: u64,
 }
 
 impl Segment {
@@ -45,6 +49,7 @@ impl Coverage {
             segments: Vec::new(),
             next_id: 0,
             splits: true,
+            part: None,
         }
     }
 
@@ -79,7 +84,62 @@ impl Coverage {
         if let Some(slow) = self.segments.iter_mut().find(|s| s.brings(at)) {
             slow.end = at;
         }
-        Some(self.open(at))
+        Some(self.open(at, u64::MAX))
+    }
+
+    /// From now on gaps are filled part by part, of so many bytes each. The only segment keeps one
+    /// part, and gives up the rest. Whether it did: not where there are several, or little is left.
+    pub(super) fn begin_parts(&mut self, part: u64) -> bool {
+        let [only] = &mut self.segments[..] else {
+            return false;
+        };
+        let end = only.at.saturating_add(part.max(1));
+        let is_worth_it = self.splits && only.end > end;
+        if is_worth_it {
+            only.end = end;
+            self.part = Some(part.max(1));
+        }
+        is_worth_it
+    }
+
+    /// From now on gaps are filled as a whole again, by those next to them where they can.
+    pub(super) fn end_parts(&mut self) {
+        self.part = None;
+        self.stretch();
+    }
+
+    /// The segment is over, and has not brought all. What its neighbour's request brings anyway is
+    /// that one's again.
+    pub(super) fn fail(&mut self, id: u64) {
+        self.close(id);
+        self.stretch();
+    }
+
+    /// Gives each segment that is under way what its request brings, as far as nobody else does.
+    fn stretch(&mut self) {
+        for index in 0..self.segments.len() {
+            let (at, end, asked) = {
+                let s = &self.segments[index];
+                (s.at, s.end, s.asked)
+            };
+            // One at its end may have thrown away what came after it.
+            if at < end && end < asked {
+                self.segments[index].end = self.boundary(at).min(asked).max(end);
+            }
+        }
+    }
+
+    /// How many segments there are.
+    pub(super) fn segments(&self) -> usize {
+        self.segments.len()
+    }
+
+    /// How many bytes are there.
+    pub(super) fn arrived(&self) -> u64 {
+        self.present
+            .iter()
+            .map(|range| range.end - range.start)
+            .sum()
     }
 
     /// A segment for the first gap that nobody fills.
@@ -96,7 +156,7 @@ impl Coverage {
                 return None;
             }
             if next == at && self.reach(at) == at {
-                return Some(self.open(at));
+                return Some(self.open(at, self.part.unwrap_or(u64::MAX)));
             }
             at = next;
         }
@@ -136,9 +196,26 @@ impl Coverage {
         self.segments.iter().find(|s| s.id == id).cloned()
     }
 
+    /// The segment as it stands, whose bytes are now asked for up to its end.
+    pub(super) fn ask(&mut self, id: u64) -> Option<Segment> {
+        let segment = self.segments.iter_mut().find(|s| s.id == id)?;
+        segment.asked = segment.end;
+        Some(segment.clone())
+    }
+
     /// The segment is over.
     pub(super) fn close(&mut self, id: u64) {
         self.segments.retain(|s| s.id != id);
+    }
+
+    /// The segment's request was answered with the whole blob: nothing is split off from now on, and
+    /// it brings all that nobody else does.
+    pub(super) fn ignore(&mut self, id: u64) {
+        self.splits = false;
+        let size = self.size;
+        let own = self.segments.iter_mut().find(|s| s.id == id);
+        own.into_iter().for_each(|s| s.asked = size);
+        self.end_parts();
     }
 
     /// The upstream ignores ranges: no segment is split off from now on. Whether the segment, which
@@ -158,21 +235,25 @@ impl Coverage {
         true
     }
 
-    fn open(&mut self, at: u64) -> Segment {
+    /// Where the first byte after `at` is that is there, or that another segment brings.
+    fn boundary(&self, at: u64) -> u64 {
         let starts = self
             .present
             .iter()
             .map(|r| r.start)
             .chain(self.segments.iter().map(|s| s.done));
-        let end = starts
-            .filter(|start| *start > at)
-            .min()
-            .unwrap_or(self.size);
+        let next = starts.filter(|start| *start > at).min();
+        next.unwrap_or(self.size)
+    }
+
+    fn open(&mut self, at: u64, most: u64) -> Segment {
+        let end = self.boundary(at).min(at.saturating_add(most));
         let segment = Segment {
             id: self.next_id,
             done: at,
             at,
             end,
+            asked: end,
         };
         self.next_id += 1;
         self.segments.push(segment.clone());
@@ -254,6 +335,75 @@ mod tests {
         assert_eq!(coverage.segment(first.id).unwrap().end, 100 * MIB);
         assert_eq!(coverage.split(50 * MIB), None, "no more splits");
         assert!(!coverage.give_back(second.id));
+    }
+
+    #[test]
+    fn parts_are_taken_in_order_beyond_the_first_ones() {
+        let mut coverage = Coverage::new(100 * MIB);
+        let first = coverage.fill_gap().unwrap();
+        write(&mut coverage, first.id, 10 * MIB);
+        assert!(coverage.begin_parts(16 * MIB));
+        assert_eq!(coverage.segment(first.id).unwrap().end, 26 * MIB);
+        let parts: Vec<_> = std::iter::from_fn(|| coverage.fill_gap()).collect();
+        let ends: Vec<_> = parts.iter().map(|it| (it.at / MIB, it.end / MIB)).collect();
+        assert_eq!(ends, [(26, 42), (42, 58), (58, 74), (74, 90), (90, 100)]);
+        assert!(!coverage.begin_parts(MIB), "there are several");
+        assert_eq!(coverage.arrived(), 10 * MIB);
+    }
+
+    #[test]
+    fn what_a_refused_part_leaves_is_brought_by_the_request_before_it() {
+        let mut coverage = Coverage::new(100 * MIB);
+        let first = coverage.fill_gap().unwrap();
+        assert!(coverage.begin_parts(16 * MIB));
+        let [second, third] = [(); 2].map(|()| coverage.fill_gap().unwrap());
+        // Whichever is refused first.
+        coverage.fail(third.id);
+        assert_eq!(coverage.segment(first.id).unwrap().end, 16 * MIB);
+        coverage.fail(second.id);
+        coverage.end_parts();
+        assert_eq!(coverage.segment(first.id).unwrap().end, 100 * MIB);
+        assert_eq!(coverage.fill_gap(), None);
+    }
+
+    #[test]
+    fn a_request_for_a_part_is_given_no_more_than_it_asked_for() {
+        let mut coverage = Coverage::new(100 * MIB);
+        coverage.fill_gap().unwrap();
+        assert!(coverage.begin_parts(16 * MIB));
+        let [second, third] = [(); 2].map(|()| coverage.fill_gap().unwrap());
+        coverage.ask(second.id);
+        coverage.fail(third.id);
+        assert_eq!(coverage.segment(second.id).unwrap().end, 32 * MIB);
+        coverage.end_parts();
+        let rest = coverage.fill_gap().unwrap();
+        assert_eq!((rest.at, rest.end), (32 * MIB, 100 * MIB));
+    }
+
+    #[test]
+    fn one_that_has_come_to_its_end_is_given_nothing_more() {
+        let mut coverage = Coverage::new(100 * MIB);
+        let first = coverage.fill_gap().unwrap();
+        assert!(coverage.begin_parts(16 * MIB));
+        let second = coverage.fill_gap().unwrap();
+        // What came behind it is thrown away by now.
+        assert_eq!(coverage.claim(first.id, 20 * MIB), 0..16 * MIB);
+        coverage.fail(second.id);
+        coverage.end_parts();
+        assert_eq!(coverage.segment(first.id).unwrap().end, 16 * MIB);
+        assert_eq!(coverage.fill_gap().unwrap().at, 16 * MIB);
+    }
+
+    #[test]
+    fn a_part_that_is_answered_with_all_brings_what_nobody_else_does() {
+        let mut coverage = Coverage::new(100 * MIB);
+        let first = coverage.fill_gap().unwrap();
+        assert!(coverage.begin_parts(16 * MIB));
+        let second = coverage.fill_gap().unwrap();
+        coverage.close(first.id);
+        coverage.ignore(second.id);
+        assert_eq!(coverage.segment(second.id).unwrap().end, 100 * MIB);
+        assert!(!coverage.begin_parts(MIB), "ranges are ignored");
     }
 
     #[test]

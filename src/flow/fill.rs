@@ -5,21 +5,24 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
 
+use tokio::sync::Notify;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 
 use super::Error;
 use super::OnDisconnect;
 use super::coalesce::A_MOMENT;
 use super::coverage::Coverage;
 use super::coverage::Segment;
+use super::delivery::Delivery;
 use super::fan_out::FanOut;
 use super::flight::Landing;
 use super::flight::Opened;
 use super::growing::Growing;
 use super::mirrors::Mirror;
 use super::origins::Origins;
+use super::parallel::Ranges;
 use super::passed::ENDLESS;
 use super::passed::longest_unknown;
 use super::segment::Source;
@@ -55,6 +58,8 @@ pub(super) struct Fill {
     pub(super) on_disconnect: OnDisconnect,
     pub(super) flow: FlowId,
     pub(super) trouble: Arc<Trouble>,
+    /// Whether large blobs are asked for in ranges.
+    pub(super) ranges: Ranges,
     /// Told of what came by the configured credentials; `None` where these were a client's own.
     pub(super) origins: Option<Origins>,
     /// Takes the upstream's answer where the store doesn't, for who began the fill.
@@ -82,9 +87,9 @@ impl Fill {
             self.landing.open(Ok(Opened::Stored(blob)));
             return Ok(());
         }
-        let fetched = match self.mirrored().await {
-            Some(fetched) => fetched,
-            None => self.fresh().await?,
+        let (fetched, ranges) = match self.mirrored().await {
+            Some(fetched) => (fetched, Ranges::default()),
+            None => (self.fresh().await?, self.ranges.clone()),
         };
         let size = match fetched.total {
             None => self.ask_size().await,
@@ -101,7 +106,10 @@ impl Fill {
         let deposit = fetched.body.account().deposit(self.subject());
         writer.account_for(deposit.clone());
         let filled = match size {
-            Some(size) if size > 0 => self.grow(fetched, size, (writer, &deposit)).await,
+            Some(size) if size > 0 => {
+                let wanted = (size, ranges);
+                self.grow(fetched, wanted, (writer, &deposit)).await
+            }
             // An empty answer would be complete before its digest is known.
             Some(_) | None => self.spool(fetched, (writer, &deposit)).await,
         };
@@ -156,7 +164,7 @@ impl Fill {
     async fn grow(
         &self,
         fetched: FetchedBlob,
-        size: u64,
+        (size, ranges): (u64, Ranges),
         (writer, deposit): (Writer, &Deposit),
     ) -> Result<(), Error> {
         let (source, splits) = self.source(self.supplier(), size, (&writer, deposit));
@@ -164,8 +172,9 @@ impl Fill {
         // Before anybody can read, so that no reader asks for a segment in its place.
         let first = growing.coverage(Coverage::fill_gap);
         self.landing.open(Ok(Opened::Growing(growing.clone())));
+        let delivery = Delivery::new(source.clone(), splits, (first, fetched), ranges);
         let verdict = tokio::select! {
-            verdict = self.deliver(&source, (first, fetched), splits) => verdict,
+            verdict = self.deliver(growing, delivery) => verdict,
             () = self.landing.deserted(), if self.on_disconnect == OnDisconnect::Abort => {
                 Err(Error::GivenUp("everybody left"))
             }
@@ -206,7 +215,9 @@ impl Fill {
         writer.account_for(deposit.clone());
         let (source, splits) = self.source(supplier, size, (&writer, &deposit));
         let first = source.growing.coverage(Coverage::fill_gap);
-        let verdict = self.deliver(&source, (first, fetched), splits).await;
+        let ranges = Ranges::default();
+        let delivery = Delivery::new(source.clone(), splits, (first, fetched), ranges);
+        let verdict = self.deliver(&source.growing, delivery).await;
         verdict.inspect_err(|error| deposit.discard(error.reason()))?;
         let blob = self.commit(writer).await?;
         let (wrong_file, right_file) = (wrong.file().clone(), blob.file.clone());
@@ -230,37 +241,16 @@ impl Fill {
             growing: Arc::new(growing),
             share: self.landing.share(),
             deposit: deposit.clone(),
+            found: Mutex::default(),
+            answered: Notify::new(),
+            is_shared_out: AtomicBool::new(false),
         };
         (Arc::new(source), splits)
     }
 
-    /// Waits until all segments have come: the first one, which `fetched` brings, those that readers split off and those that fill what
-    /// others left.
-    async fn deliver(
-        &self,
-        source: &Arc<Source>,
-        (first, fetched): (Option<Segment>, FetchedBlob),
-        mut splits: mpsc::UnboundedReceiver<Segment>,
-    ) -> Result<(), Error> {
-        let growing = &source.growing;
-        let mut segments = JoinSet::new();
-        if let Some(first) = first {
-            segments.spawn(source.clone().fetch(first.id, Some(fetched)));
-        }
-        while !growing.coverage(|coverage| coverage.is_whole()) {
-            if let Some(gap) = growing.coverage(Coverage::fill_gap) {
-                segments.spawn(source.clone().fetch(gap.id, None));
-            }
-            tokio::select! {
-                Some(split) = splits.recv() => {
-                    segments.spawn(source.clone().fetch(split.id, None));
-                }
-                Some(ended) = segments.join_next() => {
-                    ended.unwrap_or(Err(Error::GivenUp("a transfer was broken off")))?;
-                }
-            }
-        }
-        drop(segments);
+    /// Waits until all has come, and is right.
+    async fn deliver(&self, growing: &Arc<Growing>, delivery: Delivery) -> Result<(), Error> {
+        delivery.run().await?;
         self.verify(growing).await
     }
 

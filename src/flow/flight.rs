@@ -334,6 +334,16 @@ impl Share {
         (GATHERED / self.flights.count().max(1)).clamp(LEAST, MOST)
     }
 
+    /// How many fills there are, this one too.
+    pub(super) fn fills(&self) -> usize {
+        self.flights.count().max(1)
+    }
+
+    /// Whether it comes more slowly than it could, because we have it so.
+    pub(super) fn is_held(&self) -> bool {
+        self.is_in_the_way() || (self.flight.limit.is_some() && !self.is_wanted())
+    }
+
     /// Whether clients wait for other blobs, and none for this one.
     pub(super) fn is_in_the_way(&self) -> bool {
         !self.is_wanted() && self.flights.is_serving()

@@ -1,7 +1,13 @@
 use std::io;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::Error;
@@ -16,6 +22,7 @@ use crate::ledger::Reason;
 use crate::ledger::Unspent;
 use crate::registry;
 use crate::registry::FetchedBlob;
+use crate::registry::Found;
 
 /// Where the bytes of a growing blob come from.
 #[derive(Debug)]
@@ -26,8 +33,32 @@ pub(super) struct Source {
     pub(super) share: Share,
     /// Where it is counted what the file is given.
     pub(super) deposit: Deposit,
+    /// Where the blob was last found, for further ranges.
+    pub(super) found: Mutex<Option<Found>>,
+    /// Told when a further range is given as it was asked for.
+    pub(super) answered: Notify,
+    /// Whether one ever was.
+    pub(super) is_shared_out: AtomicBool,
 }
 
+/// How a segment ended that is not a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// All of it came.
+    Whole,
+    /// It could not be asked for now without holding up others.
+    Postponed,
+    /// The upstream refused it, or could not be reached.
+    Refused,
+    /// The upstream ignored that only a part was asked for.
+    Ignored,
+}
+
+/// The longest pause that an upstream may ask for, of a fill that could have done with one request.
+const LONGEST_PAUSE: Duration = Duration::from_secs(120);
+
+/// The least that one of several segments may gather, in bytes.
+const LEAST: usize = 16 << 10;
 /// With less than this for a batch, in bytes, a fill does not gather the next one while it writes.
 const SCARCE: usize = 64 << 10;
 
@@ -42,7 +73,7 @@ impl Source {
         self: Arc<Self>,
         segment: u64,
         mut fetched: Option<FetchedBlob>,
-    ) -> Result<(), Error> {
+    ) -> Result<Ended, Error> {
         let mut resumes = Resumes::default();
         loop {
             let begun = self.position(segment);
@@ -51,15 +82,82 @@ impl Source {
                 None => self.reopen(segment, &resumes).await,
             };
             let Err(error) = outcome else { break };
+            self.sit_out(&error).await;
             let way = (begun, self.position(segment));
             self.supplier.resume(&mut resumes, way, error).await?;
         }
         self.growing.coverage(|coverage| coverage.close(segment));
-        Ok(())
+        Ok(Ended::Whole)
+    }
+
+    /// Fetches one segment to its end, if that can be asked for now; what is refused is left to
+    /// others. Where the connection breaks later, it is resumed as any.
+    ///
+    /// # Errors
+    /// As [`Source::fetch`]'s, once the upstream has begun to give it.
+    pub(super) async fn further(self: Arc<Self>, segment: u64) -> Result<Ended, Error> {
+        let ended = match self.ask_further(segment).await {
+            Ok(Some(fetched)) if fetched.offset == self.position(segment) => {
+                self.is_shared_out.store(true, Ordering::Relaxed);
+                self.answered.notify_one();
+                self.learn(&fetched.found);
+                return self.fetch(segment, Some(fetched)).await;
+            }
+            Ok(Some(_)) => {
+                self.growing.coverage(|coverage| coverage.ignore(segment));
+                Ended::Ignored
+            }
+            Ok(None) => Ended::Postponed,
+            Err(error) => {
+                let Supplier {
+                    repository, digest, ..
+                } = &self.supplier;
+                tracing::debug!(%repository, %digest, "no further range of it: {error}");
+                Ended::Refused
+            }
+        };
+        self.growing.coverage(|coverage| coverage.fail(segment));
+        Ok(ended)
+    }
+
+    async fn ask_further(&self, segment: u64) -> Result<Option<FetchedBlob>, Error> {
+        let found = self.found().clone();
+        let segment = self.growing.coverage(|coverage| coverage.ask(segment));
+        let (Some(found), Some(rest)) = (found, segment) else {
+            return Ok(None);
+        };
+        let size = self.growing.size();
+        self.supplier.further(&found, rest.at..rest.end, size).await
+    }
+
+    /// Where ranges have taken the place of the first request, an upstream that pauses us is waited
+    /// for: that request would have gone on.
+    async fn sit_out(&self, error: &Error) {
+        let throttled = match error {
+            Error::Upstream { error, .. } => error,
+            _ => return,
+        };
+        if let registry::Error::Throttled {
+            retry_after: Some(pause),
+        } = throttled
+            && *pause <= LONGEST_PAUSE
+            && self.is_shared_out.load(Ordering::Relaxed)
+        {
+            tokio::time::sleep(*pause).await;
+        }
+    }
+
+    /// Takes note of where the blob is.
+    pub(super) fn learn(&self, found: &Found) {
+        *self.found() = Some(found.clone());
+    }
+
+    fn found(&self) -> MutexGuard<'_, Option<Found>> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn reopen(&self, segment: u64, resumes: &Resumes) -> Result<(), Error> {
-        let Some(rest) = self.growing.coverage(|coverage| coverage.segment(segment)) else {
+        let Some(rest) = self.growing.coverage(|coverage| coverage.ask(segment)) else {
             return Ok(());
         };
         if rest.at >= rest.end {
@@ -75,6 +173,9 @@ impl Source {
         {
             return Ok(());
         }
+        if fetched.offset < rest.at {
+            self.growing.coverage(|coverage| coverage.ignore(segment));
+        }
         self.pump(segment, fetched).await
     }
 
@@ -86,7 +187,7 @@ impl Source {
             batch: Batch::of(fetched.body.account().unspent()),
             body: fetched.body,
             skip,
-            room: self.share.bytes(),
+            room: self.room(segment, 0),
             failure: None,
         };
         let mut writing: Option<Writing> = None;
@@ -109,7 +210,7 @@ impl Source {
             }
             let batch = intake.batch.take();
             self.share.pay(batch.length()).await;
-            intake.room = self.share.bytes();
+            intake.room = self.room(segment, batch.length());
             if !batch.chunks.is_empty() {
                 let (growing, deposit) = (self.growing.clone(), self.deposit.clone());
                 let write = move || batch.write(segment, &growing, &deposit);
@@ -130,6 +231,18 @@ impl Source {
             intake.gather().await;
         }
         self.share.give_way().await;
+    }
+
+    /// How many bytes may be gathered, where `pending` are about to be written: the fill's segments
+    /// share what it may, and nothing is wanted beyond a segment's end.
+    fn room(&self, segment: u64, pending: usize) -> usize {
+        let (segments, segment) = self
+            .growing
+            .coverage(|coverage| (coverage.segments(), coverage.segment(segment)));
+        let rest = segment.map_or(u64::MAX, |it| it.end - it.at);
+        let rest = usize::try_from(rest).unwrap_or(usize::MAX);
+        let own = (self.share.bytes() / segments.max(1)).max(LEAST);
+        own.min(rest.saturating_sub(pending))
     }
 
     fn position(&self, segment: u64) -> u64 {

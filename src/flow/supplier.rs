@@ -12,6 +12,7 @@ use crate::oci::Digest;
 use crate::oci::Repository;
 use crate::registry;
 use crate::registry::FetchedBlob;
+use crate::registry::Found;
 
 /// An upstream that has a blob, asked on somebody's behalf.
 #[derive(Clone, Debug)]
@@ -72,6 +73,25 @@ impl Supplier {
             error => self.error(error),
         })?;
         self.check_size(&fetched, size)?;
+        Ok(fetched)
+    }
+
+    /// Asks for a further part of the blob where it was `found`, if that can be done now.
+    ///
+    /// # Errors
+    /// When the upstream doesn't give it, or has another size than `size`.
+    pub(super) async fn further(
+        &self,
+        found: &Found,
+        part: Range<u64>,
+        size: u64,
+    ) -> Result<Option<FetchedBlob>, Error> {
+        let what = (&self.repository.name, &self.digest);
+        let fetched = found.part(self.flow, what, part).await;
+        let fetched = fetched.map_err(|error| self.error(error))?;
+        if let Some(fetched) = &fetched {
+            self.check_size(fetched, size)?;
+        }
         Ok(fetched)
     }
 

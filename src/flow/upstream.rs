@@ -1,3 +1,4 @@
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -8,6 +9,8 @@ use std::time::Instant;
 
 use super::access::Access;
 use super::breaker::Breaker;
+use super::parallel::Ranges;
+use super::parallel::Rest;
 use crate::oci::NameFilter;
 use crate::registry::Credentials;
 use crate::registry::Limit;
@@ -38,6 +41,8 @@ pub(super) struct Route {
     /// Whom it lets in, where the clients' own credentials decide.
     pub(super) access: Option<Access>,
     pub(super) trouble: Arc<Trouble>,
+    /// Whether its blobs are asked for in ranges.
+    rest: Arc<Rest>,
     /// When it was found to have no referrers API.
     no_referrers: Mutex<Option<Instant>>,
 }
@@ -74,6 +79,7 @@ impl Route {
             upstream,
             breaker: Breaker::default(),
             trouble: before.map_or_else(Arc::default, |before| before.trouble.clone()),
+            rest: Arc::default(),
             no_referrers: Mutex::default(),
         }
     }
@@ -98,6 +104,16 @@ impl Route {
     /// The client for it.
     pub(super) fn registry(&self) -> &Arc<Registry> {
         &self.upstream.registry
+    }
+
+    /// How its large blobs are asked for.
+    pub(super) fn ranges(&self) -> Ranges {
+        let registry = self.registry();
+        Ranges {
+            most: registry.parallel_ranges(),
+            limit: registry.config().bandwidth.map(NonZeroU64::get),
+            rest: self.rest.clone(),
+        }
     }
 
     /// The client for it that lets all others go first.

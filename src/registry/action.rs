@@ -73,6 +73,7 @@ impl Call {
                 reference: Arc::default(),
                 access: Access::Pull,
                 pace: Priority::Foreground,
+                is_extra: false,
             },
             method: Method::GET,
             whole: None,
@@ -166,6 +167,15 @@ impl Call {
             call.headers.insert(RANGE, value);
         }
         call
+    }
+
+    /// The same as one that can be done without, at `url` where that is said.
+    pub(super) fn extra(mut self, url: Option<&Url>) -> Self {
+        self.subject.is_extra = true;
+        if let Some(url) = url {
+            self.place = Place::Said(url.clone());
+        }
+        self
     }
 
     /// `GET` of a list of tags.

@@ -105,6 +105,23 @@ impl Allowance {
         }
         let me = Arc::as_ptr(bell);
         state.bells[priority as usize].retain(|other| other.as_ptr() != me);
+        Ok(self.share(&mut state, now, priority))
+    }
+
+    /// Leave for one exchange that can be done without, in the background; only where another one
+    /// could still leave after it.
+    pub(super) fn take_spare(self: &Arc<Self>, now: Instant) -> Option<Share> {
+        let mut state = self.state();
+        let priority = Priority::Background;
+        let taken = state.foreground + state.background;
+        let is_last = state.most.is_some_and(|most| taken + 1 >= most);
+        if is_last || state.refuses(now, priority).is_some() {
+            return None;
+        }
+        Some(self.share(&mut state, now, priority))
+    }
+
+    fn share(self: &Arc<Self>, state: &mut State, now: Instant, priority: Priority) -> Share {
         if let Some(rate) = &mut state.rate {
             rate.take(now, 1.0);
         }
@@ -112,10 +129,10 @@ impl Allowance {
             Priority::Foreground => state.foreground += 1,
             Priority::Background => state.background += 1,
         }
-        Ok(Share {
+        Share {
             allowance: self.clone(),
             priority,
-        })
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

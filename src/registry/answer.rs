@@ -12,6 +12,8 @@ use super::Body;
 use super::Error;
 use super::body::Gathered;
 use super::endpoint::Answer;
+use super::endpoint::Endpoint;
+use super::found::Found;
 use crate::ledger::Fate;
 use crate::ledger::Reason;
 use crate::ledger::Unspent;
@@ -55,6 +57,8 @@ pub struct FetchedBlob {
     pub total: Option<u64>,
     /// The bytes, as they come.
     pub body: Body,
+    /// Where it is, for further parts of it.
+    pub found: Found,
 }
 
 /// A list of tags or referrers, passed on as it is.
@@ -137,14 +141,19 @@ impl FetchedManifest {
 }
 
 impl FetchedBlob {
-    pub(super) fn of(answer: Answer, range: Option<&Range<u64>>) -> Result<Self, Error> {
+    pub(super) fn of(
+        (answer, at): (Answer, &Arc<Endpoint>),
+        range: Option<&Range<u64>>,
+    ) -> Result<Self, Error> {
         let length = length(&answer.headers);
+        let found = Found::of(&answer, at);
         if answer.status != StatusCode::PARTIAL_CONTENT {
             return Ok(Self {
                 offset: 0,
                 partial: false,
                 total: length,
                 body: answer.body,
+                found,
             });
         }
         let wrong = |why: String| Error::Wrong(format!("a 206 {why}"));
@@ -169,6 +178,7 @@ impl FetchedBlob {
             partial: true,
             total: part.total,
             body: answer.body,
+            found,
         })
     }
 }

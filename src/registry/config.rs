@@ -35,6 +35,9 @@ pub struct Config {
     pub max_concurrent: Option<usize>,
     /// The most requests, of all actions together; `None` for no limit but the registry's own.
     pub rate: Option<Rate>,
+    /// The most ranges of one large blob at a time; `None` for what registries of its family are
+    /// asked for ([`Habits::ranges`](super::Habits::ranges)).
+    pub parallel_ranges: Option<usize>,
     /// The most bytes of bodies a second, down and up together; `None` for no limit.
     pub bandwidth: Option<NonZeroU64>,
     /// How long to wait for what.

@@ -87,6 +87,11 @@ const PUT_ALONE: Uploads = Uploads {
     may_change: false,
 };
 
+/// Blobs are sent from a store that honours ranges, and may limit each connection.
+const FREE_RANGES: usize = 4;
+/// Each `GET` counts: against a quota, or a low rate that all reads share.
+const METERED: usize = 1;
+
 /// Where actions belong that no window names.
 #[derive(Clone, Copy, Debug)]
 enum Others {
@@ -127,6 +132,7 @@ const FAMILIES: &[Family] = &[
             mounts: Mounts::Any,
             sparse: Some(false),
             creation: Creation::OnPush,
+            ranges: METERED,
         },
     },
     Family {
@@ -148,6 +154,7 @@ const FAMILIES: &[Family] = &[
             mounts: Mounts::Committed,
             sparse: Some(false),
             creation: Creation::Ecr,
+            ranges: FREE_RANGES,
         },
     },
     Family {
@@ -162,6 +169,7 @@ const FAMILIES: &[Family] = &[
             mounts: Mounts::Never,
             sparse: Some(false),
             creation: Creation::Unknown,
+            ranges: METERED,
         },
     },
     Family {
@@ -176,6 +184,7 @@ const FAMILIES: &[Family] = &[
             mounts: Mounts::Any,
             sparse: None,
             creation: Creation::OnPush,
+            ranges: FREE_RANGES,
         },
     },
     Family {
@@ -190,6 +199,7 @@ const FAMILIES: &[Family] = &[
             mounts: Mounts::Any,
             sparse: None,
             creation: Creation::OnPush,
+            ranges: FREE_RANGES,
         },
     },
     Family {
@@ -207,6 +217,7 @@ const FAMILIES: &[Family] = &[
             mounts: Mounts::Any,
             sparse: None,
             creation: Creation::OnPush,
+            ranges: FREE_RANGES,
         },
     },
     UNKNOWN,
@@ -223,6 +234,7 @@ const UNKNOWN: Family = Family {
         mounts: Mounts::Any,
         sparse: None,
         creation: Creation::Unknown,
+        ranges: FREE_RANGES,
     },
 };
 
@@ -351,6 +363,25 @@ mod tests {
         let unknown = habits("127.0.0.1");
         assert_eq!((unknown.mounts, unknown.sparse), (Mounts::Any, None));
         assert_eq!(unknown.creation, Creation::Unknown);
+    }
+
+    #[test]
+    fn ranges_are_asked_for_where_they_are_free() {
+        let ranges = |host| Family::of(host).habits().ranges;
+        for host in ["registry-1.docker.io", "docker.io", "public.ecr.aws"] {
+            assert_eq!(ranges(host), 1, "{host}");
+        }
+        let ecr = "123456789012.dkr.ecr.eu-west-1.amazonaws.com";
+        for host in [
+            "quay.io",
+            "ghcr.io",
+            "gcr.io",
+            "me.azurecr.io",
+            ecr,
+            "127.0.0.1",
+        ] {
+            assert_eq!(ranges(host), 4, "{host}");
+        }
     }
 
     #[test]

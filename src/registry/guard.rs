@@ -149,6 +149,7 @@ mod tests {
             plain_http: true,
             allow_private,
             max_concurrent: None,
+            parallel_ranges: None,
             rate: None,
             bandwidth: None,
             timeouts: Timeouts {

@@ -7,6 +7,9 @@ pub struct Habits {
     pub sparse: Option<bool>,
     /// How a repository comes to be.
     pub creation: Creation,
+    /// How many ranges of one large blob are asked for at once, where nobody says otherwise: 1, for none
+    /// beside the first request, where they are not given for nothing.
+    pub ranges: usize,
 }
 
 /// Which blobs can be mounted from another repository.

@@ -40,6 +40,7 @@ mod endpoint;
 mod error;
 mod family;
 mod fault;
+mod found;
 mod guard;
 mod habits;
 mod pace;
@@ -69,6 +70,7 @@ pub use body::Body;
 pub use config::{Config, Credentials, Retries, Timeouts};
 pub use content::Content;
 pub use error::Error;
+pub use found::Found;
 pub use habits::{Creation, Habits, Mounts};
 pub use pace::{Priority, Rate};
 pub use quota::Quota;
@@ -189,6 +191,13 @@ impl Registry {
     /// What registries of its family do that others don't.
     pub fn habits(&self) -> Habits {
         family::Family::of(self.config.url.host_str().unwrap_or_default()).habits()
+    }
+
+    /// How many ranges of one large blob may be asked for at a time: 1 for none beside the first
+    /// request.
+    pub fn parallel_ranges(&self) -> usize {
+        let configured = self.config.parallel_ranges;
+        configured.unwrap_or_else(|| self.habits().ranges)
     }
 
     /// What is known of its limits: those of the main endpoint, then of each fallback, by name.
@@ -322,7 +331,8 @@ impl Registry {
             return Err(Error::Unsatisfiable);
         }
         let call = Call::blob_get(flow, name, digest, range.as_ref());
-        FetchedBlob::of(self.ask(&call).await?, range.as_ref())
+        let (answer, at) = self.ask_of(&call).await?;
+        FetchedBlob::of((answer, at), range.as_ref())
     }
 
     /// `GET /v2/<name>/tags/list?<query>`.
@@ -353,10 +363,15 @@ impl Registry {
     /// Asks the main endpoint, and the fallbacks where it is down or has had too much. A fallback may lack what the
     /// main one has, so only its success counts.
     async fn ask(&self, call: &Call) -> Result<Answer, Error> {
+        self.ask_of(call).await.map(|(answer, _)| answer)
+    }
+
+    /// As [`Registry::ask`]; with who answered.
+    async fn ask_of(&self, call: &Call) -> Result<(Answer, &Arc<Endpoint>), Error> {
         let mut first = None;
         for endpoint in &self.endpoints {
             match (self.attempts(endpoint, call).await, &first) {
-                (Ok(answer), _) => return Ok(answer),
+                (Ok(answer), _) => return Ok((answer, endpoint)),
                 (Err(error), None) if !self.turned && !is_down(&error) => return Err(error),
                 (Err(error), None) => first = Some(error),
                 (Err(error), Some(_)) => {

@@ -14,6 +14,7 @@ use super::Error;
 use super::fault::Again;
 use super::fault::Fault;
 use super::refusal;
+use super::window::Pass;
 use super::wire::Outgoing;
 use super::wire::Subject;
 use super::wire::Wire;
@@ -71,8 +72,10 @@ pub(super) async fn follow(
 ) -> Result<Landed, Fault> {
     let mut subject = subject.clone();
     let mut at_origin = !outgoing.is_elsewhere;
-    let entered = wire.windows.enter(subject.action, subject.pace, at_origin);
-    let mut pass = entered.await?;
+    let mut pass = enter(wire, &subject, at_origin).await?;
+    if subject.is_extra && !at_origin {
+        subject.action = Action::Redirect;
+    }
     let is_read = matches!(outgoing.method, Method::GET | Method::HEAD);
     for _ in 0..=MOST_HOPS {
         let response = wire.exchange(&outgoing, &subject).await;
@@ -105,7 +108,10 @@ pub(super) async fn follow(
             outgoing.headers.remove(AUTHORIZATION);
             if at_origin {
                 at_origin = false;
-                pass = pass.redirected().await?;
+                pass = match subject.is_extra {
+                    true => pass.redirected_now()?,
+                    false => pass.redirected().await?,
+                };
             }
         }
         outgoing.url = next;
@@ -115,6 +121,17 @@ pub(super) async fn follow(
     Err(Fault::wrong(format!(
         "redirected more than {MOST_HOPS} times, last to {host}"
     )))
+}
+
+async fn enter(wire: &Wire, subject: &Subject, is_here: bool) -> Result<Pass, Fault> {
+    let windows = &wire.windows;
+    match subject.is_extra {
+        true => windows.enter_now(subject.action, is_here),
+        false => {
+            let entered = windows.enter(subject.action, subject.pace, is_here);
+            entered.await
+        }
+    }
 }
 
 fn is_redirect(status: StatusCode) -> bool {

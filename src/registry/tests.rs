@@ -57,6 +57,7 @@ impl Names {
             plain_http: true,
             allow_private: false,
             max_concurrent: None,
+            parallel_ranges: None,
             rate: None,
             bandwidth: None,
             timeouts: Timeouts {

@@ -35,8 +35,18 @@ use crate::ledger::Ledger;
 use crate::ledger::Leg;
 use crate::ledger::OpenConnection;
 
-/// The pooled client.
-pub(super) type HttpClient = Client<Connector, Sending>;
+/// The clients of one endpoint, over connections of the same kind.
+#[derive(Clone)]
+pub(super) struct Clients {
+    /// By HTTP/2 where the other side has it: then one connection is for all.
+    shared: HttpClient,
+    /// By HTTP/1.1 alone: as many connections as there are requests in flight. Some limit what one
+    /// connection gets, and over long round trips one gets less than the link has.
+    apart: HttpClient,
+}
+
+/// A pooled client.
+type HttpClient = Client<Connector, Sending>;
 
 type Https = HttpsConnector<CountedTcp>;
 type Stream = Switched<MaybeHttpsStream<TokioIo<Counted<TcpStream>>>>;
@@ -57,38 +67,82 @@ const POOL_SIZE: usize = 32;
 /// How often a quiet HTTP/2 connection in use is asked whether it still lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
-/// A client that trusts the system's authorities and those of `config`, gives up connecting after
-/// its time, and dials what `guard` lets it. Its connections are entered into `outside`'s ledger.
-pub(super) fn client(
-    config: &Config,
-    guard: Arc<Guard>,
-    outside: &Outside,
-) -> Result<HttpClient, Error> {
+impl Clients {
+    /// Clients that trust the system's authorities and those of `config`, give up connecting after
+    /// its time, and dial what `guard` lets them. Their connections are entered into `outside`'s
+    /// ledger.
+    pub(super) fn new(
+        config: &Config,
+        guard: Arc<Guard>,
+        outside: &Outside,
+    ) -> Result<Self, Error> {
+        let tls = tls(config)?;
+        let dialing = Dialing {
+            config,
+            guard,
+            outside,
+        };
+        let shared = dialing.connector(|tcp| https(tls.clone(), tcp));
+        let apart = dialing.connector(|tcp| {
+            let builder = HttpsConnectorBuilder::new().with_tls_config(tls.clone());
+            builder.https_or_http().enable_http1().wrap_connector(tcp)
+        });
+        Ok(Self {
+            shared: client(shared),
+            apart: client(apart),
+        })
+    }
+
+    /// The one whose connections each serve one request at a time, or the other.
+    pub(super) fn of(&self, is_apart: bool) -> &HttpClient {
+        match is_apart {
+            true => &self.apart,
+            false => &self.shared,
+        }
+    }
+}
+
+fn tls(config: &Config) -> Result<rustls::ClientConfig, Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let tls = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| Error::Config(format!("TLS can't be set up: {error}")))?
         .with_root_certificates(roots(config.ca.as_deref())?)
         .with_no_client_auth();
-    let limit = config.timeouts.connect;
-    let books = Books {
-        ledger: outside.ledger.clone(),
-        leg: config.leg,
-        registry: config.name.as_str().into(),
-    };
-    let connect = |guard: Option<Arc<Guard>>| {
-        let lookup = outside.lookup.clone();
-        let books = books.clone();
-        let tcp = tcp(Resolver { lookup, guard }, limit);
-        https(tls.clone(), CountedTcp { tcp, books })
-    };
-    let connector = Connector {
-        free: connect(None),
-        checked: connect(Some(guard.clone())),
-        guard,
-        limit,
-    };
-    Ok(Client::builder(TokioExecutor::new())
+    Ok(tls)
+}
+
+/// What all connections of an endpoint are made by.
+struct Dialing<'a> {
+    config: &'a Config,
+    guard: Arc<Guard>,
+    outside: &'a Outside,
+}
+
+impl Dialing<'_> {
+    fn connector(&self, https: impl Fn(CountedTcp) -> Https) -> Connector {
+        let limit = self.config.timeouts.connect;
+        let connect = |guard: Option<Arc<Guard>>| {
+            let lookup = self.outside.lookup.clone();
+            let books = Books {
+                ledger: self.outside.ledger.clone(),
+                leg: self.config.leg,
+                registry: self.config.name.as_str().into(),
+            };
+            let tcp = tcp(Resolver { lookup, guard }, limit);
+            https(CountedTcp { tcp, books })
+        };
+        Connector {
+            free: connect(None),
+            checked: connect(Some(self.guard.clone())),
+            guard: self.guard.clone(),
+            limit,
+        }
+    }
+}
+
+fn client(connector: Connector) -> HttpClient {
+    Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(POOL_IDLE)
@@ -97,7 +151,7 @@ pub(super) fn client(
         .http2_initial_stream_window_size(STREAM_WINDOW)
         .http2_initial_connection_window_size(CONNECTION_WINDOW)
         .http2_keep_alive_interval(KEEP_ALIVE)
-        .build(connector))
+        .build(connector)
 }
 
 fn tcp(resolver: Resolver, limit: Duration) -> HttpConnector<Resolver> {

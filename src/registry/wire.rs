@@ -34,8 +34,7 @@ use super::sending::Progress;
 use super::sending::Sending;
 use super::sent::Sent;
 use super::switch::Switch;
-use super::transport;
-use super::transport::HttpClient;
+use super::transport::Clients;
 use super::window::Windows;
 use crate::ledger::Action;
 use crate::ledger::Draft;
@@ -50,7 +49,7 @@ use crate::ledger::Unspent;
 /// All that the exchanges with one endpoint share. Clones share it too.
 #[derive(Clone)]
 pub(super) struct Wire {
-    client: HttpClient,
+    clients: Clients,
     header: Duration,
     idle: Duration,
     ledger: Ledger,
@@ -107,6 +106,9 @@ pub(super) struct Subject {
     pub(super) access: Access,
     /// Whether somebody waits for it.
     pub(super) pace: Priority,
+    /// Whether it can be done without: it leaves now or not at all, over a connection that it shares
+    /// with no other request in flight.
+    pub(super) is_extra: bool,
 }
 
 impl Subject {
@@ -145,7 +147,7 @@ impl Wire {
     pub(super) fn new(config: &Config, base: &Url, outside: &Outside) -> Result<Self, Error> {
         let guard = Arc::new(Guard::new(config, base));
         Ok(Self {
-            client: transport::client(config, guard, outside)?,
+            clients: Clients::new(config, guard, outside)?,
             header: config.timeouts.header,
             idle: config.timeouts.idle_body,
             ledger: outside.ledger.clone(),
@@ -176,7 +178,7 @@ impl Wire {
         draft.receipt.host = host.as_str().into();
         let mut going = Going::new(draft, outgoing.cargo.size());
         let answer = self
-            .header(outgoing, (&going.progress, subject.pace), &host)
+            .header(outgoing, (&going.progress, subject), &host)
             .await;
         let Some(Gone {
             mut draft,
@@ -242,13 +244,14 @@ impl Wire {
     async fn header(
         &self,
         outgoing: &Outgoing,
-        (progress, pace): (&Progress, Priority),
+        (progress, subject): (&Progress, &Subject),
         host: &str,
     ) -> Result<(Response<Incoming>, Option<Switch>), Fault> {
-        let toll = self.windows.toll(pace);
+        let toll = self.windows.toll(subject.pace);
         let mut request = request(outgoing, (progress, toll))?;
         let mut connection = capture_connection(&mut request);
-        let mut response = std::pin::pin!(self.client.request(request));
+        let client = self.clients.of(subject.is_extra);
+        let mut response = std::pin::pin!(client.request(request));
         let early = tokio::select! {
             biased;
             response = &mut response => Some(response),

@@ -10,6 +10,7 @@ mod isolation;
 mod lies;
 mod log;
 mod memory;
+mod parallel;
 mod passthrough;
 #[path = "../premises/mod.rs"]
 mod premises;

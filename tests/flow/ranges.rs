@@ -9,6 +9,7 @@ use futures_util::future::join_all;
 
 use crate::rig::MIB;
 use crate::rig::Rig;
+use crate::rig::Setup;
 use crate::rig::cache;
 
 fn content(size: u64, seed: u64) -> Content {
@@ -106,7 +107,11 @@ async fn a_part_that_is_there_already_comes_from_the_fill() {
 #[tokio::test(flavor = "multi_thread")]
 async fn parallel_open_ended_readers_share_one_pass_over_the_blob() {
     const READERS: u64 = 4;
-    let rig = Rig::start().await;
+    let setup = Setup {
+        parallel_ranges: Some(1),
+        ..Setup::default()
+    };
+    let rig = Rig::with(setup).await;
     let size = 64 * MIB;
     let content = content(size, 4);
     let digest = rig.up.put_content("demo/app", content.clone());

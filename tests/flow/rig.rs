@@ -1,4 +1,5 @@
 use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,6 +61,10 @@ pub(crate) struct Setup {
     pub(crate) max_size: Option<u64>,
     /// The most exchanges with each upstream at a time.
     pub(crate) max_concurrent: Option<usize>,
+    /// The most ranges of one blob at a time; `None` for what is usual.
+    pub(crate) parallel_ranges: Option<usize>,
+    /// Whose certificates the upstreams have.
+    pub(crate) ca: Option<PathBuf>,
     /// Where `up.test` is, where that is not the scripted one.
     pub(crate) url: Option<String>,
     /// Where else it is.
@@ -115,6 +120,8 @@ impl Default for Setup {
             deny: Vec::new(),
             max_size: None,
             max_concurrent: None,
+            parallel_ranges: None,
+            ca: None,
             url: None,
             fallback: Vec::new(),
             others: Vec::new(),
@@ -438,10 +445,11 @@ fn config(name: &str, (url, fallback): (&str, &[String]), setup: &Setup) -> regi
             .map(|url| url.parse().expect("a URL"))
             .collect(),
         credentials: setup.credentials.clone(),
-        ca: None,
+        ca: setup.ca.clone(),
         plain_http: true,
         allow_private: false,
         max_concurrent: setup.max_concurrent,
+        parallel_ranges: setup.parallel_ranges,
         rate: None,
         bandwidth: None,
         timeouts: setup.timeouts.clone(),

@@ -173,6 +173,7 @@ pub(crate) fn upstream(name: &str, url: &str) -> Upstream {
         plain_http: true,
         allow_private: false,
         max_concurrent: None,
+        parallel_ranges: None,
         rate: None,
         bandwidth: None,
         timeouts: Timeouts {

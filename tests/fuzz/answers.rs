@@ -88,6 +88,7 @@ async fn proxy(upstream: SocketAddr, folder: &Path, ledger: Ledger) -> String {
         plain_http: true,
         allow_private: false,
         max_concurrent: None,
+        parallel_ranges: None,
         rate: None,
         bandwidth: None,
         timeouts: Timeouts {

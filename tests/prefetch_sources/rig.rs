@@ -97,6 +97,7 @@ impl Rig {
             plain_http: true,
             allow_private: false,
             max_concurrent: None,
+            parallel_ranges: None,
             rate: None,
             bandwidth: None,
             timeouts: Timeouts {

@@ -38,6 +38,7 @@ pub(crate) fn config(url: &str) -> Config {
         plain_http: url.starts_with("http:"),
         allow_private: false,
         max_concurrent: None,
+        parallel_ranges: None,
         rate: None,
         bandwidth: None,
         timeouts: Timeouts {

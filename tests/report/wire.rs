@@ -33,6 +33,7 @@ fn config(url: &str) -> Config {
         plain_http: true,
         allow_private: true,
         max_concurrent: None,
+        parallel_ranges: None,
         rate: None,
         bandwidth: None,
         timeouts: Timeouts {

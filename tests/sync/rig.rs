@@ -286,6 +286,7 @@ fn config_of(name: &str, url: &str) -> registry::Config {
         plain_http: true,
         allow_private: false,
         max_concurrent: None,
+        parallel_ranges: None,
         rate: None,
         bandwidth: None,
         timeouts: Timeouts {

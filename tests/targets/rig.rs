@@ -57,6 +57,7 @@ pub(crate) fn config(name: &str, url: &str) -> Config {
             plain_http: true,
             allow_private: false,
             max_concurrent: None,
+            parallel_ranges: None,
             rate: None,
             bandwidth: None,
             timeouts: Timeouts {

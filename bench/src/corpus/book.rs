@@ -235,8 +235,8 @@ mod tests {
             ("renewed = 1", "renewd = 1", "unknown field `renewd`"),
             ("\"49 MB\"", "\"49 Mb\"", "'49 Mb' is no size"),
             (
-                "\"49 MB\"",
-                "\"49 MB\"\nframing = \"xz\"\n#",
+                "framing = \"gzip\"",
+                "framing = \"xz\"",
                 "unknown variant `xz`",
             ),
             (

@@ -282,6 +282,7 @@ fn config(url: &str) -> anyhow::Result<Config> {
         plain_http: true,
         allow_private: false,
         max_concurrent: None,
+        parallel_ranges: None,
         rate: None,
         bandwidth: None,
         timeouts: registry::Timeouts {

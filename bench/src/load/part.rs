@@ -2,19 +2,18 @@
 
 use std::io::Read;
 use std::io::Write;
-use std::net::TcpStream;
 use std::time::Duration;
 use std::time::Instant;
 
 use super::answer::Head;
 use super::pull::Puller;
+use super::wire::Wire;
 use crate::corpus::Blob;
 use crate::origin::REPOSITORY;
 
 /// A connection that asks for parts of one blob.
-#[derive(Debug)]
 pub(crate) struct Parts {
-    stream: TcpStream,
+    stream: Wire,
     digest: String,
     buffer: Vec<u8>,
 }

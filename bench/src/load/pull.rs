@@ -3,17 +3,18 @@
 use std::io::Read;
 use std::io::Write;
 use std::net::SocketAddr;
-use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::Barrier;
 use std::time::Duration;
 use std::time::Instant;
 
 use anyhow::Context;
+use rustls::ClientConfig;
 use sha2::Digest;
 use sha2::Sha256;
 
 use super::answer::Head;
+use super::wire::Wire;
 use crate::corpus::Blob;
 use crate::corpus::TRAILER;
 use crate::corpus::digest_of;
@@ -30,10 +31,12 @@ const LEAST_BUFFER: usize = 32 * 1024;
 const SILENCE: Duration = Duration::from_secs(60);
 
 /// Pulls from one server.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Puller {
     /// The server.
     pub(crate) addr: SocketAddr,
+    /// How TLS is spoken with it; `None` for plain HTTP.
+    pub(crate) tls: Option<Arc<ClientConfig>>,
     /// Whether to hash what comes.
     pub(crate) verify: bool,
 }
@@ -136,7 +139,7 @@ impl Puller {
     }
 
     /// The same over a connection that is there.
-    pub(super) fn manifest_over(&self, stream: &mut TcpStream, tag: &str) -> anyhow::Result<()> {
+    pub(super) fn manifest_over(&self, stream: &mut Wire, tag: &str) -> anyhow::Result<()> {
         stream.write_all(manifest_request(tag).as_bytes())?;
         let mut buffer = vec![0; BUFFER];
         let mut filled = 0;
@@ -153,11 +156,8 @@ impl Puller {
         }
     }
 
-    pub(super) fn connect(&self) -> anyhow::Result<TcpStream> {
-        let stream = TcpStream::connect(self.addr)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(SILENCE))?;
-        Ok(stream)
+    pub(super) fn connect(&self) -> anyhow::Result<Wire> {
+        Wire::connect(self.addr, self.tls.as_ref(), SILENCE)
     }
 
     fn fetch(&self, blob: &Blob, buffer: &mut [u8]) -> anyhow::Result<Pulled> {
@@ -169,7 +169,7 @@ impl Puller {
     /// Pulls one blob over a connection that is there. The time runs from `start`.
     pub(super) fn fetch_over(
         &self,
-        stream: &mut TcpStream,
+        stream: &mut Wire,
         blob: &Blob,
         (buffer, start): (&mut [u8], Instant),
     ) -> anyhow::Result<Pulled> {

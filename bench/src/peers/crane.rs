@@ -27,6 +27,7 @@ pub(super) const TOOL: Tool = Tool {
              stand for them, whether they are asked for or not",
     referrers: false,
     keeps_in_step: true,
+    starts_others: false,
     place: mirrored,
     jobs,
 };

@@ -10,6 +10,7 @@ pub(super) const MIRROR: Mirror = Mirror {
     version: &[],
     settings: "the origin itself: blobs from memory with sendfile",
     limits: "stores nothing: every pull is a pull from the origin",
+    tls: false,
     by_image: false,
     command: None,
 };

@@ -20,6 +20,7 @@ pub(super) const MIRROR: Mirror = Mirror {
     version: &["--version"],
     settings: SETTINGS,
     limits: LIMITS,
+    tls: false,
     by_image: false,
     command: Some(command),
 };
@@ -34,7 +35,9 @@ pub(super) const LIMITS: &str = "one upstream only; asks the upstream about a ta
 
 /// The command that serves from `place` until it is told to end.
 pub(super) fn command(program: &Path, place: &Place<'_>) -> anyhow::Result<Command> {
-    let Place { dir, port, origin } = place;
+    let Place {
+        dir, port, origin, ..
+    } = place;
     let file = dir.join("registry.yml");
     let dir = dir.join("data");
     let text = format!(

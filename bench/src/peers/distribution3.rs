@@ -24,6 +24,7 @@ pub(super) const MIRROR: Mirror = Mirror {
     version: &["--version"],
     settings: distribution::SETTINGS,
     limits: distribution::LIMITS,
+    tls: false,
     by_image: false,
     command: Some(command),
 };

@@ -32,6 +32,7 @@ pub(super) const TOOL: Tool = Tool {
     limits: "a process of skopeo for each tag, one after the other; neither signatures nor referrers",
     referrers: false,
     keeps_in_step: true,
+    starts_others: true,
     place: mirrored,
     jobs,
 };

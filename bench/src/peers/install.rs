@@ -1,8 +1,11 @@
 //! How a system comes onto the machine, and where it is then.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 
 use anyhow::Context;
 
@@ -77,9 +80,9 @@ impl Install {
             Self::Package { program, .. } => {
                 in_path(program).with_context(|| format!("it is not installed; {}", self.how()))
             }
-            Self::Go { program, .. } => match self.built(program) {
+            Self::Go { program, .. } => match self.built_once(program) {
                 Ok(built) => Ok(built),
-                Err(error) => in_path(program).ok_or(error),
+                Err(error) => in_path(program).ok_or_else(|| anyhow::anyhow!("{error}")),
             },
             Self::Own => own
                 .map(Path::to_owned)
@@ -100,6 +103,7 @@ impl Install {
             } if program.parent() == self.folder()?.as_deref() => {
                 Ok(format!("{package}@{version}"))
             }
+            Self::Go { .. } => Ok(format!("from PATH: {}", said(program, arguments)?)),
             _ => said(program, arguments),
         }
     }
@@ -114,6 +118,15 @@ impl Install {
             } => Some(folder(format!("{program}-{version}"))),
             _ => None,
         })
+    }
+
+    /// What Go has built, or why it did not: it is asked once in a run.
+    fn built_once(&self, name: &str) -> Result<PathBuf, String> {
+        static ASKED: Mutex<BTreeMap<String, Result<PathBuf, String>>> =
+            Mutex::new(BTreeMap::new());
+        let mut asked = ASKED.lock().unwrap_or_else(PoisonError::into_inner);
+        let build = || self.built(name).map_err(|error| format!("{error:#}"));
+        asked.entry(self.how()).or_insert_with(build).clone()
     }
 
     fn built(&self, name: &str) -> anyhow::Result<PathBuf> {
@@ -131,14 +144,20 @@ impl Install {
             .output()
             .context("Go does not run")?;
         let said = String::from_utf8_lossy(&built.stderr);
-        let lines: Vec<_> = said
-            .lines()
-            .filter(|line| !line.contains(": downloading "))
-            .map(str::trim)
-            .collect();
-        anyhow::ensure!(built.status.success(), "`{how}`: {}", lines.join("; "));
+        anyhow::ensure!(built.status.success(), "`{how}` failed: {}", reason(&said));
         Ok(program)
     }
+}
+
+/// Why Go refused, out of all that it said: the last of its sentences, without addresses.
+fn reason(said: &str) -> String {
+    let lines = said.lines().map(str::trim);
+    let lines = lines.filter(|line| !line.is_empty() && !line.contains(": downloading "));
+    let lines: Vec<&str> = lines.collect();
+    let from = lines.len().saturating_sub(2);
+    let words = lines[from..].iter().flat_map(|line| line.split(' '));
+    let words: Vec<&str> = words.filter(|word| !word.contains("://")).collect();
+    words.join(" ")
 }
 
 /// A program in `PATH`, or where servers are.
@@ -149,7 +168,7 @@ fn in_path(name: &str) -> Option<PathBuf> {
     files.find(|file| file.is_file())
 }
 
-/// The first line of what a program says, on whichever stream.
+/// The first line of what a program says, on whichever stream; of a line of a log, its message.
 fn said(program: &Path, arguments: &[&str]) -> anyhow::Result<String> {
     let output = Command::new(program)
         .args(arguments)
@@ -157,7 +176,12 @@ fn said(program: &Path, arguments: &[&str]) -> anyhow::Result<String> {
         .with_context(|| format!("{} does not run", program.display()))?;
     let text = [output.stdout, output.stderr].concat();
     let text = String::from_utf8_lossy(&text);
-    Ok(text.lines().next().unwrap_or_default().trim().to_owned())
+    let line = text.lines().next().unwrap_or_default().trim();
+    let name = program.file_name().unwrap_or_default().to_string_lossy();
+    Ok(match serde_json::from_str::<serde_json::Value>(line) {
+        Ok(json) => format!("{name}, commit '{}'", json["commit"].as_str().unwrap_or("")),
+        Err(_) => line.to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -189,6 +213,16 @@ mod tests {
         assert!(error.contains("cargo build --release"), "{error}");
         let error = Install::Useless("it is none").program(None).unwrap_err();
         assert_eq!(error.to_string(), "it is none");
+    }
+
+    #[test]
+    fn why_go_refused_is_told_without_addresses() {
+        let said = "go: downloading example.invalid/a v1.0.0\n\
+                    go: example.invalid/b@v1.2.3: reading https://proxy.invalid/b.info: 403\n\
+                    \tserver response: no such version\n";
+        let told = "go: example.invalid/b@v1.2.3: reading 403 server response: no such version";
+        assert_eq!(reason(said), told);
+        assert_eq!(reason(""), "");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
 
+use super::Certificate;
 use super::Install;
 use super::MIRRORS;
 use super::Running;
@@ -25,6 +26,8 @@ pub(crate) struct Mirror {
     pub(crate) settings: &'static str,
     /// What it can't do, or does otherwise than the others.
     pub(crate) limits: &'static str,
+    /// It is set up to speak TLS to its clients where it is to.
+    pub(crate) tls: bool,
     /// It fetches a whole image before it answers the first request for the manifest, and nothing
     /// at a request for a blob. What is asked of cold blobs can't be asked of it.
     pub(crate) by_image: bool,
@@ -36,7 +39,6 @@ pub(crate) struct Mirror {
 pub(crate) type Start = fn(&Path, &Place<'_>) -> anyhow::Result<Command>;
 
 /// What a system's start needs to know.
-#[derive(Debug)]
 pub(crate) struct Place<'a> {
     /// An empty folder of its own.
     pub(crate) dir: &'a Path,
@@ -44,6 +46,8 @@ pub(crate) struct Place<'a> {
     pub(crate) port: u16,
     /// Where the content is.
     pub(crate) origin: &'a Upstream,
+    /// With what it is to speak TLS to its clients; `None` for plain HTTP.
+    pub(crate) certificate: Option<&'a Certificate>,
 }
 
 /// One of the systems, on this machine.
@@ -114,6 +118,11 @@ impl Peer {
         self.name() == Self::JOURNALLED
     }
 
+    /// Whether it can speak TLS to its clients: see [`Mirror::tls`].
+    pub(crate) fn speaks_tls(&self) -> bool {
+        self.about.tls
+    }
+
     /// Whether it fetches whole images, and nothing for a blob alone: see [`Mirror::by_image`].
     pub(crate) fn is_by_image(&self) -> bool {
         self.about.by_image
@@ -127,7 +136,12 @@ impl Peer {
     ///
     /// # Errors
     /// When it does not start; what it said is part of the error.
-    pub(crate) fn start(&self, parent: &Path, origin: &Upstream) -> anyhow::Result<Running> {
+    pub(crate) fn start(
+        &self,
+        parent: &Path,
+        origin: &Upstream,
+        certificate: Option<&Certificate>,
+    ) -> anyhow::Result<Running> {
         let dir = folder(parent)?;
         let program = self.program()?;
         let Some(command) = self.about.command else {
@@ -138,6 +152,7 @@ impl Peer {
             dir: dir.path(),
             port,
             origin,
+            certificate,
         };
         let command = command(&program, &place)?;
         Running::start(self.name(), command, (dir, port))

@@ -12,6 +12,7 @@ use std::path::Path;
 use anyhow::Context;
 use tempfile::TempDir;
 
+mod certificate;
 mod crane;
 mod direct;
 mod distribution;
@@ -32,6 +33,7 @@ mod tool;
 mod upstream;
 mod zot;
 
+pub(crate) use certificate::Certificate;
 pub(crate) use install::Install;
 pub(crate) use mirror::Mirror;
 pub(crate) use mirror::Peer;

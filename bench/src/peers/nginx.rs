@@ -22,6 +22,7 @@ pub(super) const MIRROR: Mirror = Mirror {
     limits: "caches by URL: verifies no digest, stores a blob once for each repository, knows \
              nothing of tokens; with proxy_cache_lock, requests behind the first one of a cold blob \
              wait until all of it is stored",
+    tls: true,
     by_image: false,
     command: Some(command),
 };
@@ -43,7 +44,9 @@ fn command(program: &Path, place: &Place<'_>) -> anyhow::Result<Command> {
 }
 
 fn configuration(place: &Place<'_>) -> String {
-    let Place { dir, port, origin } = place;
+    let Place {
+        dir, port, origin, ..
+    } = place;
     let dir: &Path = dir;
     let dir = dir.display();
     // As root, workers would change to a user that can't read the folder.
@@ -51,8 +54,14 @@ fn configuration(place: &Place<'_>) -> String {
         true => "user root;",
         false => "",
     };
-    let tls = place.origin.ca.as_deref().map_or_else(String::new, trust);
+    let trusted = place.origin.ca.as_deref().map_or_else(String::new, trust);
     let scheme = place.origin.scheme();
+    let (speaks, certificate) = place.certificate.map_or_else(Default::default, |it| {
+        let (cert, key) = (it.cert.display(), it.key.display());
+        let lines =
+            format!("ssl_protocols TLSv1.3; ssl_certificate {cert}; ssl_certificate_key {key};");
+        (" ssl", lines)
+    });
     format!(
         "{user}
 daemon off;
@@ -82,10 +91,11 @@ http {{
         keepalive_requests 1000000;
     }}
     server {{
-        listen 127.0.0.1:{port} reuseport;
+        listen 127.0.0.1:{port}{speaks} reuseport;
+        {certificate}
         location /v2/ {{
             proxy_pass {scheme}://origin;
-            {tls}
+            {trusted}
             proxy_http_version 1.1;
             proxy_set_header Connection \"\";
             proxy_buffer_size 16k;

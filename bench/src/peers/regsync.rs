@@ -1,8 +1,8 @@
 //! `regsync once`, of the project regclient, with one entry for each repository.
 //!
-//! `parallel` counts entries that are worked on at the same time. Of 1, 2, 4 and 8, 4 was fastest on
-//! two cores, and 8 no faster. The tags are named, so that the fallback tags of referrers and cosign's
-//! tags come only where they are asked for, by `referrers` and `digestTags`.
+//! `parallel` counts entries that are worked on at the same time. The tags are named, so that the
+//! fallback tags of referrers and cosign's tags come only where they are asked for, by `referrers` and
+//! `digestTags`.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -29,6 +29,7 @@ pub(super) const TOOL: Tool = Tool {
     limits: "remembers nothing of a run before",
     referrers: true,
     keeps_in_step: true,
+    starts_others: false,
     place: mirrored,
     jobs,
 };

@@ -9,6 +9,9 @@ use std::path::Path;
 use std::process::Child;
 use std::process::Command;
 use std::process::Stdio;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -25,7 +28,9 @@ const GRACE: Duration = Duration::from_secs(15);
 pub(crate) struct Running {
     /// Whom to ask.
     pub(crate) addr: SocketAddr,
-    child: Option<Child>,
+    child: Mutex<Option<Child>>,
+    /// How it was started.
+    command: Mutex<Command>,
     dir: TempDir,
 }
 
@@ -40,18 +45,20 @@ impl Running {
         (dir, port): (TempDir, u16),
     ) -> anyhow::Result<Self> {
         let log = File::create(dir.path().join("server.log"))?;
-        let child = command
+        command
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
-            .process_group(0)
-            .spawn()
-            .with_context(|| format!("{name} does not start"))?;
-        let mut running = Self {
+            .process_group(0);
+        let running = Self {
             addr: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
-            child: Some(child),
+            child: Mutex::default(),
+            command: Mutex::new(command),
             dir,
         };
+        running
+            .spawn()
+            .with_context(|| format!("{name} does not start"))?;
         running
             .await_listening()
             .with_context(|| format!("{name} does not serve"))?;
@@ -62,14 +69,15 @@ impl Running {
     pub(super) fn none(addr: SocketAddr, dir: TempDir) -> Self {
         Self {
             addr,
-            child: None,
+            child: Mutex::default(),
+            command: Mutex::new(Command::new("true")),
             dir,
         }
     }
 
     /// The process that all others of it descend from; `None` for direct.
     pub(crate) fn pid(&self) -> Option<u32> {
-        self.child.as_ref().map(Child::id)
+        self.child().as_ref().map(Child::id)
     }
 
     /// Its folder, which its cache is in.
@@ -83,10 +91,33 @@ impl Running {
         String::from_utf8_lossy(&text[text.len().saturating_sub(2000)..]).into_owned()
     }
 
-    fn await_listening(&mut self) -> anyhow::Result<()> {
+    /// Ends it.
+    pub(crate) fn end(&self) {
+        if let Some(mut child) = self.child().take() {
+            end(&mut child);
+        }
+    }
+
+    /// Starts it again as it was started, on the same folder and port. Whether it listens yet is
+    /// for the caller to find out.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub(crate) fn spawn(&self) -> anyhow::Result<()> {
+        let mut command = self.command.lock().unwrap_or_else(PoisonError::into_inner);
+        let child = command.spawn()?;
+        *self.child() = Some(child);
+        Ok(())
+    }
+
+    fn child(&self) -> MutexGuard<'_, Option<Child>> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn await_listening(&self) -> anyhow::Result<()> {
         let start = Instant::now();
         while TcpStream::connect(self.addr).is_err() {
-            if let Some(child) = &mut self.child
+            if let Some(child) = self.child().as_mut()
                 && let Some(status) = child.try_wait()?
             {
                 anyhow::bail!("it ended with {status} and said:\n{}", self.log());
@@ -100,27 +131,26 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let Some(child) = &mut self.child else {
-            return;
-        };
-        let group = Pid::from_child(child);
-        let mut signal = Signal::TERM;
-        let start = Instant::now();
-        loop {
-            let _ = rustix::process::kill_process_group(group, signal);
-            let pause = Instant::now();
-            while pause.elapsed() < GRACE {
-                if !matches!(child.try_wait(), Ok(None)) {
-                    // Nothing of the group may outlive its leader.
-                    let _ = rustix::process::kill_process_group(group, Signal::KILL);
-                    return;
-                }
-                std::thread::sleep(Duration::from_millis(5));
-            }
-            signal = Signal::KILL;
-            if start.elapsed() > GRACE * 3 {
+        self.end();
+    }
+}
+
+/// Ends a process and its group: by SIGTERM, then by SIGKILL.
+fn end(child: &mut Child) {
+    let group = Pid::from_child(child);
+    let mut signal = Signal::TERM;
+    let start = Instant::now();
+    while start.elapsed() < GRACE * 3 {
+        let _ = rustix::process::kill_process_group(group, signal);
+        let pause = Instant::now();
+        while pause.elapsed() < GRACE {
+            if !matches!(child.try_wait(), Ok(None)) {
+                // Nothing of the group may outlive its leader.
+                let _ = rustix::process::kill_process_group(group, Signal::KILL);
                 return;
             }
+            std::thread::sleep(Duration::from_millis(5));
         }
+        signal = Signal::KILL;
     }
 }

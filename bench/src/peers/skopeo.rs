@@ -22,6 +22,7 @@ pub(super) const TOOL: Tool = Tool {
              name is all that it keeps",
     referrers: false,
     keeps_in_step: true,
+    starts_others: false,
     place,
     jobs,
 };

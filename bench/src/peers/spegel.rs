@@ -20,6 +20,7 @@ pub(super) const MIRROR: Mirror = Mirror {
     version: &[],
     settings: "not run",
     limits: "no upstream, no store of its own",
+    tls: false,
     by_image: false,
     command: None,
 };

@@ -17,9 +17,11 @@ pub(super) const MIRROR: Mirror = Mirror {
     name: "tidegate",
     install: Install::Own,
     version: &["--version"],
-    settings: "one upstream; all else as it is without a configuration",
+    settings: "one upstream, no line in the log for each request, as the others have none; all else as \
+               it is without a configuration",
     limits: "none that these scenarios touch: it verifies each digest, syncs what it stores to disk, \
              and asks about a tag once in five minutes",
+    tls: true,
     by_image: false,
     command: Some(|program, place| command(program, place, "")),
 };
@@ -36,17 +38,23 @@ pub(super) const JOURNALLED: Mirror = Mirror {
 
 /// The command that serves from `place` until it is told to end, with `more` in its configuration.
 fn command(program: &Path, place: &Place<'_>, more: &str) -> anyhow::Result<Command> {
-    let Place { dir, port, origin } = place;
+    let Place {
+        dir, port, origin, ..
+    } = place;
     let file = dir.join("proxy.toml");
     let speaks = match &origin.ca {
         Some(ca) => format!("ca = \"{}\"", ca.display()),
         None => String::from("plain_http = true"),
     };
+    let tls = place.certificate.map_or_else(String::new, |it| {
+        let (cert, key) = (it.cert.display(), it.key.display());
+        format!("tls = {{ cert = \"{cert}\", key = \"{key}\" }}\n")
+    });
     let text = format!(
         r#"[server]
 listen = "127.0.0.1:{port}"
 admin = "off"
-
+{tls}
 [store]
 path = "{}"
 
@@ -63,7 +71,11 @@ credentials = "anonymous"
     );
     std::fs::write(&file, text)?;
     let mut command = Command::new(program);
-    command.arg("serve").arg("--config").arg(&file);
+    command
+        .arg("--quiet")
+        .arg("serve")
+        .arg("--config")
+        .arg(&file);
     Ok(command)
 }
 

@@ -19,6 +19,7 @@ pub(super) const TOOL: Tool = Tool {
     limits: "one image at a time",
     referrers: false,
     keeps_in_step: false,
+    starts_others: false,
     place: mirrored,
     jobs,
 };

@@ -21,6 +21,7 @@ pub(super) const TOOL: Tool = Tool {
     limits: "none that is asked for here",
     referrers: true,
     keeps_in_step: true,
+    starts_others: false,
     place: mirrored,
     jobs,
 };

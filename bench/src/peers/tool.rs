@@ -25,6 +25,8 @@ pub(crate) struct Tool {
     pub(crate) referrers: bool,
     /// Whether it is meant to keep a mirror in step, by being run again and again.
     pub(crate) keeps_in_step: bool,
+    /// Whether the work is done by programs that it starts.
+    pub(crate) starts_others: bool,
     /// The target's repository that one of the source is brought to.
     pub(crate) place: fn(&str) -> String,
     /// What is run, one after the other. Its files are written into the order's folder.

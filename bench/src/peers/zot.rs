@@ -1,9 +1,9 @@
 //! zot with its `sync` extension, on demand.
 //!
-//! The extension is compiled in by a build tag; the rest of its extensions are not, as none of them
-//! serves content. `reqConcurrent` is raised as its documentation says for many pulls at the same
-//! time (the default is 3). `preserveDigest` keeps manifests as they are. Neither garbage collection
-//! nor logging runs beside the pulls. Digests that were stored are not hashed again at a hit.
+//! The extension is compiled in by a build tag; the others are not, as none of them serves content.
+//! `preserveDigest` with `docker2s2` keeps manifests as they are. Neither garbage collection nor
+//! logging runs beside the pulls. This version has no setting for how much it fetches at once
+//! (three requests), nor for how long it believes what it knows of a tag.
 
 use std::path::Path;
 use std::process::Command;
@@ -18,20 +18,23 @@ pub(super) const MIRROR: Mirror = Mirror {
     install: Install::Go {
         program: "zot",
         package: "zotregistry.dev/zot/v2/cmd/zot",
-        version: "v2.1.21",
+        version: "v2.1.20",
         tags: "sync",
     },
     version: &["--version"],
-    settings: "extension sync, on demand, 30 requests at once, without garbage collection",
+    settings: "extension `sync`, `onDemand`, `preserveDigest`, without garbage collection",
     limits: "fetches a whole image, with all that refers to it, before it answers the first request \
              for its manifest, and nothing for a blob alone, which is 404 until then; so there is no \
              cold blob to be measured; asks the upstream about a tag at every request",
+    tls: false,
     by_image: true,
     command: Some(command),
 };
 
 fn command(program: &Path, place: &Place<'_>) -> anyhow::Result<Command> {
-    let Place { dir, port, origin } = place;
+    let Place {
+        dir, port, origin, ..
+    } = place;
     let file = dir.join("zot.json");
     let text = serde_json::json!({
         "distSpecVersion": "1.1.1",
@@ -41,17 +44,18 @@ fn command(program: &Path, place: &Place<'_>) -> anyhow::Result<Command> {
         "extensions": {"sync": {"enable": true, "registries": [{
             "urls": [origin.url()],
             "onDemand": true,
-            "tlsVerify": false,
+            "tlsVerify": origin.ca.is_some(),
             "preserveDigest": true,
             "maxRetries": 2,
             "retryDelay": "1s",
-            "reqConcurrent": 30,
-            "maxIdleConnsPerHost": 30,
             "content": [{"prefix": "**"}],
         }]}},
     });
     std::fs::write(&file, serde_json::to_vec_pretty(&text)?)?;
     let mut command = Command::new(program);
     command.arg("serve").arg(&file);
+    if let Some(ca) = &origin.ca {
+        command.env("SSL_CERT_FILE", ca);
+    }
     Ok(command)
 }

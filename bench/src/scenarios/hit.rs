@@ -2,6 +2,7 @@
 
 use super::Bench;
 use super::Scenario;
+use crate::load::CIPHER;
 use crate::report::Aim;
 use crate::report::Line;
 
@@ -10,24 +11,45 @@ const IN_A_ROW: u32 = 4;
 
 /// Pulls of a stored blob.
 #[derive(Debug)]
-pub(super) struct Hit;
+pub(super) struct Hit {
+    tls: bool,
+}
+
+impl Hit {
+    /// Over plain HTTP.
+    pub(super) const PLAIN: Self = Self { tls: false };
+
+    /// Over TLS, all with the same cipher.
+    pub(super) const TLS: Self = Self { tls: true };
+}
 
 impl Scenario for Hit {
     fn name(&self) -> &'static str {
-        "hit"
+        if self.tls { "hit-tls" } else { "hit" }
+    }
+
+    fn is_tls(&self) -> bool {
+        self.tls
     }
 
     fn question(&self) -> &'static str {
-        "How fast does a stored blob come, to one client and to sixteen?"
+        match self.tls {
+            false => "How fast does a stored blob come, to one client and to sixteen?",
+            true => "How fast does a stored blob come over TLS, all with the same cipher?",
+        }
     }
 
     fn rows(&self) -> Vec<Line> {
         let rate = Aim::AtLeast(1.0, "nginx");
         let cpu = Aim::NoMore(1.1, "nginx");
+        let over = match self.tls {
+            false => String::new(),
+            true => format!(", {CIPHER}"),
+        };
         vec![
-            Line::new("stored blob, 1 client", "MB/s").aim(rate),
+            Line::new(&format!("stored blob, 1 client{over}"), "MB/s").aim(rate),
             Line::new("- CPU of the server", "s/GiB").aim(cpu),
-            Line::new("stored blob, 16 clients", "MB/s").aim(rate),
+            Line::new(&format!("stored blob, 16 clients{over}"), "MB/s").aim(rate),
             Line::new("- CPU of the server", "s/GiB").aim(cpu),
             Line::new("- peak memory", "MiB"),
         ]

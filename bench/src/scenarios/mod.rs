@@ -26,6 +26,7 @@ mod manifests;
 mod many;
 mod pull;
 mod range;
+mod start;
 
 /// One scenario.
 pub(crate) trait Scenario {
@@ -37,10 +38,16 @@ pub(crate) trait Scenario {
         false
     }
 
+    /// Whether clients speak TLS with the system.
+    fn is_tls(&self) -> bool {
+        false
+    }
+
     /// Whether it is run for `peer`: not where it has each blob by the time that it may be asked for
     /// it, and none is cold.
     fn concerns(&self, peer: &Peer) -> bool {
-        !peer.is_journalled() && !(self.is_cold() && peer.is_by_image())
+        let can = !self.is_tls() || peer.speaks_tls();
+        can && !peer.is_journalled() && !(self.is_cold() && peer.is_by_image())
     }
 
     /// The way to the origin; `None` for loopback.
@@ -82,9 +89,11 @@ pub(crate) fn all() -> Vec<Box<dyn Scenario>> {
         Box::new(pull::Pull::UNPACED),
         Box::new(pull::Pull::AT_5_GBIT),
         Box::new(pull::Pull::AT_1_GBIT),
-        Box::new(hit::Hit),
+        Box::new(hit::Hit::PLAIN),
+        Box::new(hit::Hit::TLS),
         Box::new(range::Range),
         Box::new(manifests::Manifests),
+        Box::new(start::Start),
         Box::new(herd::Herd),
         Box::new(crowd::Crowd::COLD),
         Box::new(crowd::Crowd::STORED),

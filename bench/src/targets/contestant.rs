@@ -185,6 +185,14 @@ impl Contestant {
         }
     }
 
+    /// How a run of it is watched.
+    pub(super) fn watch(&self) -> Watch<'static> {
+        Watch {
+            cut: None,
+            with_children: matches!(self.way, Way::Tool(tool) if tool.starts_others),
+        }
+    }
+
     /// Mirrors the corpus into the stage's target.
     ///
     /// # Errors
@@ -193,7 +201,7 @@ impl Contestant {
         match self.way {
             Way::Proxy => proxy::mirror(&self.program, (world, stage)).await,
             Way::Restarted => proxy::mirror_by_halves(&self.program, (world, stage)).await,
-            Way::Tool(_) => in_turn(self.commands(world, stage)?, None).await,
+            Way::Tool(_) => in_turn(self.commands(world, stage)?, self.watch()).await,
         }
     }
 
@@ -248,19 +256,19 @@ impl Contestant {
     }
 }
 
-/// When a run is broken off.
-#[derive(Clone, Copy)]
-pub(super) struct Cut<'a> {
-    /// When this registry
-    pub(super) target: &'a DockerRegistry,
-    /// has answered so many requests.
-    pub(super) answered: usize,
+/// How a run is watched.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Watch<'a> {
+    /// It is broken off when this registry has answered so many requests.
+    pub(super) cut: Option<(&'a DockerRegistry, usize)>,
+    /// What its children have in memory counts, too. That takes time of the machine to know.
+    pub(super) with_children: bool,
 }
 
 /// Runs commands to their end, one after the other, or until they are cut.
 pub(super) async fn in_turn(
     commands: Vec<ProcessBuilder>,
-    cut: Option<Cut<'_>>,
+    watch: Watch<'_>,
 ) -> anyhow::Result<Effort> {
     let mut effort = Effort::default();
     let (start, before) = (Instant::now(), measure::reaped()?);
@@ -269,12 +277,16 @@ pub(super) async fn in_turn(
         let mut process = command.spawn();
         let mut is_cut = false;
         let status = loop {
-            if let Some(cut) = cut
+            if let Some((target, answered)) = watch.cut
                 && !is_cut
-                && cut.target.access().len() >= cut.answered
+                && target.access().len() >= answered
             {
                 process.interrupt();
                 is_cut = true;
+            }
+            if watch.with_children {
+                tokio::time::sleep(GLANCE * 4).await;
+                effort.peak = effort.peak.max(measure::peak(process.pid()));
             }
             let peak = process.peak_rss() as f64 / f64::from(1 << 20);
             effort.peak = effort.peak.max(peak);

@@ -21,7 +21,7 @@ use super::Line;
 use super::Measured;
 use super::Options;
 use super::Outcome;
-use super::contestant::Cut;
+use super::contestant::Watch;
 use super::contestant::in_turn;
 use super::table;
 use super::world::Stage;
@@ -286,7 +286,7 @@ impl<'a> Scene<'a> {
         &mut self,
         moved: Option<&[(String, String, String)]>,
     ) -> anyhow::Result<Outcome> {
-        let effort = in_turn(self.commands()?, None).await?;
+        let effort = in_turn(self.commands()?, self.contestant.watch()).await?;
         let lacking = match moved {
             None => self.lacking(),
             Some(moved) => {
@@ -303,12 +303,11 @@ impl<'a> Scene<'a> {
     /// Broken off by SIGINT when the target has answered half of what it must, and run again.
     async fn broken(&mut self) -> anyhow::Result<Outcome> {
         let start = Instant::now();
-        let cut = Cut {
-            target: &self.stage.target,
-            answered: self.world.extent.least_requests() / 2,
-        };
-        let mut first = in_turn(self.commands()?, Some(cut)).await?;
-        let second = in_turn(self.commands()?, None).await?;
+        let watch = self.contestant.watch();
+        let half = self.world.extent.least_requests() / 2;
+        let cut = Some((&self.stage.target, half));
+        let mut first = in_turn(self.commands()?, Watch { cut, ..watch }).await?;
+        let second = in_turn(self.commands()?, self.contestant.watch()).await?;
         first.wall = start.elapsed();
         first.cpu += second.cpu;
         first.peak = first.peak.max(second.peak);

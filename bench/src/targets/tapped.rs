@@ -15,6 +15,7 @@ use tidegate::report::Column;
 
 use super::Contestant;
 use super::Options;
+use super::contestant::Watch;
 use super::contestant::in_turn;
 use super::relay::Relay;
 use super::world::World;
@@ -103,7 +104,7 @@ async fn once(
     let ca = authority.join("ca.crt");
     let tap = command(Some(journal));
     let commands = contestant.tapped((world, &stage), (hosts, &ca), &tap)?;
-    let effort = in_turn(commands, None).await?;
+    let effort = in_turn(commands, Watch::default()).await?;
     eprintln!(
         "tapped, {}: {:.1} s",
         contestant.name(),
@@ -122,7 +123,7 @@ async fn make_authority(mut tap: Vec<OsString>) -> anyhow::Result<()> {
     tap.push("true".into());
     let mut all = tap.into_iter();
     let program = all.next().unwrap_or_default();
-    let made = in_turn(vec![Process::command(program).args(all)], None).await?;
+    let made = in_turn(vec![Process::command(program).args(all)], Watch::default()).await?;
     match made.failure {
         Some(failure) => anyhow::bail!("the tap does not run: {failure}"),
         None => Ok(()),

@@ -23,6 +23,14 @@ enum Event {
     Close(Index),
     /// The upstream ignored the range of a segment.
     GiveBack(Index),
+    /// The first request is slow: the rest is asked for in parts of so many bytes.
+    Parts(u64),
+    /// It is not, any more.
+    EndParts,
+    /// A segment's rest is asked for again.
+    Ask(Index),
+    /// A segment ends that was refused, or was answered with the whole blob.
+    Fail(Index, bool),
 }
 
 fn events() -> impl Strategy<Value = Event> {
@@ -35,6 +43,10 @@ fn events() -> impl Strategy<Value = Event> {
         6 => any::<Index>().prop_map(Event::Written),
         2 => any::<Index>().prop_map(Event::Close),
         1 => any::<Index>().prop_map(Event::GiveBack),
+        2 => (MIB / 2..16 * MIB).prop_map(Event::Parts),
+        1 => Just(Event::EndParts),
+        1 => any::<Index>().prop_map(Event::Ask),
+        2 => (any::<Index>(), any::<bool>()).prop_map(|(which, all)| Event::Fail(which, all)),
     ]
 }
 
@@ -58,7 +70,11 @@ impl Blob {
                 assert!(!was_near || split.is_none());
                 assert!(!self.coverage.splits || self.coverage.is_near(start));
             }
-            Event::Gap => drop(self.coverage.fill_gap()),
+            Event::Gap => {
+                let gap = self.coverage.fill_gap();
+                let most = self.coverage.part.unwrap_or(u64::MAX);
+                assert!(gap.is_none_or(|gap| gap.end - gap.at <= most));
+            }
             Event::Claim(which, bytes) => {
                 // One batch at a time.
                 if let Some(id) = pick(which).filter(|id| !is_writing(id)) {
@@ -81,6 +97,43 @@ impl Blob {
                     assert_eq!(given, self.coverage.segment(id).is_none());
                 }
             }
+            event => self.be_parted(event, &ids),
+        }
+    }
+
+    /// What only happens where ranges are asked for.
+    fn be_parted(&mut self, event: &Event, ids: &[u64]) {
+        let is_writing = |id: &u64| self.writing.iter().any(|(writer, _)| writer == id);
+        let pick = |which: &Index| {
+            let id = ids.get(which.index(ids.len().max(1))).copied();
+            id.filter(|id| !is_writing(id))
+        };
+        match event {
+            Event::Parts(part) => {
+                let before = self.coverage.segments.clone();
+                if self.coverage.begin_parts(*part) {
+                    let now = &self.coverage.segments[0];
+                    assert!(before.len() == 1 && now.end < before[0].end);
+                    assert_eq!(now.end - now.at, *part);
+                }
+            }
+            Event::EndParts => self.coverage.end_parts(),
+            Event::Ask(which) => {
+                if let Some(id) = pick(which) {
+                    let own = self.coverage.ask(id);
+                    assert!(own.is_some_and(|own| own.asked == own.end));
+                }
+            }
+            Event::Fail(which, is_all) => {
+                if let Some(id) = pick(which) {
+                    if *is_all {
+                        self.coverage.ignore(id);
+                    }
+                    self.coverage.fail(id);
+                    assert!(self.coverage.segment(id).is_none());
+                }
+            }
+            other => unreachable!("{other:?}"),
         }
     }
 

@@ -150,6 +150,15 @@ impl Pass {
     }
 }
 
+impl Pass {
+    /// As [`Pass::redirected`], where it can go on now.
+    pub(in crate::registry) fn redirected_now(self) -> Result<Self, Fault> {
+        let (windows, action) = (self.windows.clone(), self.action);
+        self.succeeded();
+        windows.enter_now(action, false)
+    }
+}
+
 impl Drop for Pass {
     fn drop(&mut self) {
         let (now, priority) = (Instant::now(), self.priority);

@@ -171,6 +171,21 @@ impl Window {
         }
     }
 
+    /// Whether one more may leave that can be done without.
+    pub(super) fn has_room(&mut self, now: Instant) -> bool {
+        if self.pause.is_on() || self.pause.left(now).is_some() || self.pause.trial(now).is_some() {
+            return false;
+        }
+        self.learned.settle(now);
+        let asker = Asker {
+            priority: Priority::Background,
+            since: now,
+            paced: false,
+            is_behind: false,
+        };
+        self.in_flight() < self.size() && matches!(self.paced_turn(now, asker), Turn::Go { .. })
+    }
+
     fn foreground_turn(&mut self, now: Instant, asker: Asker) -> Turn {
         let overdue = asker.since + PATIENCE;
         if now >= overdue {
