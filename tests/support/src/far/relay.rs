@@ -63,8 +63,8 @@ impl Relay {
             if self.take(&from.tun).is_err() {
                 return;
             }
-            self.deliver();
             *lock(&self.total.0) = self.wire.traffic;
+            self.deliver();
             match self.wire.next(Instant::now()) {
                 Some(time) => thread::sleep(time.min(TURN)),
                 None => {
@@ -109,6 +109,8 @@ impl Relay {
 
     fn deliver(&mut self) {
         while let Some(packet) = self.wire.leave(Instant::now()) {
+            // Before, so that whoever has the packet finds it counted.
+            *lock(&self.total.0) = self.wire.traffic;
             // A device that takes nothing is one that is going.
             let _ = self.to.try_send(packet.bytes());
             self.wire.done(packet);

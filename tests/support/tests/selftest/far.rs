@@ -151,9 +151,10 @@ fn two_of_them_are_apart() {
         return;
     };
     assert_ne!(one.address(), other.address());
-    there_and_back(echo(&other), 1 << 16);
-    assert_eq!(one.sent().packets, 0);
-    assert!(other.sent().packets > 0);
+    there_and_back(echo(&other), 1 << 20);
+    // A few packets may come from connections of another test, whose link had the same address.
+    assert!(one.sent().bytes < 1 << 19, "{:?}", one.sent());
+    assert!(other.sent().bytes > 1 << 20);
 }
 
 #[test]
