@@ -56,12 +56,7 @@ fn configuration(place: &Place<'_>) -> String {
     };
     let trusted = place.origin.ca.as_deref().map_or_else(String::new, trust);
     let scheme = place.origin.scheme();
-    let (speaks, certificate) = place.certificate.map_or_else(Default::default, |it| {
-        let (cert, key) = (it.cert.display(), it.key.display());
-        let lines =
-            format!("ssl_protocols TLSv1.3; ssl_certificate {cert}; ssl_certificate_key {key};");
-        (" ssl", lines)
-    });
+    let (speaks, certificate) = shown(place);
     format!(
         "{user}
 daemon off;
@@ -112,6 +107,16 @@ http {{
 }}
 "
     )
+}
+
+/// Whether it speaks TLS, and with which certificate.
+fn shown(place: &Place<'_>) -> (&'static str, String) {
+    place.certificate.map_or_else(Default::default, |it| {
+        let (cert, key) = (it.cert.display(), it.key.display());
+        let lines =
+            format!("ssl_protocols TLSv1.3; ssl_certificate {cert}; ssl_certificate_key {key};");
+        (" ssl", lines)
+    })
 }
 
 /// What makes it hold an upstream's certificate against who should have signed it.
