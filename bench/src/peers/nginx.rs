@@ -49,11 +49,7 @@ fn configuration(place: &Place<'_>) -> String {
     } = place;
     let dir: &Path = dir;
     let dir = dir.display();
-    // As root, workers would change to a user that can't read the folder.
-    let user = match rustix::process::getuid().is_root() {
-        true => "user root;",
-        false => "",
-    };
+    let user = user();
     let trusted = place.origin.ca.as_deref().map_or_else(String::new, trust);
     let scheme = place.origin.scheme();
     let (speaks, certificate) = shown(place);
@@ -107,6 +103,14 @@ http {{
 }}
 "
     )
+}
+
+/// As root, workers would change to a user that can't read the folder.
+fn user() -> &'static str {
+    match rustix::process::getuid().is_root() {
+        true => "user root;",
+        false => "",
+    }
 }
 
 /// Whether it speaks TLS, and with which certificate.
