@@ -180,7 +180,10 @@ fn said(program: &Path, arguments: &[&str]) -> anyhow::Result<String> {
     let name = program.file_name().unwrap_or_default().to_string_lossy();
     Ok(match serde_json::from_str::<serde_json::Value>(line) {
         Ok(json) => format!("{name}, commit '{}'", json["commit"].as_str().unwrap_or("")),
-        Err(_) => line.to_owned(),
+        Err(_) => match line.split_once("msg=\"") {
+            Some((_, message)) => message.trim_end_matches('"').trim().to_owned(),
+            None => line.to_owned(),
+        },
     })
 }
 

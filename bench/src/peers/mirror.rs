@@ -88,7 +88,7 @@ impl Peer {
     pub(crate) fn version(&self) -> anyhow::Result<String> {
         let install = &self.about.install;
         match install {
-            Install::Here => Ok(self.about.settings.to_owned()),
+            Install::Here => Ok(String::from("a part of this program")),
             _ => install.version(&self.program()?, self.about.version),
         }
     }

@@ -49,19 +49,10 @@ fn configuration(place: &Place<'_>) -> String {
     } = place;
     let dir: &Path = dir;
     let dir = dir.display();
-    // As root, workers would change to a user that can't read the folder.
-    let user = match rustix::process::getuid().is_root() {
-        true => "user root;",
-        false => "",
-    };
+    let user = user();
     let trusted = place.origin.ca.as_deref().map_or_else(String::new, trust);
     let scheme = place.origin.scheme();
-    let (speaks, certificate) = place.certificate.map_or_else(Default::default, |it| {
-        let (cert, key) = (it.cert.display(), it.key.display());
-        let lines =
-            format!("ssl_protocols TLSv1.3; ssl_certificate {cert}; ssl_certificate_key {key};");
-        (" ssl", lines)
-    });
+    let (speaks, certificate) = shown(place);
     format!(
         "{user}
 daemon off;
@@ -112,6 +103,24 @@ http {{
 }}
 "
     )
+}
+
+/// As root, workers would change to a user that can't read the folder.
+fn user() -> &'static str {
+    match rustix::process::getuid().is_root() {
+        true => "user root;",
+        false => "",
+    }
+}
+
+/// Whether it speaks TLS, and with which certificate.
+fn shown(place: &Place<'_>) -> (&'static str, String) {
+    place.certificate.map_or_else(Default::default, |it| {
+        let (cert, key) = (it.cert.display(), it.key.display());
+        let lines =
+            format!("ssl_protocols TLSv1.3; ssl_certificate {cert}; ssl_certificate_key {key};");
+        (" ssl", lines)
+    })
 }
 
 /// What makes it hold an upstream's certificate against who should have signed it.
