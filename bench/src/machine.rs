@@ -1,14 +1,14 @@
 //! On what it was measured.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use serde::Deserialize;
 use serde::Serialize;
 
 /// The machine and the code.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Machine {
     /// The processor's name.
     pub(crate) cpu: String,
@@ -24,8 +24,6 @@ pub(crate) struct Machine {
     pub(crate) disk_mb_s: u64,
     /// Of the source, with `-dirty` where it was changed.
     pub(crate) commit: String,
-    /// What each system says about itself.
-    pub(crate) versions: BTreeMap<String, String>,
 }
 
 impl Machine {
@@ -48,7 +46,6 @@ impl Machine {
             ),
             disk_mb_s: disk(dir)?,
             commit: said("git", &["describe", "--always", "--dirty", "--exclude=*"]),
-            versions: BTreeMap::new(),
         })
     }
 }

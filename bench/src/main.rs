@@ -3,10 +3,16 @@
 //! What is measured, and how, is in `docs/performance.md`.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use clap::Parser;
 
-mod beside;
+use machine::Machine;
+use report::Report;
+use results::Results;
+
+mod all;
+mod compare;
 mod corpus;
 mod faults;
 mod governor;
@@ -14,14 +20,16 @@ mod link;
 mod load;
 mod machine;
 mod measure;
+mod mirroring;
+mod mixed;
 mod origin;
 mod peers;
 mod report;
+mod results;
 mod run;
 mod scenarios;
 mod soak;
 mod stop;
-mod table;
 mod tap;
 mod targets;
 
@@ -29,8 +37,13 @@ mod targets;
 #[derive(Debug, Parser)]
 #[command(name = "bench", version)]
 enum Command {
+    /// Every scenario, in one report: Markdown, JSON, and a page with plots.
+    All(Options),
     /// Cold and stored blobs, manifests, herds, memory and CPU of the proxy.
     Serve(Options),
+    /// Two runs side by side: what became faster or slower, and what is only noise. Fails where
+    /// something became worse.
+    Compare(compare::Options),
     /// The same faults against tidegate and docker-registry: what clients see, what the upstream
     /// is asked.
     Faults(faults::Options),
@@ -48,7 +61,7 @@ enum Command {
     /// Ten thousand small images by `tidegate sync`: time, memory, requests.
     SyncMany(targets::sync::ManyOptions),
     /// Clients beside a prefetch: how long they wait for the first byte.
-    Beside(beside::Options),
+    Mixed(mixed::Options),
 }
 
 /// What to run, and how often.
@@ -63,15 +76,15 @@ struct Options {
     /// Only these scenarios (may be repeated, or joined with commas).
     #[arg(long, value_name = "SCENARIO", value_delimiter = ',')]
     only: Vec<String>,
-    /// Only these systems: direct, nginx, docker-registry, tidegate.
+    /// Only these systems, by what their columns are called, such as nginx or "distribution v3".
     #[arg(long, value_name = "SYSTEM", value_delimiter = ',')]
     peers: Vec<String>,
     /// Clients hash what they pull, as real ones do.
     #[arg(long)]
     verify: bool,
-    /// Write all samples to this file as JSON.
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    /// Where results are kept: a folder for each commit, machine, corpus and time.
+    #[arg(long, value_name = "DIR", default_value = "bench-results")]
+    results: PathBuf,
     /// The tidegate to measure [default: the release build, built first where run by cargo].
     #[arg(long, value_name = "PATH")]
     tidegate: Option<PathBuf>,
@@ -91,42 +104,45 @@ impl Options {
 }
 
 fn main() -> anyhow::Result<()> {
-    let options = match Command::parse() {
-        Command::Serve(options) => options,
-        Command::Faults(options) => {
-            print!("{}", faults::run(&options)?);
-            return Ok(());
-        }
-        Command::Tap(options) => {
-            print!("{}", tap::run(&options)?);
-            return Ok(());
-        }
+    let table = match Command::parse() {
+        Command::All(options) => return all::run(&options),
+        Command::Serve(options) => return serve(&options),
+        Command::Compare(options) => return compare::run(&options),
         Command::Soak(options) => return soak::run(&options),
-        Command::Governor(options) => {
-            print!("{}", governor::run(&options)?);
-            return Ok(());
-        }
-        Command::Targets(options) => {
-            print!("{}", targets::run(&options)?);
-            return Ok(());
-        }
-        Command::Sync(options) => {
-            print!("{}", targets::sync::run(&options)?);
-            return Ok(());
-        }
-        Command::SyncMany(options) => {
-            print!("{}", targets::sync::run_many(&options)?);
-            return Ok(());
-        }
-        Command::Beside(options) => {
-            print!("{}", beside::run(&options)?);
-            return Ok(());
-        }
-    };
-    let report = run::run(&options)?;
-    print!("{}", table::render(&report));
-    if let Some(path) = &options.json {
-        report.write(path)?;
-    }
+        Command::Mixed(options) => return mixed(&options),
+        Command::Faults(options) => faults::run(&options),
+        Command::Tap(options) => tap::run(&options),
+        Command::Governor(options) => governor::run(&options),
+        Command::Targets(options) => targets::run(&options),
+        Command::Sync(options) => targets::sync::run(&options),
+        Command::SyncMany(options) => targets::sync::run_many(&options),
+    }?;
+    print!("{table}");
+    Ok(())
+}
+
+/// One suite alone.
+fn serve(options: &Options) -> anyhow::Result<()> {
+    stop::listen()?;
+    let start = Instant::now();
+    let machine = Machine::look(&options.dir)?;
+    let mut report = Report::new(machine, "blobs", options.iterations());
+    (report.quick, report.verify) = (options.quick, options.verify);
+    let results = Results::begin(&options.results, &report)?;
+    let ended = run::run(options, &mut report, &results);
+    report.took = start.elapsed().as_secs_f64();
+    results.keep(&report)?;
+    print!("{}", report::markdown(&report));
+    eprintln!("kept in {}", results.folder().display());
+    ended
+}
+
+/// One scenario alone.
+fn mixed(options: &mixed::Options) -> anyhow::Result<()> {
+    stop::listen()?;
+    let machine = Machine::look(&options.dir)?;
+    let mut report = Report::new(machine, "blobs", options.iterations);
+    mixed::run(options, &mut report)?;
+    print!("{}", report::markdown(&report));
     Ok(())
 }

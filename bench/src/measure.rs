@@ -7,14 +7,65 @@ use std::path::Path;
 use std::time::Duration;
 use std::time::Instant;
 
+use anyhow::Context;
+
 /// CPU time so far, in seconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Cpu {
     /// Of the processes that were asked about.
     pub(crate) own: f64,
-    /// Of all other processes but this one and kernel threads, and what the host of a virtual
+    /// Of all other processes but this one, those that it started and kernel threads, and what the host of a virtual
     /// machine took.
     pub(crate) foreign: f64,
+}
+
+/// What a system has spent, by the kernel's counters.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Spent {
+    /// Processor time, in seconds; `None` for no system.
+    pub(crate) cpu: Option<f64>,
+    /// Bytes that went over the loopback device, headers included, whoever sent them.
+    pub(crate) wire: f64,
+    /// Bytes that were written to files (`write_bytes` of proc_pid_io(5)), whether they are on the
+    /// disk yet or not; `None` for no system.
+    pub(crate) written: Option<f64>,
+}
+
+impl Spent {
+    /// By `root` and all below it, since they were started.
+    pub(crate) fn so_far(root: Option<u32>) -> Self {
+        let written = |pid: &u32| field(&format!("/proc/{pid}/io"), "write_bytes:", 1);
+        Self {
+            cpu: root.map(|_| cpu(root).own),
+            wire: field("/proc/net/dev", "lo:", 9) as f64,
+            written: root.map(|root| tree(root).iter().map(written).sum::<u64>() as f64),
+        }
+    }
+
+    /// What was spent since `before`.
+    pub(crate) fn since(self, before: Self) -> Self {
+        let less = |now: Option<f64>, then: Option<f64>| Some(now? - then?);
+        Self {
+            cpu: less(self.cpu, before.cpu),
+            wire: self.wire - before.wire,
+            written: less(self.written, before.written),
+        }
+    }
+
+    /// Processor time for each GiB of so many bytes, in seconds.
+    pub(crate) fn cpu_per_gib(&self, bytes: u64) -> Option<f64> {
+        Some(self.cpu? / (bytes as f64 / f64::from(1 << 30)))
+    }
+}
+
+/// The word at place `at` of the line of `file` that begins with `name`, as a number.
+fn field(file: &str, name: &str, at: usize) -> u64 {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let line = text
+        .lines()
+        .find(|line| line.trim_start().starts_with(name));
+    let word = line.and_then(|line| line.split_whitespace().nth(at));
+    word.and_then(|word| word.parse().ok()).unwrap_or(0)
 }
 
 /// One process's line in `/proc/<pid>/stat` (proc_pid_stat(5)).
@@ -51,10 +102,11 @@ pub(crate) fn cpu(root: Option<u32>) -> Cpu {
     let ticks = |pid: &u32| all.get(pid).map_or(0, |stat| stat.ticks);
     let ours = root.map_or_else(Vec::new, tree);
     let own: u64 = ours.iter().map(ticks).sum();
-    let me = std::process::id();
+    // Whatever this process started is part of what is measured, or of its surroundings.
+    let mine = tree(std::process::id());
     let strangers: u64 = all
         .iter()
-        .filter(|(pid, stat)| !stat.kernel && **pid != me && !ours.contains(pid))
+        .filter(|(pid, stat)| !stat.kernel && !mine.contains(pid) && !ours.contains(pid))
         .map(|(_, stat)| stat.ticks + stat.reaped)
         .sum();
     let strangers = strangers + stolen();
@@ -64,16 +116,22 @@ pub(crate) fn cpu(root: Option<u32>) -> Cpu {
     }
 }
 
+/// Processor time of all children of this process that have ended, in seconds (proc_pid_stat(5),
+/// `cutime` and `cstime`).
+///
+/// # Errors
+/// When the kernel does not say.
+pub(crate) fn reaped() -> anyhow::Result<f64> {
+    let me = stat(std::process::id()).context("/proc/self/stat can't be read")?;
+    Ok(me.reaped as f64 / rustix::param::clock_ticks_per_second() as f64)
+}
+
 /// The sum of the peak resident memory (`VmHWM`) of `root` and all below it, in MiB. Pages that
 /// they share count for each.
 pub(crate) fn peak(root: u32) -> f64 {
     let kib: u64 = tree(root)
         .iter()
-        .filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/status")).ok())
-        .filter_map(|text| {
-            let line = text.lines().find(|line| line.starts_with("VmHWM:"))?;
-            line.split_whitespace().nth(1)?.parse::<u64>().ok()
-        })
+        .map(|pid| field(&format!("/proc/{pid}/status"), "VmHWM:", 1))
         .sum();
     kib as f64 / 1024.0
 }

@@ -1,18 +1,25 @@
 //! The run: each scenario for each system, one at a time, in rotated order.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 
 use crate::Options;
 use crate::load::Puller;
-use crate::machine::Machine;
 use crate::measure;
 use crate::origin::Origin;
 use crate::peers;
+use crate::peers::Certificate;
 use crate::peers::Peer;
+use crate::peers::Upstream;
+use crate::report::Absent;
+use crate::report::Line;
 use crate::report::Report;
-use crate::report::Sample;
+use crate::report::Section;
+use crate::report::System;
+use crate::report::figure;
+use crate::results::Results;
 use crate::scenarios;
 use crate::scenarios::Bench;
 use crate::scenarios::Scenario;
@@ -24,46 +31,80 @@ const DISTURBED: f64 = 0.05;
 /// How often a disturbed sample is taken, at most.
 const TRIES: usize = 4;
 
-/// Runs what `options` say.
+/// A system that failed so often in a scenario is not tried again in it.
+const FAILURES: usize = 2;
+
+/// One scenario, run once for one system.
+struct Sample {
+    /// One figure for each of the scenario's rows.
+    figures: Vec<Option<f64>>,
+    /// The share of the machine that other processes took meanwhile, 0 to 1.
+    foreign: f64,
+}
+
+/// Runs the scenarios that `options` name, and adds what was measured to `report`, which is kept
+/// after each. What a system fails at is told there.
 ///
 /// # Errors
-/// When a system is missing or fails, or a signal ends the run.
-pub(crate) fn run(options: &Options) -> anyhow::Result<Report> {
-    stop::listen()?;
+/// When nothing can be measured, or a signal ends the run.
+pub(crate) fn run(options: &Options, report: &mut Report, results: &Results) -> anyhow::Result<()> {
     let scenarios = chosen(&options.only)?;
-    let mut machine = Machine::look(&options.dir)?;
-    let mut peers = systems(options)?;
-    peers.retain(|peer| scenarios.iter().any(|one| one.concerns(peer)));
-    for peer in &peers {
-        machine
-            .versions
-            .insert(peer.name().to_owned(), peer.version()?);
-    }
+    let peers = systems(options, &scenarios, report)?;
     let origin = Origin::start()?;
-    let mut report = Report::new(machine, options, &peers, &scenarios);
     for scenario in &scenarios {
+        let scenario = scenario.as_ref();
         let peers: Vec<_> = peers
             .iter()
             .filter(|peer| scenario.concerns(peer))
             .collect();
-        for iteration in 0..options.iterations() {
-            for turn in 0..peers.len() {
-                let peer = peers[(iteration + turn) % peers.len()];
-                let sample = careful(scenario.as_ref(), peer, &origin, options)
-                    .with_context(|| format!("{} of {}", scenario.name(), peer.name()))?;
-                eprintln!(
-                    "{} {}/{} {}: {}",
-                    scenario.name(),
-                    iteration + 1,
-                    options.iterations(),
-                    peer.name(),
-                    sample.line(&scenario.rows()),
-                );
-                report.add(scenario.name(), peer.name(), sample);
+        if let Some(route) = scenario.route() {
+            let name = scenario.name().to_owned();
+            report.settings.insert(name, route.to_string());
+        }
+        let mut section = Section {
+            name: scenario.name().to_owned(),
+            question: scenario.question().to_owned(),
+            lines: scenario.rows(),
+        };
+        let ended = measure_all((scenario, &peers), &origin, options, (&mut section, report));
+        report.sections.push(section);
+        results.keep(report)?;
+        ended?;
+    }
+    Ok(())
+}
+
+/// All samples of one scenario.
+fn measure_all(
+    (scenario, peers): (&dyn Scenario, &[&Peer]),
+    origin: &Origin,
+    options: &Options,
+    (section, report): (&mut Section, &mut Report),
+) -> anyhow::Result<()> {
+    let mut failures = vec![0; peers.len()];
+    for iteration in 0..options.iterations() {
+        for turn in 0..peers.len() {
+            stop::check()?;
+            let at = (iteration + turn) % peers.len();
+            let name = peers[at].name();
+            if failures[at] >= FAILURES {
+                continue;
+            }
+            match careful(scenario, peers[at], origin, options) {
+                Ok(sample) => {
+                    let line = sample.line(&section.lines);
+                    eprintln!("{} {} {name}: {line}", section.name, iteration + 1);
+                    report.most_foreign = report.most_foreign.max(sample.foreign);
+                    sample.add_to(&mut section.lines, name);
+                }
+                Err(error) => {
+                    failures[at] += 1;
+                    report.note(scenario.name(), name, &error);
+                }
             }
         }
     }
-    Ok(report)
+    Ok(())
 }
 
 /// One sample, taken again while strangers disturb it.
@@ -73,8 +114,9 @@ fn careful(
     origin: &Origin,
     options: &Options,
 ) -> anyhow::Result<Sample> {
+    let tries = if options.patience == 0 { 1 } else { TRIES };
     let mut best: Option<Sample> = None;
-    for _ in 0..TRIES {
+    for _ in 0..tries {
         let sample = once(scenario, peer, origin, options)?;
         if best.as_ref().is_none_or(|b| sample.foreign < b.foreign) {
             best = Some(sample);
@@ -92,14 +134,29 @@ fn once(
     origin: &Origin,
     options: &Options,
 ) -> anyhow::Result<Sample> {
-    stop::check()?;
     rustix::fs::sync();
-    let system = peer.start(&options.dir, origin.addr)?;
+    // Before the system, so that it outlives it.
+    let distant = scenario.route().map(|route| origin.behind(route));
+    let distant = distant.transpose()?;
+    let upstream = match &distant {
+        Some(distant) => distant.upstream(),
+        None => Upstream {
+            addr: origin.addr,
+            ca: None,
+        },
+    };
+    let certificate = match scenario.is_tls() {
+        true => Some(Certificate::new()?),
+        false => None,
+    };
+    let system = peer.start(&options.dir, &upstream, certificate.as_ref())?;
     let bench = Bench {
         system: &system,
         origin,
+        distant: distant.as_ref(),
         puller: Puller {
             addr: system.addr,
+            tls: certificate.as_ref().map(|it| Arc::clone(&it.trust)),
             verify: options.verify,
         },
         quick: options.quick,
@@ -118,9 +175,29 @@ fn once(
     })
 }
 
+impl Sample {
+    /// For the progress.
+    fn line(&self, rows: &[Line]) -> String {
+        let figures = rows.iter().zip(&self.figures);
+        let figures: Vec<_> = figures
+            .filter_map(|(row, value)| Some(format!("{} {}", figure((*value)?), row.unit)))
+            .collect();
+        let foreign = self.foreign * 100.0;
+        format!("{} (others {foreign:.0} %)", figures.join(", "))
+    }
+
+    fn add_to(&self, rows: &mut [Line], system: &str) {
+        for (row, value) in rows.iter_mut().zip(&self.figures) {
+            if let Some(value) = value {
+                row.add(system, *value);
+            }
+        }
+    }
+}
+
 /// The scenarios that `only` names; all where it names none.
 fn chosen(only: &[String]) -> anyhow::Result<Vec<Box<dyn Scenario>>> {
-    let names: Vec<_> = scenarios::all().iter().map(|one| one.name()).collect();
+    let names = scenarios::names();
     if let Some(unknown) = only.iter().find(|name| !names.contains(&name.as_str())) {
         anyhow::bail!(
             "there is no scenario '{unknown}'; there are: {}",
@@ -132,28 +209,40 @@ fn chosen(only: &[String]) -> anyhow::Result<Vec<Box<dyn Scenario>>> {
     Ok(all)
 }
 
-/// The systems that the options name; all where they name none.
-fn systems(options: &Options) -> anyhow::Result<Vec<Peer>> {
-    let wanted = |name: &str| options.peers.is_empty() || options.peers.iter().any(|p| p == name);
-    let tidegate = match &options.tidegate {
-        _ if !wanted("tidegate") => None,
-        Some(path) => Some(path.clone()),
-        None => peers::tidegate::find()?,
-    };
-    if wanted("tidegate") && tidegate.is_none() {
-        eprintln!("no tidegate is beside this program: its column is left out");
-    }
-    let mut peers = Peer::all(tidegate);
-    peers.retain(|peer| match peer {
-        Peer::Journalled(_) => wanted("tidegate"),
-        _ => wanted(peer.name()),
-    });
-    let names = ["direct", "nginx", "docker-registry", "tidegate"];
+/// The systems that the options name and the scenarios concern; all where they name none. Notes
+/// those that are absent.
+fn systems(
+    options: &Options,
+    scenarios: &[Box<dyn Scenario>],
+    report: &mut Report,
+) -> anyhow::Result<Vec<Peer>> {
+    let tidegate = peers::tidegate::wanted(options.tidegate.as_deref())?;
+    let mut peers = Peer::all(Some(tidegate));
+    let names: Vec<_> = peers.iter().map(Peer::name).collect();
     if let Some(unknown) = options.peers.iter().find(|p| !names.contains(&p.as_str())) {
         anyhow::bail!(
             "there is no system '{unknown}'; there are: {}",
             names.join(", ")
         );
     }
+    let wanted = |name: &str| options.peers.is_empty() || options.peers.iter().any(|p| p == name);
+    peers.retain(|peer| wanted(peer.name()) && scenarios.iter().any(|one| one.concerns(peer)));
+    peers.retain(|peer| match peer.version() {
+        Ok(version) => {
+            report.add_system(System {
+                name: peer.name().to_owned(),
+                version,
+                limits: format!("{}; {}", peer.settings(), peer.limits()),
+            });
+            true
+        }
+        Err(error) => {
+            report.miss(Absent {
+                name: peer.name().to_owned(),
+                why: format!("{error:#}"),
+            });
+            false
+        }
+    });
     Ok(peers)
 }

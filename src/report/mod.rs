@@ -22,7 +22,7 @@ mod words;
 
 pub use column::{Column, names};
 pub use history::History;
-pub use html::html;
+pub use html::{html, page};
 pub use json::json;
 pub use live::Live;
 pub use markdown::{markdown, tables};

@@ -88,7 +88,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<String> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    let versions = [Peer::Distribution, Peer::Tidegate(tidegate)];
+    let mut versions = Peer::all(Some(tidegate));
+    versions.retain(|peer| ["docker-registry", "tidegate"].contains(&peer.name()));
     let mut text = String::from("| fault |");
     for peer in &versions {
         let _ = write!(text, " {} |", peer.name());

@@ -3,17 +3,18 @@
 use std::io::Read;
 use std::io::Write;
 use std::net::SocketAddr;
-use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::Barrier;
 use std::time::Duration;
 use std::time::Instant;
 
 use anyhow::Context;
+use rustls::ClientConfig;
 use sha2::Digest;
 use sha2::Sha256;
 
 use super::answer::Head;
+use super::wire::Wire;
 use crate::corpus::Blob;
 use crate::corpus::TRAILER;
 use crate::corpus::digest_of;
@@ -30,10 +31,12 @@ const LEAST_BUFFER: usize = 32 * 1024;
 const SILENCE: Duration = Duration::from_secs(60);
 
 /// Pulls from one server.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Puller {
     /// The server.
     pub(crate) addr: SocketAddr,
+    /// How TLS is spoken with it; `None` for plain HTTP.
+    pub(crate) tls: Option<Arc<ClientConfig>>,
     /// Whether to hash what comes.
     pub(crate) verify: bool,
 }
@@ -132,7 +135,11 @@ impl Puller {
     /// # Errors
     /// When the answer is no manifest.
     pub(crate) fn manifest(&self, tag: &str) -> anyhow::Result<()> {
-        let mut stream = self.connect()?;
+        self.manifest_over(&mut self.connect()?, tag)
+    }
+
+    /// The same over a connection that is there.
+    pub(super) fn manifest_over(&self, stream: &mut Wire, tag: &str) -> anyhow::Result<()> {
         stream.write_all(manifest_request(tag).as_bytes())?;
         let mut buffer = vec![0; BUFFER];
         let mut filled = 0;
@@ -149,16 +156,23 @@ impl Puller {
         }
     }
 
-    fn connect(&self) -> anyhow::Result<TcpStream> {
-        let stream = TcpStream::connect(self.addr)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(SILENCE))?;
-        Ok(stream)
+    pub(super) fn connect(&self) -> anyhow::Result<Wire> {
+        Wire::connect(self.addr, self.tls.as_ref(), SILENCE)
     }
 
     fn fetch(&self, blob: &Blob, buffer: &mut [u8]) -> anyhow::Result<Pulled> {
         let start = Instant::now();
         let mut stream = self.connect()?;
+        self.fetch_over(&mut stream, blob, (buffer, start))
+    }
+
+    /// Pulls one blob over a connection that is there. The time runs from `start`.
+    pub(super) fn fetch_over(
+        &self,
+        stream: &mut Wire,
+        blob: &Blob,
+        (buffer, start): (&mut [u8], Instant),
+    ) -> anyhow::Result<Pulled> {
         stream.write_all(blob_request(blob).as_bytes())?;
         let mut filled = 0;
         let head = loop {
@@ -236,7 +250,8 @@ impl<'a> Check<'a> {
     }
 }
 
-fn blob_request(blob: &Blob) -> String {
+/// What a client sends for a blob.
+pub(super) fn blob_request(blob: &Blob) -> String {
     format!(
         "GET /v2/{REPOSITORY}/blobs/{} HTTP/1.1\r\nHost: bench.test\r\nAccept: */*\r\n\
          User-Agent: bench\r\n\r\n",

@@ -19,7 +19,12 @@ use crate::corpus::Corpus;
 use crate::corpus::digest_of;
 use crate::link::Link;
 
+mod distant;
+mod front;
 mod serve;
+
+pub(crate) use distant::Distant;
+pub(crate) use distant::Route;
 
 /// The repository that everything is in.
 pub(crate) const REPOSITORY: &str = "library/bench";
@@ -47,12 +52,16 @@ pub(crate) struct Counts {
 struct State {
     corpus: Corpus,
     link: Link,
+    /// What each connection may send, in bytes a second; 0 for no limit.
+    each: AtomicU64,
     blobs: RwLock<HashMap<String, Arc<Blob>>>,
     /// By tag and by digest.
     manifests: RwLock<HashMap<String, Arc<Manifest>>>,
     published: AtomicU64,
     blob_gets: AtomicU64,
     blob_bytes: AtomicU64,
+    requests: AtomicU64,
+    connections: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -67,11 +76,14 @@ impl Origin {
         let state = Arc::new(State {
             corpus: Corpus::new()?,
             link: Link::new(),
+            each: AtomicU64::new(0),
             blobs: RwLock::default(),
             manifests: RwLock::default(),
             published: AtomicU64::new(0),
             blob_gets: AtomicU64::new(0),
             blob_bytes: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
+            connections: AtomicU64::new(0),
         });
         let listener = TcpListener::bind("127.0.0.1:0").context("the origin can't listen")?;
         let addr = listener.local_addr()?;
@@ -86,15 +98,17 @@ impl Origin {
         Ok(Self { addr, state })
     }
 
-    /// Publishes an image of `count` new blobs of `size` bytes as `tag`.
-    pub(crate) fn publish(&self, tag: &str, size: u64, count: usize) -> Vec<Arc<Blob>> {
+    /// Publishes an image of new blobs of these sizes, in bytes, as `tag`.
+    ///
+    /// # Errors
+    /// Where there is no memory for them.
+    pub(crate) fn publish(&self, tag: &str, sizes: &[u64]) -> anyhow::Result<Vec<Arc<Blob>>> {
         let state = &self.state;
-        let blobs: Vec<_> = (0..count)
-            .map(|_| {
-                let number = state.published.fetch_add(1, Ordering::Relaxed);
-                state.corpus.blob(size, number)
-            })
-            .collect();
+        let blob = |size: &u64| {
+            let number = state.published.fetch_add(1, Ordering::Relaxed);
+            state.corpus.blob(*size, number)
+        };
+        let blobs = sizes.iter().map(blob).collect::<Result<Vec<_>, _>>()?;
         let manifest = Arc::new(Manifest::of(&blobs));
         let mut known = state.blobs.write().unwrap_or_else(PoisonError::into_inner);
         known.extend(
@@ -108,12 +122,25 @@ impl Origin {
             .unwrap_or_else(PoisonError::into_inner);
         manifests.insert(manifest.digest.clone(), Arc::clone(&manifest));
         manifests.insert(tag.to_owned(), manifest);
-        blobs
+        Ok(blobs)
     }
 
     /// From now on all connections together send `rate` bytes a second; `None` for no limit.
     pub(crate) fn pace(&self, rate: Option<u64>) {
         self.state.link.pace(rate);
+    }
+
+    /// From now on each connection sends `rate` bytes of blobs a second, as a CDN's do; `None` for
+    /// no limit.
+    pub(crate) fn limit_each(&self, rate: Option<u64>) {
+        self.state.each.store(rate.unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// How many requests it had so far, of any kind, and over how many connections.
+    pub(crate) fn asked(&self) -> (u64, u64) {
+        let Self { state, .. } = self;
+        let count = |of: &AtomicU64| of.load(Ordering::Relaxed);
+        (count(&state.requests), count(&state.connections))
     }
 
     /// What it was asked so far.

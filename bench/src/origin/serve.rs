@@ -12,6 +12,14 @@ use super::REPOSITORY;
 use super::State;
 use crate::corpus::Blob;
 use crate::corpus::TRAILER;
+use crate::link::Link;
+
+/// Who asks.
+struct Peer {
+    stream: TcpStream,
+    /// What the connection may send.
+    own: Link,
+}
 
 /// A request's head, as far as the origin cares.
 struct Request {
@@ -22,16 +30,23 @@ struct Request {
 
 impl State {
     /// Answers one connection until it ends.
-    pub(super) fn connection(&self, mut stream: TcpStream) -> std::io::Result<()> {
+    pub(super) fn connection(&self, stream: TcpStream) -> std::io::Result<()> {
         stream.set_nodelay(true)?;
+        self.connections.fetch_add(1, Ordering::Relaxed);
         let mut buffer = Vec::with_capacity(16 * 1024);
-        while let Some(request) = read_request(&mut stream, &mut buffer)? {
-            self.answer(&mut stream, &request)?;
+        let mut peer = Peer {
+            stream,
+            own: Link::new(),
+        };
+        while let Some(request) = read_request(&mut peer.stream, &mut buffer)? {
+            self.requests.fetch_add(1, Ordering::Relaxed);
+            self.answer(&mut peer, &request)?;
         }
         Ok(())
     }
 
-    fn answer(&self, stream: &mut TcpStream, request: &Request) -> std::io::Result<()> {
+    fn answer(&self, peer: &mut Peer, request: &Request) -> std::io::Result<()> {
+        let stream = &mut peer.stream;
         let prefix = format!("/v2/{REPOSITORY}/");
         let path = request.path.split('?').next().unwrap_or_default();
         let rest = path.strip_prefix(&prefix).unwrap_or_default();
@@ -58,7 +73,7 @@ impl State {
             let blobs = self.blobs.read().unwrap_or_else(PoisonError::into_inner);
             if let Some(blob) = blobs.get(digest).cloned() {
                 drop(blobs);
-                return self.send_blob(stream, request, &blob);
+                return self.send_blob(peer, request, &blob);
             }
         }
         let body =
@@ -67,12 +82,7 @@ impl State {
         send_small(stream, request.head, ("404 Not Found", fields), body)
     }
 
-    fn send_blob(
-        &self,
-        stream: &mut TcpStream,
-        request: &Request,
-        blob: &Blob,
-    ) -> std::io::Result<()> {
+    fn send_blob(&self, peer: &mut Peer, request: &Request, blob: &Blob) -> std::io::Result<()> {
         let size = blob.size;
         let part = request.range.as_deref().and_then(|text| range(text, size));
         let status = match &part {
@@ -91,31 +101,30 @@ impl State {
             part.end - part.start,
             digest = blob.digest,
         );
-        stream.write_all(head.as_bytes())?;
+        peer.stream.write_all(head.as_bytes())?;
         if request.head {
             return Ok(());
         }
         self.blob_gets.fetch_add(1, Ordering::Relaxed);
-        self.send_part(stream, blob, part)
+        let each = self.each.load(Ordering::Relaxed);
+        peer.own.pace((each > 0).then_some(each));
+        self.send_part(peer, blob, part)
     }
 
-    fn send_part(
-        &self,
-        stream: &mut TcpStream,
-        blob: &Blob,
-        part: Range<u64>,
-    ) -> std::io::Result<()> {
+    fn send_part(&self, peer: &mut Peer, blob: &Blob, part: Range<u64>) -> std::io::Result<()> {
+        let Peer { stream, own } = peer;
         let border = blob.size - TRAILER;
         let mut offset = part.start;
         while offset < part.end.min(border) {
-            let portion = self.link.portion(part.end.min(border) - offset);
+            let portion = own.portion(self.link.portion(part.end.min(border) - offset));
             self.link.carry(portion);
+            own.carry(portion);
             let until = offset + portion;
             while offset < until {
                 let before = offset;
                 let count = (until - offset) as usize;
                 let at = Some(&mut offset);
-                rustix::fs::sendfile(&*stream, &self.corpus.shared, at, count)?;
+                rustix::fs::sendfile(&mut *stream, &self.corpus.shared, at, count)?;
                 self.blob_bytes
                     .fetch_add(offset - before, Ordering::Relaxed);
             }

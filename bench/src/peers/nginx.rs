@@ -1,29 +1,39 @@
 //! nginx with `proxy_cache`, tuned as somebody who knows it would for this job.
+//!
+//! `sendfile` with `tcp_nopush` and an `open_file_cache` are what makes its hits fast; `keepalive` to
+//! the origin and a lock for each key (`proxy_cache_lock`) what makes it ask little.
 
 use std::path::Path;
 use std::process::Command;
 
+use super::Install;
+use super::Mirror;
 use super::Place;
 
-/// Its name in `PATH`.
-pub(super) const PROGRAM: &str = "nginx";
+/// All that is known of it.
+pub(super) const MIRROR: Mirror = Mirror {
+    name: "nginx",
+    install: Install::Package {
+        program: "nginx",
+        package: "nginx",
+    },
+    version: &["-v"],
+    settings: "a worker for each core, `sendfile`, `open_file_cache`, `proxy_cache_lock`",
+    limits: "caches by URL: verifies no digest, stores a blob once for each repository, knows \
+             nothing of tokens; with proxy_cache_lock, requests behind the first one of a cold blob \
+             wait until all of it is stored",
+    tls: true,
+    by_image: false,
+    command: Some(command),
+};
 
-/// How to get it.
-pub(super) const INSTALL: &str = "install it with: apt-get install nginx";
-
-/// What it can't do.
-pub(super) const LIMITS: &str = "caches by URL: verifies no digest, stores a blob once for each \
-    repository, knows nothing of tokens; with proxy_cache_lock, requests behind the first one of \
-    a cold blob wait until all of it is stored";
-
-/// The command that serves from `place` until it is told to end.
-pub(super) fn command(place: &Place<'_>) -> anyhow::Result<Command> {
+fn command(program: &Path, place: &Place<'_>) -> anyhow::Result<Command> {
     let file = place.dir.join("nginx.conf");
     std::fs::write(&file, configuration(place))?;
     for folder in ["cache", "body", "proxy", "fastcgi", "uwsgi", "scgi"] {
         std::fs::create_dir(place.dir.join(folder))?;
     }
-    let mut command = Command::new(PROGRAM);
+    let mut command = Command::new(program);
     command
         .arg("-p")
         .arg(place.dir)
@@ -34,7 +44,9 @@ pub(super) fn command(place: &Place<'_>) -> anyhow::Result<Command> {
 }
 
 fn configuration(place: &Place<'_>) -> String {
-    let Place { dir, port, origin } = place;
+    let Place {
+        dir, port, origin, ..
+    } = place;
     let dir: &Path = dir;
     let dir = dir.display();
     // As root, workers would change to a user that can't read the folder.
@@ -42,6 +54,14 @@ fn configuration(place: &Place<'_>) -> String {
         true => "user root;",
         false => "",
     };
+    let trusted = place.origin.ca.as_deref().map_or_else(String::new, trust);
+    let scheme = place.origin.scheme();
+    let (speaks, certificate) = place.certificate.map_or_else(Default::default, |it| {
+        let (cert, key) = (it.cert.display(), it.key.display());
+        let lines =
+            format!("ssl_protocols TLSv1.3; ssl_certificate {cert}; ssl_certificate_key {key};");
+        (" ssl", lines)
+    });
     format!(
         "{user}
 daemon off;
@@ -71,9 +91,11 @@ http {{
         keepalive_requests 1000000;
     }}
     server {{
-        listen 127.0.0.1:{port} reuseport;
+        listen 127.0.0.1:{port}{speaks} reuseport;
+        {certificate}
         location /v2/ {{
-            proxy_pass http://origin;
+            proxy_pass {scheme}://origin;
+            {trusted}
             proxy_http_version 1.1;
             proxy_set_header Connection \"\";
             proxy_buffer_size 16k;
@@ -89,5 +111,15 @@ http {{
     }}
 }}
 "
+    )
+}
+
+/// What makes it hold an upstream's certificate against who should have signed it.
+fn trust(ca: &Path) -> String {
+    let ca = ca.display();
+    format!(
+        "proxy_ssl_verify on;
+            proxy_ssl_trusted_certificate {ca};
+            proxy_ssl_name localhost;"
     )
 }

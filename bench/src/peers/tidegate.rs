@@ -6,43 +6,76 @@ use std::process::Command;
 
 use anyhow::Context;
 
+use super::Install;
+use super::Mirror;
 use super::Place;
+use crate::report::OWN;
+use crate::report::System;
 
-/// How to get it.
-pub(super) const INSTALL: &str = "build it with: cargo build --release";
+/// All that is known of it.
+pub(super) const MIRROR: Mirror = Mirror {
+    name: "tidegate",
+    install: Install::Own,
+    version: &["--version"],
+    settings: "one upstream, no line in the log for each request, as the others have none; all else as \
+               it is without a configuration",
+    limits: "none that these scenarios touch: it verifies each digest, syncs what it stores to disk, \
+             and asks about a tag once in five minutes",
+    tls: true,
+    by_image: false,
+    command: Some(|program, place| command(program, place, "")),
+};
 
-/// What it can't do.
-pub(super) const LIMITS: &str = "none that these scenarios touch: it verifies each digest, syncs \
-    what it stores to disk, and asks about a tag once in five minutes";
-
-/// What makes it write a journal.
-pub(super) const JOURNAL: &str = "[ledger]\njournal = \"journal.jsonl\"\n";
+/// The same, which writes a journal besides.
+pub(super) const JOURNALLED: Mirror = Mirror {
+    name: "tidegate + journal",
+    settings: "the same, with `[ledger] journal`",
+    command: Some(|program, place| {
+        command(program, place, "[ledger]\njournal = \"journal.jsonl\"\n")
+    }),
+    ..MIRROR
+};
 
 /// The command that serves from `place` until it is told to end, with `more` in its configuration.
-pub(super) fn command(program: &Path, place: &Place<'_>, more: &str) -> anyhow::Result<Command> {
-    let Place { dir, port, origin } = place;
+fn command(program: &Path, place: &Place<'_>, more: &str) -> anyhow::Result<Command> {
+    let Place {
+        dir, port, origin, ..
+    } = place;
     let file = dir.join("proxy.toml");
+    let speaks = match &origin.ca {
+        Some(ca) => format!("ca = \"{}\"", ca.display()),
+        None => String::from("plain_http = true"),
+    };
+    let tls = place.certificate.map_or_else(String::new, |it| {
+        let (cert, key) = (it.cert.display(), it.key.display());
+        format!("tls = {{ cert = \"{cert}\", key = \"{key}\" }}\n")
+    });
     let text = format!(
         r#"[server]
 listen = "127.0.0.1:{port}"
 admin = "off"
-
+{tls}
 [store]
 path = "{}"
 
 [[upstream]]
 name = "docker.io"
-url = "http://{origin}"
-plain_http = true
+url = "{}"
+{speaks}
 default = true
 credentials = "anonymous"
 
 {more}"#,
-        dir.join("data").display()
+        dir.join("data").display(),
+        origin.url(),
     );
     std::fs::write(&file, text)?;
     let mut command = Command::new(program);
-    command.arg("serve").arg("--config").arg(&file);
+    command
+        .arg("--quiet")
+        .arg("serve")
+        .arg("--config")
+        .arg(&file);
     Ok(command)
 }
 
@@ -55,6 +88,18 @@ pub(crate) fn wanted(path: Option<&Path>) -> anyhow::Result<PathBuf> {
         Some(path) => Ok(std::path::absolute(path)?),
         None => find()?.context("no tidegate is beside this program"),
     }
+}
+
+/// What it says of itself in a report.
+///
+/// # Errors
+/// When it does not run.
+pub(crate) fn system(program: &Path) -> anyhow::Result<System> {
+    Ok(System {
+        name: OWN.to_owned(),
+        version: MIRROR.install.version(program, MIRROR.version)?,
+        limits: MIRROR.limits.to_owned(),
+    })
 }
 
 /// The release binary: built now where cargo runs us, else the one beside us; `None` where there

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::Aim;
 use super::Bench;
-use super::Row;
 use super::Scenario;
 use crate::corpus::MIB;
 use crate::load::storm;
 use crate::peers::Peer;
+use crate::report::Aim;
+use crate::report::Line;
 
 /// How often a blob is pulled by all clients.
 const ROUNDS: usize = 4;
@@ -30,18 +30,22 @@ impl Scenario for Ledger {
     }
 
     fn concerns(&self, peer: &Peer) -> bool {
-        matches!(peer, Peer::Tidegate(_) | Peer::Journalled(_))
+        peer.is_tidegate()
     }
 
-    fn rows(&self) -> Vec<Row> {
+    fn question(&self) -> &'static str {
+        "What does the journal cost?"
+    }
+
+    fn rows(&self) -> Vec<Line> {
         let aim = Aim::Keeps(0.98, Peer::JOURNALLED);
         vec![
-            Row::new("stored 512 MiB, 16 clients", "MB/s").aim(aim),
-            Row::new("- CPU of the server", "s/GiB"),
-            Row::new("stored 64 KiB 20,000 times, 16 clients", "MB/s"),
-            Row::new("manifest by tag, 16 connections", "requests/s"),
-            Row::new("- CPU of the server", "s/100,000"),
-            Row::new("- peak memory", "MiB"),
+            Line::new("stored 512 MiB, 16 clients", "MB/s").aim(aim),
+            Line::new("- CPU of the server", "s/GiB"),
+            Line::new("stored 64 KiB 20,000 times, 16 clients", "MB/s"),
+            Line::new("manifest by tag, 16 connections", "requests/s"),
+            Line::new("- CPU of the server", "s/100,000"),
+            Line::new("- peak memory", "MiB"),
         ]
     }
 
@@ -51,7 +55,7 @@ impl Scenario for Ledger {
         bench.store(&large[0])?;
         let all = vec![large[0].clone(); CLIENTS];
         let (mut bytes, mut took) = (0, Duration::ZERO);
-        let ((), cpu) = bench.timed(|| {
+        let ((), spent) = bench.timed(|| {
             for _ in 0..if bench.quick { 1 } else { ROUNDS } {
                 let crowd = bench.puller.crowd(&all)?;
                 bytes += crowd.bytes;
@@ -65,13 +69,13 @@ impl Scenario for Ledger {
         bench.image("latest", MIB, 8)?;
         let time = Duration::from_secs(if bench.quick { 2 } else { 5 });
         let manifests = || storm(bench.puller.addr, "latest", CLIENTS, time);
-        let (storm, storm_cpu) = bench.timed(manifests)?;
+        let (storm, storm_spent) = bench.timed(manifests)?;
         Ok(vec![
             Some(bytes as f64 / 1e6 / took.as_secs_f64()),
-            cpu.map(|cpu| cpu / (bytes as f64 / f64::from(1 << 30))),
+            spent.cpu_per_gib(bytes),
             Some(many.rate()),
             Some(storm.rate),
-            storm_cpu.map(|cpu| cpu / storm.answers as f64 * 1e5),
+            storm_spent.cpu.map(|cpu| cpu / storm.answers as f64 * 1e5),
             bench.peak(),
         ])
     }

@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use super::Aim;
 use super::Bench;
-use super::Row;
 use super::Scenario;
 use crate::corpus::Blob;
 use crate::corpus::MIB;
+use crate::report::Aim;
+use crate::report::Line;
 
 /// How many blobs, of 1 MiB each.
 const BLOBS: usize = 200;
@@ -63,7 +63,18 @@ impl Scenario for Many {
         }
     }
 
-    fn rows(&self) -> Vec<Row> {
+    fn is_cold(&self) -> bool {
+        !self.stored
+    }
+
+    fn question(&self) -> &'static str {
+        match self.stored {
+            false => "Do a thousand clients at once cost throughput, or memory, for cold blobs?",
+            true => "Do a thousand clients at once cost throughput, or memory, for stored blobs?",
+        }
+    }
+
+    fn rows(&self) -> Vec<Line> {
         let titles = match self.stored {
             false => [
                 "16 clients, 1,000 pulls of 200 cold 1 MiB blobs",
@@ -75,10 +86,10 @@ impl Scenario for Many {
             ],
         };
         vec![
-            Row::new(titles[0], "MB/s"),
-            Row::new(titles[1], "MB/s"),
-            Row::new("- its time", "x that of 16").aim(LONGER),
-            Row::new("- peak memory", "MiB").aim(MEMORY),
+            Line::new(titles[0], "MB/s"),
+            Line::new(titles[1], "MB/s"),
+            Line::new("- its time", "x that of 16").aim(LONGER),
+            Line::new("- peak memory", "MiB").aim(MEMORY),
         ]
     }
 

@@ -7,61 +7,65 @@ use crate::corpus::Blob;
 use crate::corpus::MIB;
 use crate::load::Puller;
 use crate::measure;
+use crate::measure::Spent;
+use crate::origin::Distant;
 use crate::origin::Origin;
+use crate::origin::Route;
 use crate::peers::Peer;
 use crate::peers::Running;
+use crate::report::Line;
 
-mod cold;
 mod crowd;
+mod far;
+mod far_h2;
+mod far_image;
 mod herd;
+mod hit;
 mod ledger;
 mod manifests;
 mod many;
-mod stored;
+mod pull;
+mod range;
+mod start;
 
 /// One scenario.
 pub(crate) trait Scenario {
     /// What `--only` calls it.
     fn name(&self) -> &'static str;
 
-    /// Whether it is run for `peer`.
-    fn concerns(&self, peer: &Peer) -> bool {
-        !matches!(peer, Peer::Journalled(_))
+    /// Whether it asks for blobs of which the system can't have anything yet.
+    fn is_cold(&self) -> bool {
+        false
     }
 
+    /// Whether clients speak TLS with the system.
+    fn is_tls(&self) -> bool {
+        false
+    }
+
+    /// Whether it is run for `peer`: not where it has each blob by the time that it may be asked for
+    /// it, and none is cold.
+    fn concerns(&self, peer: &Peer) -> bool {
+        let can = !self.is_tls() || peer.speaks_tls();
+        can && !peer.is_journalled() && !(self.is_cold() && peer.is_by_image())
+    }
+
+    /// The way to the origin; `None` for loopback.
+    fn route(&self) -> Option<Route> {
+        None
+    }
+
+    /// What it asks, as a question.
+    fn question(&self) -> &'static str;
+
     /// The rows that it fills, in the order of [`Scenario::run`]'s figures.
-    fn rows(&self) -> Vec<Row>;
+    fn rows(&self) -> Vec<Line>;
 
     /// One sample of each row; `None` where a row means nothing for this system.
     ///
     /// # Errors
     /// When the system does not do what it should; no figure counts then.
     fn run(&self, bench: &Bench<'_>) -> anyhow::Result<Vec<Option<f64>>>;
-}
-
-/// A row of the table.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Row {
-    /// What is measured.
-    pub(crate) title: &'static str,
-    /// In what; what it is called in the JSON, too, together with the scenario.
-    pub(crate) unit: &'static str,
-    /// What tidegate is to reach.
-    pub(crate) aim: Option<Aim>,
-}
-
-/// What tidegate is to reach.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Aim {
-    /// At least this share of that system's figure.
-    AtLeast(f64, &'static str),
-    /// That system, which is tidegate with something besides, has at least this share of
-    /// tidegate's figure.
-    Keeps(f64, &'static str),
-    /// Less than this.
-    Below(f64),
-    /// At most this.
-    AtMost(f64),
 }
 
 /// What a scenario has at hand.
@@ -71,6 +75,8 @@ pub(crate) struct Bench<'a> {
     pub(crate) system: &'a Running,
     /// What is behind it.
     pub(crate) origin: &'a Origin,
+    /// The same as it is reached over a link, where the scenario has one.
+    pub(crate) distant: Option<&'a Distant>,
     /// The client's side of it.
     pub(crate) puller: Puller,
     /// Whether to be quick rather than exact.
@@ -80,24 +86,44 @@ pub(crate) struct Bench<'a> {
 /// All scenarios, in the order of the table.
 pub(crate) fn all() -> Vec<Box<dyn Scenario>> {
     vec![
-        Box::new(cold::Cold::UNPACED),
-        Box::new(cold::Cold::AT_5_GBIT),
-        Box::new(cold::Cold::AT_1_GBIT),
-        Box::new(stored::Stored),
+        Box::new(pull::Pull::UNPACED),
+        Box::new(pull::Pull::AT_5_GBIT),
+        Box::new(pull::Pull::AT_1_GBIT),
+        Box::new(hit::Hit::PLAIN),
+        Box::new(hit::Hit::TLS),
+        Box::new(range::Range),
         Box::new(manifests::Manifests),
+        Box::new(start::Start),
         Box::new(herd::Herd),
         Box::new(crowd::Crowd::COLD),
         Box::new(crowd::Crowd::STORED),
         Box::new(many::Many::COLD),
         Box::new(many::Many::STORED),
+        Box::new(far::FarPull::AT_40_MS),
+        Box::new(far::FarPull::AT_150_MS),
+        Box::new(far::FarPull::AT_100_MBIT),
+        Box::new(far::FarPull::WITH_LOSSES),
+        Box::new(far::FarPull::FROM_A_CDN),
+        Box::new(far_image::FarImage),
+        Box::new(far_h2::FarH2),
         Box::new(ledger::Ledger),
     ]
+}
+
+/// What `--only` calls them.
+pub(crate) fn names() -> Vec<&'static str> {
+    all().iter().map(|one| one.name()).collect()
 }
 
 impl Bench<'_> {
     /// Publishes an image and gets its manifest, as a client does before it asks for blobs.
     fn image(&self, tag: &str, size: u64, count: usize) -> anyhow::Result<Vec<Arc<Blob>>> {
-        let blobs = self.origin.publish(tag, size, count);
+        self.image_of(tag, &vec![size; count])
+    }
+
+    /// The same of blobs of these sizes.
+    fn image_of(&self, tag: &str, sizes: &[u64]) -> anyhow::Result<Vec<Arc<Blob>>> {
+        let blobs = self.origin.publish(tag, sizes)?;
         self.puller.manifest(tag)?;
         Ok(blobs)
     }
@@ -135,32 +161,19 @@ impl Bench<'_> {
         self.system.pid().map(measure::peak)
     }
 
-    /// What `work` gives, and the CPU seconds that the system spent meanwhile.
-    fn timed<T>(
-        &self,
-        work: impl FnOnce() -> anyhow::Result<T>,
-    ) -> anyhow::Result<(T, Option<f64>)> {
+    /// What `work` gives, and what the system spent meanwhile.
+    fn timed<T>(&self, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<(T, Spent)> {
         let pid = self.system.pid();
-        let before = measure::cpu(pid).own;
+        let before = Spent::so_far(pid);
         let done = work()?;
-        let spent = measure::cpu(pid).own - before;
-        Ok((done, pid.map(|_| spent)))
-    }
-}
-
-impl Row {
-    const fn new(title: &'static str, unit: &'static str) -> Self {
-        Self {
-            title,
-            unit,
-            aim: None,
-        }
+        Ok((done, Spent::so_far(pid).since(before)))
     }
 
-    const fn aim(self, aim: Aim) -> Self {
-        Self {
-            aim: Some(aim),
-            ..self
+    /// How long a large blob is, in bytes.
+    fn large(&self) -> u64 {
+        match self.quick {
+            true => 256 * MIB,
+            false => 512 * MIB,
         }
     }
 }

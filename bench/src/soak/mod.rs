@@ -10,8 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
-use anyhow::Context;
 use fake_registry::Random;
+
+use crate::peers;
+use crate::report::OWN;
+use crate::report::Report;
 
 mod body;
 mod client;
@@ -24,27 +27,29 @@ mod tally;
 mod trouble;
 mod world;
 
+use tally::Tally;
+
 /// How long, and with which seed.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Options {
     /// How long, without what is checked at the end.
     #[arg(long, value_name = "N", default_value_t = 20)]
-    minutes: u64,
+    pub(crate) minutes: u64,
     /// One minute.
     #[arg(long)]
-    quick: bool,
+    pub(crate) quick: bool,
     /// Repeats the choices of another run [default: another one each time].
     #[arg(long, value_name = "N")]
-    seed: Option<u64>,
+    pub(crate) seed: Option<u64>,
     /// How many clients there are.
     #[arg(long, value_name = "N", default_value_t = 12)]
-    clients: usize,
+    pub(crate) clients: usize,
     /// The tidegate to soak [default: the release build, built first where run by cargo].
     #[arg(long, value_name = "PATH")]
-    tidegate: Option<PathBuf>,
+    pub(crate) tidegate: Option<PathBuf>,
     /// Where the store is put: on a real disk, with 1 GiB free.
     #[arg(long, value_name = "DIR", default_value_os_t = std::env::temp_dir())]
-    dir: PathBuf,
+    pub(crate) dir: PathBuf,
 }
 
 impl Options {
@@ -53,17 +58,50 @@ impl Options {
     }
 }
 
+/// What came of a soak.
+struct Soaked {
+    tally: Shared<Tally>,
+    report: life::Report,
+    seed: u64,
+    took: Duration,
+}
+
 /// Soaks, and prints what came of it.
 ///
 /// # Errors
 /// When anything was wrong.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     crate::stop::listen()?;
-    let tidegate = match &options.tidegate {
-        // It is started in a folder of its own.
-        Some(path) => std::path::absolute(path)?,
-        None => crate::peers::tidegate::find()?.context("there is no tidegate beside this")?,
-    };
+    let soaked = soak(options)?;
+    let (tally, seed) = (&soaked.tally, soaked.seed);
+    let page = summary::render(tally, &soaked.report, (seed, soaked.took));
+    print!("{page}");
+    match tally.failure() {
+        Some(failure) => anyhow::bail!("seed {seed}: {failure}"),
+        None => Ok(()),
+    }
+}
+
+/// Soaks, and adds what came of it to `report`. What was wrong is told there.
+///
+/// # Errors
+/// When tidegate is not there, or the run can't go on.
+pub(crate) fn add(options: &Options, report: &mut Report) -> anyhow::Result<()> {
+    let soaked = soak(options)?;
+    for failure in soaked.tally.failures() {
+        report.note(NAME, OWN, &anyhow::anyhow!("WRONG {failure}"));
+    }
+    report
+        .sections
+        .push(summary::section(&soaked.tally, &soaked.report));
+    Ok(())
+}
+
+/// The scenario's name.
+pub(crate) const NAME: &str = "soak";
+
+fn soak(options: &Options) -> anyhow::Result<Soaked> {
+    let tidegate = peers::tidegate::wanted(options.tidegate.as_deref())?;
     let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
     let seed = options
         .seed
@@ -76,14 +114,12 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let soaked = runtime.block_on(life::live(options, &tidegate, Random::new(seed)));
     let (tally, report) = soaked?;
     runtime.shutdown_background();
-    print!(
-        "{}",
-        summary::render(&tally, &report, (seed, start.elapsed()))
-    );
-    match tally.failure() {
-        Some(failure) => anyhow::bail!("seed {seed}: {failure}"),
-        None => Ok(()),
-    }
+    Ok(Soaked {
+        tally,
+        report,
+        seed,
+        took: start.elapsed(),
+    })
 }
 
 /// What all tasks share.

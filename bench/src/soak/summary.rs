@@ -7,6 +7,10 @@ use super::life::Report;
 use super::proxy::MAX_SIZE;
 use super::series::Sample;
 use super::tally::Tally;
+use crate::report::Aim;
+use crate::report::Line;
+use crate::report::OWN;
+use crate::report::Section;
 
 /// Rows of the series that are shown.
 const ROWS: usize = 12;
@@ -56,6 +60,42 @@ pub(crate) fn render(tally: &Tally, report: &Report, (seed, took): (u64, Duratio
     );
     series(&mut text, report);
     text
+}
+
+/// The same in the shape of all results.
+pub(super) fn section(tally: &Tally, report: &Report) -> Section {
+    let requests = tally.requests();
+    let right: u64 = requests.values().map(|counts| counts.right).sum();
+    let peak = report.samples.iter().map(|sample| sample.rss).max();
+    let events: u64 = tally.events().values().sum();
+    let wrong = tally.failures().len();
+    let rows = [
+        ("wrong bytes and broken promises", "times", wrong as f64),
+        ("- requests that ended right", "requests", right as f64),
+        (
+            "- faults, restarts and other events",
+            "times",
+            events as f64,
+        ),
+        ("- peak memory", "MiB", peak.unwrap_or(0) as f64 / 1024.0),
+    ];
+    let lines = rows.iter().map(|(title, unit, figure)| {
+        let line = Line::new(title, unit);
+        let first = *title == rows[0].0;
+        let mut line = if first {
+            line.aim(Aim::AtMost(0.0))
+        } else {
+            line
+        };
+        line.add(OWN, *figure);
+        line
+    });
+    Section {
+        name: super::NAME.to_owned(),
+        question: "Does anything break under pulls, faults, restarts and a full store at once?"
+            .to_owned(),
+        lines: lines.collect(),
+    }
 }
 
 fn requests(text: &mut String, tally: &Tally) {

@@ -1,36 +1,42 @@
 //! Who mirrors.
 
+use std::ffi::OsString;
+use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 use std::time::Instant;
 
-use anyhow::Context;
 use fake_registry::DockerRegistry;
 use fake_registry::ProcessBuilder;
 
 use super::Effort;
 use super::proxy;
-use super::tools;
 use super::world::Stage;
 use super::world::World;
+use crate::measure;
+use crate::peers::Install;
+use crate::peers::Job;
+use crate::peers::Order;
+use crate::peers::TOOLS;
+use crate::peers::Tool;
+use crate::report::Absent;
 
-/// A way to mirror the corpus.
+/// A way to mirror the corpus, on this machine.
 #[derive(Clone, Debug)]
-pub(super) enum Contestant {
+pub(super) struct Contestant {
+    way: Way,
+    program: PathBuf,
+    version: String,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Way {
     /// `tidegate serve`: clients pull everything through it.
-    Tidegate(PathBuf),
+    Proxy,
     /// The same, ended and started again half-way.
-    Restarted(PathBuf),
-    /// `tidegate copy`, once for each tag.
-    Copy(PathBuf),
-    /// `tidegate sync`.
-    Sync(PathBuf),
-    /// `skopeo sync`.
-    Skopeo(PathBuf),
-    /// `regsync once`.
-    Regsync(PathBuf),
-    /// `crane copy --all-tags`, once for each repository.
-    Crane(PathBuf),
+    Restarted,
+    /// A tool that does it by itself.
+    Tool(&'static Tool),
 }
 
 /// How long one may take.
@@ -38,121 +44,152 @@ pub(super) const LIMIT: Duration = Duration::from_secs(600);
 /// How often a tool is looked at.
 const GLANCE: Duration = Duration::from_millis(5);
 
+impl Way {
+    /// All, in the order of the table's columns.
+    fn all() -> Vec<Self> {
+        let mut all = vec![Self::Proxy, Self::Restarted];
+        all.extend(TOOLS.map(Self::Tool));
+        all
+    }
+
+    /// What the command line calls it.
+    fn asked(self) -> &'static str {
+        match self {
+            Self::Proxy => "tidegate",
+            Self::Restarted => "tidegate-restarted",
+            Self::Tool(tool) => tool.asked,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Proxy => "tidegate",
+            Self::Restarted => "tidegate, restarted half-way",
+            Self::Tool(tool) => tool.name,
+        }
+    }
+
+    fn keeps_in_step(self) -> bool {
+        matches!(self, Self::Tool(tool) if tool.keeps_in_step)
+    }
+
+    fn on_this_machine(self, own: Option<&Path>) -> anyhow::Result<Contestant> {
+        let (install, arguments) = match self {
+            Self::Proxy | Self::Restarted => (&Install::Own, &["--version"][..]),
+            Self::Tool(tool) => (&tool.install, tool.version),
+        };
+        let program = install.program(own)?;
+        Ok(Contestant {
+            way: self,
+            version: install.version(&program, arguments)?,
+            program,
+        })
+    }
+}
+
 impl Contestant {
-    /// All that are there, of those that are `wanted`; where none is, of all. Says who is absent.
-    pub(super) fn all(tidegate: Option<PathBuf>, wanted: &[String]) -> anyhow::Result<Vec<Self>> {
-        let names = [
-            "tidegate",
-            "tidegate-restarted",
-            "tidegate-copy",
-            "tidegate-sync",
-            "skopeo",
-            "regsync",
-            "crane",
-        ];
-        Self::of(&names, tidegate, wanted)
+    /// All that are here, of those that are `wanted`, of all where none is; and those that are not.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub(super) fn all(
+        own: Option<&Path>,
+        wanted: &[String],
+    ) -> anyhow::Result<(Vec<Self>, Vec<Absent>)> {
+        Self::of(Way::all(), own, wanted)
     }
 
     /// The same, of those that can be run again and again.
+    ///
+    /// # Errors
+    /// When there is none of that name.
     pub(super) fn syncing(
-        tidegate: Option<PathBuf>,
+        own: Option<&Path>,
         wanted: &[String],
-    ) -> anyhow::Result<Vec<Self>> {
-        let names = ["tidegate-sync", "regsync", "skopeo", "crane"];
-        Self::of(&names, tidegate, wanted)
+    ) -> anyhow::Result<(Vec<Self>, Vec<Absent>)> {
+        let mut ways = Way::all();
+        ways.retain(|way| way.keeps_in_step());
+        Self::of(ways, own, wanted)
     }
 
     fn of(
-        names: &[&str],
-        tidegate: Option<PathBuf>,
+        ways: Vec<Way>,
+        own: Option<&Path>,
         wanted: &[String],
-    ) -> anyhow::Result<Vec<Self>> {
+    ) -> anyhow::Result<(Vec<Self>, Vec<Absent>)> {
+        let names: Vec<&str> = ways.iter().map(|way| way.asked()).collect();
         if let Some(unknown) = wanted.iter().find(|it| !names.contains(&it.as_str())) {
             let names = names.join(", ");
             anyhow::bail!("there is no contestant '{unknown}'; there are: {names}");
         }
-        let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|it| it == name);
-        let mut all = Vec::new();
-        for name in names.iter().copied().filter(|name| is_wanted(name)) {
-            let program = match name {
-                "skopeo" => tools::installed("skopeo", "apt-get install skopeo"),
-                "regsync" | "crane" => tools::built(name),
-                _ => tidegate
-                    .clone()
-                    .context("no tidegate is beside this program"),
-            };
-            match program {
-                Ok(program) => all.push(Self::new(name, program)),
-                Err(error) => eprintln!("{name} is absent: {error:#}"),
+        let is_wanted = |way: &Way| wanted.is_empty() || wanted.iter().any(|it| it == way.asked());
+        let (mut here, mut absent) = (Vec::new(), Vec::new());
+        for way in ways.into_iter().filter(is_wanted) {
+            match way.on_this_machine(own) {
+                Ok(one) => here.push(one),
+                Err(error) => {
+                    eprintln!("{} is absent: {error:#}", way.name());
+                    absent.push(Absent {
+                        name: way.name().to_owned(),
+                        why: format!("{error:#}"),
+                    });
+                }
             }
         }
-        Ok(all)
-    }
-
-    fn new(name: &str, program: PathBuf) -> Self {
-        match name {
-            "tidegate" => Self::Tidegate(program),
-            "tidegate-restarted" => Self::Restarted(program),
-            "tidegate-copy" => Self::Copy(program),
-            "tidegate-sync" => Self::Sync(program),
-            "skopeo" => Self::Skopeo(program),
-            "regsync" => Self::Regsync(program),
-            _ => Self::Crane(program),
-        }
+        Ok((here, absent))
     }
 
     pub(super) fn name(&self) -> &'static str {
-        match self {
-            Self::Tidegate(_) => "tidegate",
-            Self::Restarted(_) => "tidegate, restarted half-way",
-            Self::Copy(_) => "tidegate copy",
-            Self::Sync(_) => "tidegate sync",
-            Self::Skopeo(_) => "skopeo sync",
-            Self::Regsync(_) => "regsync",
-            Self::Crane(_) => "crane",
-        }
+        self.way.name()
+    }
+
+    /// What the command line calls it: a file's name, too.
+    pub(super) fn asked(&self) -> &'static str {
+        self.way.asked()
+    }
+
+    /// What it is, and in which version.
+    pub(super) fn version(&self) -> &str {
+        &self.version
     }
 
     /// How it is run.
-    pub(super) fn way(&self) -> String {
-        match self {
-            Self::Tidegate(_) => proxy::WAY.to_owned(),
-            Self::Restarted(_) => "the same, ended by SIGTERM after the first half of the tags, \
-                                   and started again at once"
-                .to_owned(),
-            Self::Copy(_) => "one process for each tag, one after the other, which knows nothing \
-                              of those before; `--no-referrers`"
-                .to_owned(),
-            Self::Sync(_) => {
-                "one process, one set with a file of references, `referrers = false`".to_owned()
+    pub(super) fn settings(&self) -> &'static str {
+        match self.way {
+            Way::Proxy => proxy::WAY,
+            Way::Restarted => {
+                "the same, ended by SIGTERM after the first half of the tags, and started again at once"
             }
-            Self::Skopeo(program) => {
-                let version = tools::version(program, &["--version"]);
-                format!("{version}; one process, one image after the other, `--all`")
-            }
-            Self::Regsync(program) => {
-                let version = tools::version(program, &["version", "--format", "{{.VCSTag}}"]);
-                format!("{version}; one process, `parallel: 4`, one entry for each repository")
-            }
-            Self::Crane(program) => {
-                let version = tools::version(program, &["version"]);
-                format!("{version}; one process for each repository, one after the other")
-            }
+            Way::Tool(tool) => tool.settings,
         }
+    }
+
+    /// What it can't do.
+    pub(super) fn limits(&self) -> &'static str {
+        match self.way {
+            Way::Proxy | Way::Restarted => "none that is asked for here",
+            Way::Tool(tool) => tool.limits,
+        }
+    }
+
+    /// Whether it can bring signatures and referrers with the images.
+    pub(super) fn brings_companions(&self) -> bool {
+        matches!(self.way, Way::Tool(tool) if tool.referrers)
     }
 
     /// The repository of the target that `name` of the source is mirrored into.
     pub(super) fn place(&self, name: &str) -> String {
-        match self {
-            Self::Tidegate(_) | Self::Restarted(_) => proxy::place(name),
-            // That is how skopeo calls it, whatever it is told.
-            Self::Skopeo(_) => {
-                let (_, last) = name.rsplit_once('/').unwrap_or(("", name));
-                format!("mirror/{last}")
-            }
-            Self::Copy(_) | Self::Sync(_) | Self::Regsync(_) | Self::Crane(_) => {
-                format!("mirror/{name}")
-            }
+        match self.way {
+            Way::Proxy | Way::Restarted => proxy::place(name),
+            Way::Tool(tool) => (tool.place)(name),
+        }
+    }
+
+    /// How a run of it is watched.
+    pub(super) fn watch(&self) -> Watch<'static> {
+        Watch {
+            cut: None,
+            with_children: matches!(self.way, Way::Tool(tool) if tool.starts_others),
         }
     }
 
@@ -161,17 +198,14 @@ impl Contestant {
     /// # Errors
     /// When it can't be tried. Where it is tried and fails, the effort says so.
     pub(super) async fn mirror(&self, world: &World, stage: &Stage) -> anyhow::Result<Effort> {
-        match self {
-            Self::Tidegate(program) => proxy::mirror(program, (world, stage)).await,
-            Self::Restarted(program) => proxy::mirror_by_halves(program, (world, stage)).await,
-            _ => {
-                let commands = self.commands(world, stage)?;
-                in_turn(commands.unwrap_or_default(), None).await
-            }
+        match self.way {
+            Way::Proxy => proxy::mirror(&self.program, (world, stage)).await,
+            Way::Restarted => proxy::mirror_by_halves(&self.program, (world, stage)).await,
+            Way::Tool(_) => in_turn(self.commands(world, stage)?, self.watch()).await,
         }
     }
 
-    /// What is run, one after the other; `None` of what is no command.
+    /// What is run, one after the other; nothing of what is no command.
     ///
     /// # Errors
     /// When a file that it needs can't be written.
@@ -179,46 +213,80 @@ impl Contestant {
         &self,
         world: &World,
         stage: &Stage,
-    ) -> anyhow::Result<Option<Vec<ProcessBuilder>>> {
-        let place = |name: &str| self.place(name);
-        Ok(Some(match self {
-            Self::Tidegate(_) | Self::Restarted(_) => return Ok(None),
-            Self::Copy(program) => tools::tidegate_copies(program, (world, stage), place)?,
-            Self::Sync(program) => vec![tools::tidegate_sync(program, (world, stage))?],
-            Self::Skopeo(program) => vec![tools::skopeo(program, (world, stage))?],
-            Self::Regsync(program) => vec![tools::regsync(program, (world, stage), place)?],
-            Self::Crane(program) => tools::cranes(program, (world, stage), place),
-        }))
+    ) -> anyhow::Result<Vec<ProcessBuilder>> {
+        let ca = world.pki.ca_file();
+        let hosts = [world.source.host(), stage.target.host()];
+        let jobs = self.jobs((world, stage), hosts, &ca)?;
+        Ok(jobs.into_iter().map(Job::plain).collect())
+    }
+
+    /// The same by `tap`, a command up to its own command. The registries are told to be at other
+    /// `hosts`, and another authority to vouch for them.
+    ///
+    /// # Errors
+    /// When a file that it needs can't be written.
+    pub(super) fn tapped(
+        &self,
+        (world, stage): (&World, &Stage),
+        (hosts, ca): ([String; 2], &Path),
+        tap: &[OsString],
+    ) -> anyhow::Result<Vec<ProcessBuilder>> {
+        let jobs = self.jobs((world, stage), hosts, ca)?;
+        Ok(jobs.into_iter().map(|job| job.behind(tap)).collect())
+    }
+
+    fn jobs(
+        &self,
+        (world, stage): (&World, &Stage),
+        [source, target]: [String; 2],
+        ca: &Path,
+    ) -> anyhow::Result<Vec<Job>> {
+        let Way::Tool(tool) = self.way else {
+            return Ok(Vec::new());
+        };
+        let order = Order {
+            source,
+            target,
+            ca,
+            folder: stage.folder.path(),
+            images: &world.repositories,
+            referrers: world.companions,
+        };
+        (tool.jobs)(&self.program, &order)
     }
 }
 
-/// When a run is broken off.
-#[derive(Clone, Copy)]
-pub(super) struct Cut<'a> {
-    /// When this registry
-    pub(super) target: &'a DockerRegistry,
-    /// has answered so many requests.
-    pub(super) answered: usize,
+/// How a run is watched.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Watch<'a> {
+    /// It is broken off when this registry has answered so many requests.
+    pub(super) cut: Option<(&'a DockerRegistry, usize)>,
+    /// What its children have in memory counts, too. That takes time of the machine to know.
+    pub(super) with_children: bool,
 }
 
 /// Runs commands to their end, one after the other, or until they are cut.
 pub(super) async fn in_turn(
     commands: Vec<ProcessBuilder>,
-    cut: Option<Cut<'_>>,
+    watch: Watch<'_>,
 ) -> anyhow::Result<Effort> {
     let mut effort = Effort::default();
-    let (start, before) = (Instant::now(), tools::reaped()?);
+    let (start, before) = (Instant::now(), measure::reaped()?);
     for command in commands {
         crate::stop::check()?;
         let mut process = command.spawn();
         let mut is_cut = false;
         let status = loop {
-            if let Some(cut) = cut
+            if let Some((target, answered)) = watch.cut
                 && !is_cut
-                && cut.target.access().len() >= cut.answered
+                && target.access().len() >= answered
             {
                 process.interrupt();
                 is_cut = true;
+            }
+            if watch.with_children {
+                tokio::time::sleep(GLANCE * 4).await;
+                effort.peak = effort.peak.max(measure::peak(process.pid()));
             }
             let peak = process.peak_rss() as f64 / f64::from(1 << 20);
             effort.peak = effort.peak.max(peak);
@@ -243,6 +311,6 @@ pub(super) async fn in_turn(
         }
     }
     effort.wall = start.elapsed();
-    effort.cpu = tools::reaped()? - before;
+    effort.cpu = measure::reaped()? - before;
     Ok(effort)
 }

@@ -5,8 +5,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context;
-
 use crate::machine::Machine;
 use crate::measure;
 use crate::peers;
@@ -14,41 +12,66 @@ use crate::stop;
 
 mod contestant;
 mod count;
+mod measured;
 mod proxy;
 mod pull;
+mod relay;
 pub(crate) mod sync;
 mod table;
-mod tools;
+mod tapped;
 mod world;
 
 use contestant::Contestant;
 use count::Count;
 use world::World;
 
+pub(crate) use measured::About;
+pub(crate) use measured::Line;
+pub(crate) use measured::Measured;
+pub(crate) use measured::Round;
+pub(crate) use tapped::tapped;
+
 /// How much, how often, and who.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Options {
     /// How often each contestant mirrors the corpus.
     #[arg(long, value_name = "N", default_value_t = 3)]
-    iterations: usize,
-    /// Bytes of all blobs, about, in millions.
-    #[arg(long, value_name = "MB", default_value_t = 200)]
-    megabytes: u64,
-    /// Another corpus of the same shape.
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    seed: u64,
-    /// Only these: tidegate, tidegate-restarted, tidegate-copy, tidegate-sync, skopeo, regsync, crane.
+    pub(crate) iterations: usize,
+    /// Which of the corpora: public, quick, large, or another one of the file.
+    #[arg(long, value_name = "NAME", default_value = "public")]
+    pub(crate) corpus: String,
+    /// Describes corpora, instead of bench/corpus.toml.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) corpus_file: Option<PathBuf>,
+    /// So many of a hundred of its images. Where there are several, `sync` runs all rounds with the
+    /// most, and the cold one with each.
+    #[arg(
+        long,
+        value_name = "PERCENT",
+        value_delimiter = ',',
+        default_value = "100"
+    )]
+    pub(crate) scale: Vec<usize>,
+    /// Only these: tidegate, tidegate-restarted, tidegate-copy, tidegate-sync, skopeo, regsync, crane,
+    /// dregsy.
     #[arg(long, value_name = "CONTESTANT", value_delimiter = ',')]
-    only: Vec<String>,
+    pub(crate) only: Vec<String>,
+    /// Of `sync`: not the rounds in which signatures and referrers come with the images.
+    #[arg(long)]
+    pub(crate) images_only: bool,
+    /// Of `sync`: runs each contestant once more through `tidegate tap`, and writes what it recorded
+    /// into this folder, with a page that holds the runs side by side.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) journals: Option<PathBuf>,
     /// The tidegate to measure [default: the release build, built first where run by cargo].
     #[arg(long, value_name = "PATH")]
-    tidegate: Option<PathBuf>,
+    pub(crate) tidegate: Option<PathBuf>,
     /// Where registries and stores are put: on a real disk, with 5 GiB free.
     #[arg(long, value_name = "DIR", default_value_os_t = std::env::temp_dir())]
-    dir: PathBuf,
+    pub(crate) dir: PathBuf,
     /// Wait up to this long for a quiet machine before each run.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
-    patience: u64,
+    pub(crate) patience: u64,
 }
 
 /// What a contestant took to mirror the corpus once.
@@ -69,7 +92,7 @@ struct Effort {
     pulled: Option<Duration>,
     /// Processor time, in seconds.
     cpu: f64,
-    /// The most memory that a process of it ever had, in MiB.
+    /// The most memory that the processes of it had, in MiB.
     peak: f64,
     /// What it said, where it failed.
     failure: Option<String>,
@@ -78,43 +101,58 @@ struct Effort {
 /// Mirrors the corpus by each contestant, and lays out what it took.
 ///
 /// # Errors
-/// When no registry can be started, or a signal ends the run. That a contestant fails is told in
-/// the table.
+/// When no registry can be started, or a signal ends the run. That a contestant fails or is absent
+/// is told in the table.
 pub(crate) fn run(options: &Options) -> anyhow::Result<String> {
     stop::listen()?;
     let machine = Machine::look(&options.dir)?;
-    let contestants = Contestant::all(tidegate(options)?, &options.only)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
-    let world = runtime.block_on(World::start(options))?;
-    let mut all: Vec<Vec<Outcome>> = vec![Vec::new(); contestants.len()];
+    let own = options.tidegate()?;
+    let (contestants, absent) = Contestant::all(own.as_deref(), &options.only)?;
+    let runtime = runtime()?;
+    let world = runtime.block_on(World::start(options, options.most(), false))?;
+    let mut round = Round::new("mirrored into an empty target", &world);
+    (round.percent, round.lines) = (options.most(), table::lines(&world.extent));
     for iteration in 0..options.iterations {
         for turn in 0..contestants.len() {
             stop::check()?;
-            let at = (iteration + turn) % contestants.len();
-            let contestant = &contestants[at];
+            let contestant = &contestants[(iteration + turn) % contestants.len()];
             rustix::fs::sync();
             measure::await_quiet(None, Duration::from_secs(options.patience));
-            let outcome = runtime
-                .block_on(once(contestant, &world, options))
-                .with_context(|| contestant.name())?;
-            eprintln!("{}", table::line(contestant.name(), &outcome));
-            all[at].push(outcome);
+            let outcome = runtime.block_on(once(contestant, &world, options));
+            round.add(contestant.name(), outcome)?;
         }
     }
     runtime.shutdown_background();
-    Ok(table::render(&machine, &world.extent, (&contestants, &all)))
+    let measured = Measured {
+        corpus: options.corpus.clone(),
+        about: contestants.iter().map(About::of).collect(),
+        absent,
+        rounds: vec![round],
+    };
+    Ok(table::render(&machine, &measured))
 }
 
-/// The tidegate that is measured, where one is wanted.
-fn tidegate(options: &Options) -> anyhow::Result<Option<PathBuf>> {
-    let own = |name: &String| name.starts_with("tidegate");
-    match &options.tidegate {
-        Some(path) => Ok(Some(std::path::absolute(path)?)),
-        None if options.only.is_empty() || options.only.iter().any(own) => peers::tidegate::find(),
-        None => Ok(None),
+impl Options {
+    /// The largest of the scales.
+    fn most(&self) -> usize {
+        self.scale.iter().copied().max().unwrap_or(100)
     }
+
+    /// The tidegate that is measured, where one is wanted.
+    fn tidegate(&self) -> anyhow::Result<Option<PathBuf>> {
+        let own = |name: &String| name.starts_with("tidegate");
+        let is_wanted = self.only.is_empty() || self.only.iter().any(own);
+        match &self.tidegate {
+            Some(path) => Ok(Some(std::path::absolute(path)?)),
+            None if is_wanted => peers::tidegate::find(),
+            None => Ok(None),
+        }
+    }
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    Ok(builder.enable_all().build()?)
 }
 
 async fn once(

@@ -1,124 +1,77 @@
-//! What it took, as a table in Markdown.
+//! What it took, as tables in Markdown.
 
 use std::fmt::Write as _;
 
 use fake_registry::Extent;
 
 use super::Count;
-use super::Outcome;
-use super::contestant::Contestant;
+use super::Line;
+use super::Measured;
+use super::Round;
 use crate::machine::Machine;
 use crate::measure::quantile;
 
-/// A row: what it says, and what it says of an outcome.
-struct Row {
-    title: &'static str,
-    value: fn(&Outcome) -> f64,
-    places: usize,
-    /// What it can't be below, where that is known.
-    least: Option<fn(&Extent) -> usize>,
+/// All that is told of a cold mirror, with what is least possible.
+pub(super) fn lines(extent: &Extent) -> Vec<Line> {
+    let Extent {
+        blobs, manifests, ..
+    } = *extent;
+    let (mounts, all) = (extent.mounts(), extent.least_requests());
+    let count = |title, value, least| Line::count(title, value).least(Some(least));
+    vec![
+        Line::new(("wall clock", "s"), 1, |it| it.effort.wall.as_secs_f64()),
+        Line::new(("- until the clients have all", "s"), 1, |it| {
+            it.effort.pulled.map_or(f64::NAN, |it| it.as_secs_f64())
+        }),
+        Line::new(("peak memory", "MiB"), 0, |it| it.effort.peak),
+        Line::new(("CPU", "s"), 1, |it| it.effort.cpu),
+        count(
+            "source requests",
+            |it| it.source.total() as f64,
+            blobs + manifests,
+        ),
+        count("- blob GET", |it| it.source.blob_gets as f64, blobs),
+        count(
+            "- manifest GET",
+            |it| it.source.manifest_gets as f64,
+            manifests,
+        ),
+        count("- HEAD", |it| it.source.heads as f64, 0),
+        count("- other", |it| rest(&it.source) as f64, 0),
+        count("target requests", |it| it.target.total() as f64, all),
+        count(
+            "- POST that begins an upload",
+            |it| it.target.starts as f64,
+            blobs,
+        ),
+        count("- PATCH", |it| it.target.chunks as f64, 0),
+        count(
+            "- PUT that ends an upload",
+            |it| it.target.finishes as f64,
+            blobs,
+        ),
+        count("- POST that mounts", |it| it.target.mounts as f64, mounts),
+        count(
+            "- PUT of a manifest",
+            |it| it.target.manifest_puts as f64,
+            manifests,
+        ),
+        count("- HEAD and GET", |it| reads(&it.target) as f64, 0),
+        count("- other", |it| it.target.others as f64, 0),
+        count("mounts granted", |it| it.target.granted as f64, mounts),
+        count("blobs uploaded twice", |it| it.target.twice as f64, 0),
+        count(
+            "429",
+            |it| (it.source.throttled + it.target.throttled) as f64,
+            0,
+        ),
+        count(
+            "images that are not in the target",
+            |it| it.lacking as f64,
+            0,
+        ),
+    ]
 }
-
-const fn counted(
-    title: &'static str,
-    value: fn(&Outcome) -> f64,
-    least: fn(&Extent) -> usize,
-) -> Row {
-    Row {
-        title,
-        value,
-        places: 0,
-        least: Some(least),
-    }
-}
-
-const NONE: fn(&Extent) -> usize = |_| 0;
-const BLOBS: fn(&Extent) -> usize = |it| it.blobs;
-const MANIFESTS: fn(&Extent) -> usize = |it| it.manifests;
-
-const ROWS: [Row; 21] = [
-    Row {
-        title: "wall clock, s",
-        value: |it| it.effort.wall.as_secs_f64(),
-        places: 1,
-        least: None,
-    },
-    Row {
-        title: "- until the clients have all",
-        value: |it| it.effort.pulled.map_or(f64::NAN, |it| it.as_secs_f64()),
-        places: 1,
-        least: None,
-    },
-    Row {
-        title: "peak memory, MiB",
-        value: |it| it.effort.peak,
-        places: 0,
-        least: None,
-    },
-    Row {
-        title: "CPU, s",
-        value: |it| it.effort.cpu,
-        places: 1,
-        least: None,
-    },
-    counted(
-        "**source requests**",
-        |it| it.source.total() as f64,
-        |it| it.blobs + it.manifests,
-    ),
-    counted("- blob GET", |it| it.source.blob_gets as f64, BLOBS),
-    counted(
-        "- manifest GET",
-        |it| it.source.manifest_gets as f64,
-        MANIFESTS,
-    ),
-    counted("- HEAD", |it| it.source.heads as f64, NONE),
-    counted("- other", |it| rest(&it.source) as f64, NONE),
-    counted(
-        "**target requests**",
-        |it| it.target.total() as f64,
-        Extent::least_requests,
-    ),
-    counted(
-        "- POST that begins an upload",
-        |it| it.target.starts as f64,
-        BLOBS,
-    ),
-    counted("- PATCH", |it| it.target.chunks as f64, NONE),
-    counted(
-        "- PUT that ends an upload",
-        |it| it.target.finishes as f64,
-        BLOBS,
-    ),
-    counted(
-        "- POST that mounts",
-        |it| it.target.mounts as f64,
-        Extent::mounts,
-    ),
-    counted(
-        "- PUT of a manifest",
-        |it| it.target.manifest_puts as f64,
-        MANIFESTS,
-    ),
-    counted("- HEAD and GET", |it| reads(&it.target) as f64, NONE),
-    counted("- other", |it| it.target.others as f64, NONE),
-    counted(
-        "mounts granted",
-        |it| it.target.granted as f64,
-        Extent::mounts,
-    ),
-    counted("blobs uploaded twice", |it| it.target.twice as f64, NONE),
-    counted(
-        "429",
-        |it| (it.source.throttled + it.target.throttled) as f64,
-        NONE,
-    ),
-    counted(
-        "images that are not in the target",
-        |it| it.lacking as f64,
-        NONE,
-    ),
-];
 
 fn rest(count: &Count) -> usize {
     count.total() - count.blob_gets - count.manifest_gets - count.heads
@@ -128,71 +81,93 @@ fn reads(count: &Count) -> usize {
     count.heads + count.blob_gets + count.manifest_gets
 }
 
-/// One line for who waits.
-pub(super) fn line(name: &str, outcome: &Outcome) -> String {
-    let Outcome {
-        effort,
-        source,
-        target,
-        lacking,
-    } = outcome;
-    let failure = effort.failure.as_deref().unwrap_or_default();
-    format!(
-        "{name}: {:.1} s, {} + {} requests, {} mounts, {} twice, {lacking} images lacking {failure}",
-        effort.wall.as_secs_f64(),
-        source.total(),
-        target.total(),
-        target.granted,
-        target.twice,
-    )
+/// All of it: medians, with the least possible beside them.
+pub(super) fn render(machine: &Machine, measured: &Measured) -> String {
+    let mut text = format!(
+        "{} cores of {}, {}; {}\n\nThe corpus '{}'.\n",
+        machine.cores, machine.cpu, machine.kernel, machine.commit, measured.corpus,
+    );
+    for round in &measured.rounds {
+        table(&mut text, round, measured);
+    }
+    text.push('\n');
+    for one in &measured.about {
+        let _ = writeln!(
+            text,
+            "- {}: {}; {}. {}.",
+            one.name,
+            one.version,
+            one.settings,
+            capital(&one.limits)
+        );
+    }
+    for one in &measured.absent {
+        let _ = writeln!(text, "- {}: ABSENT: {}", one.name, one.why);
+    }
+    for round in &measured.rounds {
+        for failure in &round.failures {
+            let _ = writeln!(
+                text,
+                "- {}, {}: FAILED: {}",
+                round.title, failure.name, failure.why
+            );
+        }
+    }
+    text
 }
 
-/// All of it: medians, with the least possible beside them.
-pub(super) fn render(
-    machine: &Machine,
-    extent: &Extent,
-    (contestants, all): (&[Contestant], &[Vec<Outcome>]),
-) -> String {
-    let mut text = format!(
-        "{} cores of {}, {}; {}\n\n{} repositories, {} tags, {} manifests, {} blobs of {:.0} MB, \
-         {} pairs of repository and blob; medians of {}\n\n| |",
-        machine.cores,
-        machine.cpu,
-        machine.kernel,
-        machine.commit,
+fn table(text: &mut String, round: &Round, measured: &Measured) {
+    let extent = &round.extent;
+    let mut names: Vec<&str> = measured.about.iter().map(|it| it.name.as_str()).collect();
+    let took_part = |name: &&str| {
+        let mut lines = round.lines.iter();
+        lines.any(|line| !line.samples(name).is_empty())
+            || round.failures.iter().any(|it| it.name == **name)
+    };
+    names.retain(took_part);
+    let _ = write!(
+        text,
+        "\n**{}**\n\n{} repositories, {} tags, {} manifests, {} blobs of {:.0} MB, {} pairs of \
+         repository and blob; medians of {}\n\n| |",
+        round.title,
         extent.repositories,
         extent.tags,
         extent.manifests,
         extent.blobs,
         extent.bytes as f64 / 1e6,
         extent.pairs,
-        all.iter().map(Vec::len).max().unwrap_or(0),
+        iterations(round),
     );
-    for contestant in contestants {
-        let _ = write!(text, " {} |", contestant.name());
+    for name in &names {
+        let _ = write!(text, " {name} |");
     }
-    text += " least possible |\n|---|";
-    text += &"---:|".repeat(contestants.len() + 1);
-    for row in &ROWS {
-        let _ = write!(text, "\n| {} |", row.title);
-        for outcomes in all {
-            let samples: Vec<f64> = outcomes.iter().map(row.value).collect();
-            let median = quantile(&samples, 0.5).unwrap_or(f64::NAN);
-            let _ = match median.is_nan() {
-                true => write!(text, " - |"),
-                false => write!(text, " {median:.*} |", row.places),
+    *text += " least possible |\n|---|";
+    *text += &"---:|".repeat(names.len() + 1);
+    for line in &round.lines {
+        let unit = match line.unit {
+            "" => String::new(),
+            unit => format!(", {unit}"),
+        };
+        let _ = write!(text, "\n| {}{unit} |", line.title);
+        for name in &names {
+            let _ = match quantile(line.samples(name), 0.5) {
+                Some(median) => write!(text, " {median:.*} |", line.places),
+                None => write!(text, " - |"),
             };
         }
-        let least = row.least.map(|least| least(extent).to_string());
+        let least = line.least.map(|least| least.to_string());
         let _ = write!(text, " {} |", least.unwrap_or_default());
     }
-    text += "\n\n";
-    for (contestant, outcomes) in contestants.iter().zip(all) {
-        let _ = writeln!(text, "- {}: {}", contestant.name(), contestant.way());
-        let failure = outcomes.iter().find_map(|it| it.effort.failure.as_ref());
-        if let Some(failure) = failure {
-            let _ = writeln!(text, "  - FAILED: {failure}");
-        }
-    }
-    text
+    *text += "\n";
+}
+
+fn iterations(round: &Round) -> usize {
+    let cells = round.lines.iter().flat_map(|line| &line.cells);
+    cells.map(|(_, samples)| samples.len()).max().unwrap_or(0)
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|it| it.to_uppercase().to_string());
+    first.unwrap_or_default() + letters.as_str()
 }

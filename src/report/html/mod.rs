@@ -6,64 +6,28 @@
 //! hashes, and nothing be loaded, should one slip through.
 
 mod glance;
+mod page;
 mod table;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
-use maud::DOCTYPE;
+pub use page::page;
+
 use maud::Markup;
-use maud::PreEscaped;
 use maud::html;
-use sha2::Digest as _;
-use sha2::Sha256;
 
 use super::Column;
 use super::plot;
 use super::words;
 
-const STYLE: &str = include_str!("style.css");
-const SCRIPT: &str = include_str!("script.js");
-
 /// The report as one page of HTML. Columns without a history have no plots over time.
 pub fn html(columns: &[Column]) -> String {
     let names: Vec<&str> = columns.iter().map(|column| &*column.name).collect();
     let title = format!("{}: tidegate report", names.join(", "));
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta http-equiv="Content-Security-Policy" content=(policy());
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                meta name="generator" content=(concat!("tidegate ", env!("CARGO_PKG_VERSION")));
-                link rel="icon" href="data:,";
-                title { (title) }
-                style { (PreEscaped(STYLE)) }
-            }
-            body {
-                header { (header(columns)) }
-                main {
-                    (glance::glance(columns))
-                    (plots(columns))
-                    (table::tables(columns))
-                }
-                script { (PreEscaped(SCRIPT)) }
-            }
-        }
+    let main = html! {
+        (glance::glance(columns))
+        (plots(columns))
+        (table::tables(columns))
     };
-    page.into_string()
-}
-
-/// What the page may do: nothing but use its own style and script.
-fn policy() -> String {
-    let hash = |text: &str| BASE64_STANDARD.encode(Sha256::digest(text));
-    format!(
-        "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; img-src data:; \
-         base-uri 'none'; form-action 'none'",
-        hash(STYLE),
-        hash(SCRIPT)
-    )
+    page(&title, &header(columns), &main)
 }
 
 fn header(columns: &[Column]) -> Markup {

@@ -5,6 +5,7 @@
 //! - [`Target`]: a registry that takes pushes, with the same means.
 //! - [`Client`]: a small HTTP client.  [`Pki`]: certificates.  [`ImageBuilder`]: images.
 //! - [`DockerRegistry`], [`Tidegate`], [`Process`]: real programs, ended with the test.
+//! - [`Far`]: a network of its own behind a link with a round trip, a rate and losses.
 //! - [`Fuzz`]: many random inputs for one check.
 //!
 //! Nothing here is global: servers bind ports of their own on loopback, files live in temporary
@@ -14,6 +15,7 @@ mod blackhole;
 mod client;
 mod content;
 mod digest;
+mod far;
 mod fault;
 mod fuzz;
 mod gate;
@@ -41,6 +43,9 @@ pub use content::Content;
 pub use content::Generated;
 pub use digest::DigestSink;
 pub use digest::digest_of;
+pub use far::Far;
+pub use far::Link;
+pub use far::Traffic;
 pub use fault::Fault;
 pub use fault::FaultHandle;
 pub use fault::When;

@@ -12,6 +12,7 @@ use fake_registry::Upstream;
 use crate::machine::Machine;
 use crate::peers;
 use crate::stop;
+use crate::targets::contestant::Watch;
 use crate::targets::contestant::in_turn;
 
 /// How many tags, and who brings them.
@@ -107,7 +108,7 @@ async fn both(
         let command = Process::command(program)
             .args(["sync", "--quiet", "--config", "proxy.toml"])
             .folder(folder.path());
-        let effort = in_turn(vec![command], None).await?;
+        let effort = in_turn(vec![command], Watch::default()).await?;
         anyhow::Ok(Taken {
             tags,
             wall: effort.wall,

@@ -50,7 +50,11 @@ impl Push {
         }
     }
 
-    async fn blob(&self, repository: &str, part: &Part) -> Result<(), PushError> {
+    /// Uploads a blob: a POST and a PUT.
+    ///
+    /// # Errors
+    /// Where the registry can't be reached or refuses it, with its words.
+    pub async fn blob(&self, repository: &str, part: &Part) -> Result<(), PushError> {
         let url = format!("{}/v2/{repository}/blobs/uploads/", self.url);
         let begun = created(self.request(Method::POST, &url).send().await, "POST", &url).await?;
         let location = begun.header("location").unwrap_or_default();
@@ -67,7 +71,29 @@ impl Push {
         Ok(())
     }
 
-    async fn manifest(
+    /// Has the registry take a blob from another repository of it: whether it did.
+    ///
+    /// # Errors
+    /// Where the registry can't be reached or refuses the question, with its words.
+    pub async fn mount(
+        &self,
+        repository: &str,
+        digest: &str,
+        from: &str,
+    ) -> Result<bool, PushError> {
+        let url = format!(
+            "{}/v2/{repository}/blobs/uploads/?mount={digest}&from={from}",
+            self.url
+        );
+        let reply = created(self.request(Method::POST, &url).send().await, "POST", &url).await?;
+        Ok(reply.status == 201)
+    }
+
+    /// Puts a manifest under a tag, or under its digest.
+    ///
+    /// # Errors
+    /// Where the registry can't be reached or refuses it, with its words.
+    pub async fn manifest(
         &self,
         repository: &str,
         reference: &str,

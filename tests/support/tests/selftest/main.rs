@@ -3,6 +3,7 @@
 
 mod auth;
 mod docker_registry;
+mod far;
 mod faults;
 mod image;
 mod process;

@@ -1,7 +1,7 @@
 //! Clients beside a prefetch: how long they wait for the first byte of what is not stored, with and
 //! without one at full speed.
 
-use std::fmt::Write as _;
+use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -15,10 +15,17 @@ use fake_registry::Client;
 use fake_registry::Tidegate;
 use fake_registry::Upstream;
 use futures_util::future::join_all;
+use tokio::runtime::Runtime;
 
-use crate::machine::Machine;
+use crate::measure;
 use crate::measure::quantile;
 use crate::peers;
+use crate::report::Aim;
+use crate::report::Line;
+use crate::report::OWN;
+use crate::report::Report;
+use crate::report::Section;
+use crate::report::System;
 use crate::stop;
 
 /// How many clients, how often.
@@ -26,19 +33,22 @@ use crate::stop;
 pub(crate) struct Options {
     /// How often each of both is measured, in turn.
     #[arg(long, value_name = "N", default_value_t = 3)]
-    iterations: usize,
+    pub(crate) iterations: usize,
     /// How many clients pull at the same time.
     #[arg(long, value_name = "N", default_value_t = 16)]
-    clients: usize,
+    pub(crate) clients: usize,
     /// How long each is measured.
     #[arg(long, value_name = "SECONDS", default_value_t = 8)]
-    seconds: u64,
+    pub(crate) seconds: u64,
     /// The tidegate to measure [default: the release build, built first where run by cargo].
     #[arg(long, value_name = "PATH")]
-    tidegate: Option<PathBuf>,
+    pub(crate) tidegate: Option<PathBuf>,
     /// Where the store is put.
     #[arg(long, value_name = "DIR", default_value_os_t = std::env::temp_dir())]
-    dir: PathBuf,
+    pub(crate) dir: PathBuf,
+    /// Wait up to this long for a quiet machine before each.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub(crate) patience: u64,
 }
 
 /// What a client pulls, in bytes.
@@ -58,77 +68,110 @@ struct World {
     seed: AtomicUsize,
 }
 
-/// Lets clients pull with and without a prefetch beside them, and lays out how long they waited.
+/// How long clients waited, in milliseconds each, by iteration.
+#[derive(Debug, Default)]
+struct Waits {
+    alone: Vec<Vec<f64>>,
+    beside: Vec<Vec<f64>>,
+    /// What was prefetched meanwhile, in MB/s.
+    prefetched: Vec<f64>,
+}
+
+/// The column of clients that have the proxy for themselves.
+const ALONE: &str = "no prefetch";
+/// How much longer clients may wait beside a prefetch.
+const AIM: Aim = Aim::NoMore(1.2, ALONE);
+
+/// Lets clients pull with and without a prefetch beside them, and adds how long they waited to
+/// `report`.
 ///
 /// # Errors
 /// When tidegate is not there, or a pull fails.
-pub(crate) fn run(options: &Options) -> anyhow::Result<String> {
-    stop::listen()?;
+pub(crate) fn run(options: &Options, report: &mut Report) -> anyhow::Result<()> {
     let program = peers::tidegate::wanted(options.tidegate.as_deref())?;
-    let machine = Machine::look(&options.dir)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    let folder = peers::folder(&options.dir)?;
-    let world = Arc::new(runtime.block_on(World::start(&program, folder.path(), options)));
-    let mut waits = [Vec::new(), Vec::new()];
-    let mut fetched = Vec::new();
-    for iteration in 0..options.iterations {
-        for (beside, waits) in waits.iter_mut().enumerate() {
-            stop::check()?;
-            let (found, bytes) =
-                runtime.block_on(world.measure(options, (iteration, beside == 1)))?;
-            eprintln!(
-                "{}: median {:.2} ms of {} pulls, {:.0} MB/s prefetched",
-                ["alone", "beside a prefetch"][beside],
-                quantile(&found, 0.5).unwrap_or(f64::NAN),
-                found.len(),
-                bytes,
-            );
-            if beside == 1 {
-                fetched.push(bytes);
-            }
-            waits.extend(found);
-        }
-    }
-    drop(world);
+    let waits = waits(options, &program, &runtime);
     runtime.shutdown_background();
-    let mut text = format!(
-        "{} cores of {}, {}; {}\n\n{} clients, blobs of {} KiB that are not stored; a prefetch of \
-         layers of {} MiB, {:.0} MB/s while they pull\n\n| time to first byte, ms | alone | beside | \
-         ratio |\n|---|---:|---:|---:|\n",
-        machine.cores,
-        machine.cpu,
-        machine.kernel,
-        machine.commit,
-        options.clients,
-        PULLED >> 10,
-        LAYER >> 20,
-        quantile(&fetched, 0.5).unwrap_or(f64::NAN),
-    );
-    for (name, at) in [("median", 0.5), ("90 %", 0.9), ("99 %", 0.99)] {
-        let [alone, beside] = [0, 1].map(|it| quantile(&waits[it], at).unwrap_or(f64::NAN));
-        let ratio = beside / alone;
-        let _ = writeln!(text, "| {name} | {alone:.2} | {beside:.2} | {ratio:.2} |");
-    }
-    Ok(text)
+    report.add_system(peers::tidegate::system(&program)?);
+    report.add_system(System {
+        name: ALONE.to_owned(),
+        version: "tidegate, the same process".to_owned(),
+        limits: "brings nothing but what clients ask for".to_owned(),
+    });
+    report.sections.push(section(&waits?));
+    Ok(())
 }
 
-impl World {
-    async fn start(program: &std::path::Path, folder: &std::path::Path, options: &Options) -> Self {
-        let source = Upstream::start().await;
-        let mut sets = String::new();
-        for iteration in 0..options.iterations {
-            let _ = write!(
-                sets,
-                "\n[[prefetch]]\nname = \"bulk{iteration}\"\nfrom = \"up.test/bulk{iteration}/*\"\n\
-                 referrers = false\n"
+/// Each measurement has a proxy and an upstream of its own: no prefetch outlasts it.
+fn waits(options: &Options, program: &Path, runtime: &Runtime) -> anyhow::Result<Waits> {
+    let mut waits = Waits::default();
+    for iteration in 0..options.iterations {
+        for turn in [false, true] {
+            stop::check()?;
+            measure::await_quiet(None, Duration::from_secs(options.patience));
+            let beside = turn != (iteration % 2 == 1);
+            let folder = peers::folder(&options.dir)?;
+            let (found, bytes) = runtime.block_on(async {
+                let world = World::start(program, folder.path()).await;
+                Arc::new(world).measure(options, beside).await
+            })?;
+            eprintln!(
+                "mixed {} {}: median {:.2} ms of {} pulls, {bytes:.0} MB/s prefetched",
+                iteration + 1,
+                if beside { "beside a prefetch" } else { ALONE },
+                quantile(&found, 0.5).unwrap_or(f64::NAN),
+                found.len(),
             );
+            if beside {
+                waits.prefetched.push(bytes);
+                waits.beside.push(found);
+            } else {
+                waits.alone.push(found);
+            }
         }
+    }
+    Ok(waits)
+}
+
+fn section(waits: &Waits) -> Section {
+    let titles = [
+        ("first byte of a cold 128 KiB blob", 0.5),
+        ("- 90 of 100", 0.9),
+        ("- 99 of 100", 0.99),
+    ];
+    let mut lines = Vec::new();
+    for (title, share) in titles {
+        let line = Line::new(title, "ms");
+        let mut line = if share == 0.5 { line.aim(AIM) } else { line };
+        for (system, rounds) in [(ALONE, &waits.alone), (OWN, &waits.beside)] {
+            let figures = rounds.iter().filter_map(|it| quantile(it, share));
+            figures.for_each(|figure| line.add(system, figure));
+        }
+        lines.push(line);
+    }
+    let mut fetched = Line::new("- prefetched meanwhile", "MB/s");
+    waits.prefetched.iter().for_each(|it| fetched.add(OWN, *it));
+    lines.push(fetched);
+    Section {
+        name: NAME.to_owned(),
+        question: "How much longer do 16 clients wait beside a prefetch at full speed?".to_owned(),
+        lines,
+    }
+}
+
+/// The scenario's name.
+pub(crate) const NAME: &str = "mixed";
+
+impl World {
+    async fn start(program: &Path, folder: &Path) -> Self {
+        let source = Upstream::start().await;
         let config = format!(
             "[server]\nlisten = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n[store]\npath = \"store\"\n\n\
              [[upstream]]\nname = \"up.test\"\ndefault = true\nurl = {:?}\nplain_http = true\n\
-             credentials = \"anonymous\"\n{sets}",
+             credentials = \"anonymous\"\n\n[[prefetch]]\nname = \"bulk\"\n\
+             from = \"up.test/bulk/*\"\nreferrers = false\n",
             source.url()
         );
         let tidegate = Tidegate::builder(program, &config).folder(folder);
@@ -146,13 +189,13 @@ impl World {
     async fn measure(
         self: &Arc<Self>,
         options: &Options,
-        (iteration, beside): (usize, bool),
+        beside: bool,
     ) -> anyhow::Result<(Vec<f64>, f64)> {
         let length = Duration::from_secs(options.seconds);
         let pulls = length.as_millis() / THOUGHT.as_millis() + 1;
         self.stock(options.clients * usize::try_from(pulls)?);
         if beside {
-            self.prefetch(iteration).await?;
+            self.prefetch().await?;
         }
         self.source.clear_log();
         let deadline = Instant::now() + length;
@@ -182,11 +225,11 @@ impl World {
     }
 
     /// Begins a prefetch that takes longer than the measurement.
-    async fn prefetch(&self, iteration: usize) -> anyhow::Result<()> {
+    async fn prefetch(&self) -> anyhow::Result<()> {
         let media_type = "application/vnd.oci.image.manifest.v1+json";
         for number in 0..LAYERS {
-            let name = format!("bulk{iteration}/app{}", number % 20);
-            let seed = 1_000_000 + (iteration * LAYERS + number) as u64;
+            let name = format!("bulk/app{}", number % 20);
+            let seed = 1_000_000 + number as u64;
             let digest = self.source.put_generated_blob(&name, LAYER, seed);
             let layer = serde_json::json!({"mediaType": "application/vnd.oci.image.layer.v1.tar",
                 "digest": digest, "size": LAYER});
@@ -196,7 +239,7 @@ impl World {
             self.source
                 .put_manifest(&name, &tag, media_type, manifest.to_string());
         }
-        let url = format!("{}/api/v1/prefetch/bulk{iteration}", self.tidegate.admin());
+        let url = format!("{}/api/v1/prefetch/bulk", self.tidegate.admin());
         let begun = self.client.request("POST".parse()?, url).send().await?;
         anyhow::ensure!(
             begun.status.is_success(),
