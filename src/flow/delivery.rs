@@ -23,6 +23,7 @@ use super::parallel::Step;
 use super::segment::Ended;
 use super::segment::Source;
 use crate::registry::FetchedBlob;
+use crate::registry::Reading;
 
 /// Fetches all of a growing blob: what the first request brings, what readers far ahead split off,
 /// what others left, and, where one request is slow, further ranges, part by part, in their order.
@@ -36,6 +37,8 @@ pub(super) struct Delivery {
     segments: JoinSet<Result<Ended, Error>>,
     parallel: Parallel,
     looks: Option<Interval>,
+    /// How the first request's connection is read from.
+    reading: Option<Reading>,
     /// Whether there was no room for a further range, since the last look.
     is_full: bool,
     /// Hashes what came out of order.
@@ -55,6 +58,7 @@ impl Delivery {
             false => Ranges::default(),
         };
         source.learn(&fetched.found);
+        let reading = fetched.body.reading();
         let parallel = Parallel::new(ranges, source.growing.size(), Instant::now());
         let looks = (!parallel.is_over()).then(|| {
             let mut looks = tokio::time::interval(LOOK);
@@ -71,6 +75,7 @@ impl Delivery {
             segments,
             parallel,
             looks,
+            reading,
             is_full: false,
             hashing: None,
         }
@@ -148,7 +153,11 @@ impl Delivery {
 
     fn look(&mut self) {
         self.is_full = false;
-        let seen = self.seen();
+        let is_ahead = self.reading.as_mut().is_none_or(Reading::is_ahead);
+        let seen = Seen {
+            is_ahead,
+            ..self.seen()
+        };
         match self.parallel.look(seen) {
             Step::Stay => {}
             Step::Begin => {
@@ -171,6 +180,7 @@ impl Delivery {
             arrived: self.coverage(|coverage| coverage.arrived()),
             fills: share.fills(),
             is_held: share.is_held(),
+            is_ahead: true,
         }
     }
 

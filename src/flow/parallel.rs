@@ -70,6 +70,8 @@ pub(super) struct Seen {
     pub(super) fills: usize,
     /// Whether we ourselves hold it back.
     pub(super) is_held: bool,
+    /// Whether we wait for the upstream, not it for us.
+    pub(super) is_ahead: bool,
 }
 
 /// What is to be done.
@@ -218,7 +220,8 @@ impl Parallel {
             .ranges
             .limit
             .is_some_and(|limit| speed * 2.0 > limit as f64);
-        if !is_known || !is_slow || is_limited || seen.is_held || self.most(seen.fills) < 2 {
+        let is_ours = is_limited || seen.is_held || !seen.is_ahead;
+        if !is_known || !is_slow || is_ours || self.most(seen.fills) < 2 {
             return Step::Stay;
         }
         self.state = State::Asking { alone: speed };

@@ -16,6 +16,8 @@ use super::bandwidth::Toll;
 use super::cause;
 use super::fault::Again;
 use super::fault::Fault;
+use super::switch::Reading;
+use super::switch::Switch;
 use super::window::Pass;
 use super::wire::Rest;
 use crate::ledger::Account;
@@ -43,6 +45,8 @@ pub struct Body {
     sent: Option<Unspent>,
     /// What of it is never sent, until this body's end.
     rest: Option<Rest>,
+    /// The connection that it comes by.
+    switch: Option<Switch>,
 }
 
 impl Body {
@@ -63,7 +67,18 @@ impl Body {
             pass: None,
             sent: None,
             rest: None,
+            switch: None,
         }
+    }
+
+    /// Comes by the connection of `switch`.
+    pub(super) fn comes_by(&mut self, switch: Option<Switch>) {
+        self.switch = switch;
+    }
+
+    /// How the connection is read from that it comes by.
+    pub fn reading(&self) -> Option<Reading> {
+        self.switch.as_ref().map(Switch::reading)
     }
 
     /// Follows a request's body, of which so much was `sent`, and a `rest` is not to be sent.

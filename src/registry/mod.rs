@@ -76,6 +76,7 @@ pub use habits::{Creation, Habits, Mounts};
 pub use pace::{Priority, Rate};
 pub use quota::Quota;
 pub use secret::Secret;
+pub use switch::Reading;
 pub use upload::{MountFrom, NewManifest, PutManifest, Session, Started};
 pub use window::Limit;
 

@@ -199,6 +199,7 @@ impl Wire {
                 }
                 let toll = self.windows.toll(subject.pace);
                 let mut body = Body::new(incoming, draft, self.idle, toll);
+                body.comes_by(switch.clone());
                 let is_http1 = parts.version < http::Version::HTTP_2;
                 let rest = (!is_whole).then(|| Rest {
                     progress: going.progress.clone(),

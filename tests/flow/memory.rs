@@ -35,6 +35,8 @@ async fn proxy_with(up: &Upstream, server: &str) -> Tidegate {
         url = "{}"
         plain_http = true
         default = true
+        # Whether it is worth it depends on the machine.
+        parallel_ranges = 1
         "#,
         up.url()
     );

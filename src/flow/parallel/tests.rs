@@ -42,6 +42,7 @@ impl Course {
             arrived: self.arrived,
             fills: self.fills,
             is_held: false,
+            is_ahead: true,
         }
     }
 
@@ -153,22 +154,18 @@ fn what_we_hold_back_ourselves_is_not_slow() {
     let mut course = Course::of(GIB, limited(100 * MIB));
     course.quarter(5);
     assert_eq!(course.quarter(5), Step::Begin);
-    let mut course = Course::new(GIB, 4);
-    for _ in 0..10 {
-        course.quarter(0);
-        course.parallel = Parallel::new(
-            Ranges {
-                most: 4,
-                ..Ranges::default()
-            },
-            GIB,
-            course.begun,
-        );
-        let seen = Seen {
-            is_held: true,
-            ..course.seen()
-        };
-        assert_eq!(course.parallel.look(seen), Step::Stay);
+    for (is_held, is_ahead) in [(true, true), (false, false), (true, false)] {
+        let mut course = Course::new(GIB, 4);
+        for _ in 0..10 {
+            course.millis += 250;
+            let seen = Seen {
+                is_held,
+                is_ahead,
+                ..course.seen()
+            };
+            assert_eq!(course.parallel.look(seen), Step::Stay);
+        }
+        assert_eq!(course.quarter(0), Step::Begin, "no longer");
     }
 }
 

@@ -271,3 +271,31 @@ fn a_client_waits_for_what_was_learned_but_not_for_long() {
     assert!(matches!(turn, Turn::Go { .. }), "{turn:?}");
     assert!(until <= course.now + Duration::from_secs(2));
 }
+
+#[test]
+fn what_can_be_done_without_leaves_only_where_there_is_room() {
+    let now = Instant::now();
+    let mut window = Window::new(64, None);
+    let mut in_flight = Vec::new();
+    while window.has_room(now) {
+        in_flight.push(window.depart(now, Priority::Background, false));
+    }
+    assert_eq!(in_flight.len(), window.size());
+    // A client's request does not wait for those.
+    let asker = Asker {
+        priority: Priority::Foreground,
+        since: now,
+        paced: false,
+        is_behind: false,
+    };
+    assert_eq!(window.turn(now, asker), Turn::Go { paced: false });
+    window.ended(now, Priority::Background);
+    assert!(window.has_room(now));
+    window.pause.begin((now, now), None, BASE);
+    assert!(!window.has_room(now));
+    let later = now + 10 * BASE;
+    assert!(window.pause.left(later).is_none());
+    assert!(!window.has_room(later), "another goes first");
+    window.pause.answered(later, true);
+    assert!(window.has_room(later));
+}
