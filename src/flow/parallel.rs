@@ -96,6 +96,11 @@ struct Mark {
 struct Speed {
     older: Mark,
     newer: Mark,
+    /// The last look, and how fast it was between that and the one before.
+    last: Mark,
+    lately: f64,
+    /// Whether it was faster since than before.
+    is_rising: bool,
 }
 
 /// A smaller blob is fetched by one request, in bytes.
@@ -109,6 +114,12 @@ const PARTS: u64 = 32;
 pub(super) const LOOK: Duration = Duration::from_millis(250);
 /// No speed is known before this.
 const FIRST: Duration = Duration::from_millis(500);
+/// A connection of so many bytes a second is no slow one: what it lacks to the link's rate, others
+/// beside it would rather take from it than add.
+const FAST: f64 = (64 << 20) as f64;
+/// A connection that is so many times as fast as it was a moment ago is still finding out how fast it
+/// may be (slow start, RFC 5681, 3.1): over 150 ms that takes two seconds.
+const RISING: f64 = 1.15;
 /// What will be there within this is waited for.
 const SOON: Duration = Duration::from_millis(1500);
 /// So long ranges are tried before it is judged whether they are of use.
@@ -157,6 +168,9 @@ impl Parallel {
             speed: Speed {
                 older: begin,
                 newer: begin,
+                last: begin,
+                lately: 0.0,
+                is_rising: true,
             },
         }
     }
@@ -215,13 +229,13 @@ impl Parallel {
             return Step::Stay;
         }
         let is_known = seen.now >= self.speed.begun() + FIRST;
-        let is_slow = left as f64 > speed * SOON.as_secs_f64();
+        let is_slow = speed < FAST && left as f64 > speed * SOON.as_secs_f64();
         let is_limited = self
             .ranges
             .limit
             .is_some_and(|limit| speed * 2.0 > limit as f64);
         let is_ours = is_limited || seen.is_held || !seen.is_ahead;
-        if !is_known || !is_slow || is_ours || self.most(seen.fills) < 2 {
+        if !is_known || !is_slow || is_ours || self.speed.is_rising || self.most(seen.fills) < 2 {
             return Step::Stay;
         }
         self.state = State::Asking { alone: speed };
@@ -262,6 +276,9 @@ impl Parallel {
 impl Speed {
     /// The speed until now, in bytes a second.
     fn look(&mut self, fresh: Mark) -> f64 {
+        let now = speed_since(self.last, fresh);
+        self.is_rising = now > self.lately * RISING;
+        (self.last, self.lately) = (fresh, now);
         if fresh.at >= self.newer.at + Duration::from_secs(1) {
             self.older = std::mem::replace(&mut self.newer, fresh);
         }

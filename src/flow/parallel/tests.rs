@@ -191,3 +191,21 @@ fn a_refusal_ends_it_for_a_while() {
         assert!(after(minutes - 1) && !after(minutes), "{why:?}");
     }
 }
+
+#[test]
+fn a_connection_that_still_speeds_up_is_left_alone() {
+    let mut course = Course::new(GIB, 4);
+    for mib in [0, 1, 2, 3, 4, 5, 6, 7] {
+        assert_eq!(course.quarter(mib), Step::Stay, "{mib}");
+    }
+    assert_eq!(course.quarter(7), Step::Begin, "it is as fast as it gets");
+}
+
+#[test]
+fn a_fast_connection_is_left_alone_however_much_is_left() {
+    let mut course = Course::new(100 * GIB, 4);
+    for _ in 0..20 {
+        assert_eq!(course.quarter(20), Step::Stay);
+    }
+    assert_eq!(course.quarter(1), Step::Stay, "a moment says little");
+}
