@@ -59,7 +59,7 @@ impl Scenario for Many {
     fn name(&self) -> &'static str {
         match self.stored {
             false => "crowd-200",
-            true => "crowd-200-stored",
+            true => "crowd-200-hit",
         }
     }
 
