@@ -1,5 +1,6 @@
 //! Whether several ranges of one blob are fetched at a time: without a wire, and without a clock.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -91,17 +92,9 @@ struct Mark {
     arrived: u64,
 }
 
-/// How fast a blob came, during the last second or two.
+/// How fast a blob came at the last looks, the oldest of them first.
 #[derive(Debug)]
-struct Speed {
-    older: Mark,
-    newer: Mark,
-    /// The last look, and how fast it was between that and the one before.
-    last: Mark,
-    lately: f64,
-    /// Whether it was faster since than before.
-    is_rising: bool,
-}
+struct Speed(VecDeque<Mark>);
 
 /// A smaller blob is fetched by one request, in bytes.
 const LARGE: u64 = 64 << 20;
@@ -112,16 +105,17 @@ const LONGEST: u64 = 64 << 20;
 const PARTS: u64 = 32;
 /// How often to look.
 pub(super) const LOOK: Duration = Duration::from_millis(250);
-/// No speed is known before this.
-const FIRST: Duration = Duration::from_millis(500);
+/// So many of them tell a speed, and whether it rises: one second.
+const LOOKS: usize = 5;
 /// A connection of so many bytes a second is no slow one: what it lacks to the link's rate, others
 /// beside it would rather take from it than add.
 const FAST: f64 = (64 << 20) as f64;
 /// A connection that is so many times as fast as it was a moment ago is still finding out how fast it
 /// may be (slow start, RFC 5681, 3.1): over 150 ms that takes two seconds.
 const RISING: f64 = 1.15;
-/// What will be there within this is waited for.
-const SOON: Duration = Duration::from_millis(1500);
+/// What will be there within this is waited for: further connections have to be made first, and
+/// begin slowly.
+const SOON: Duration = Duration::from_secs(3);
 /// So long ranges are tried before it is judged whether they are of use.
 const TRIAL: Duration = Duration::from_secs(3);
 /// They are where the blob comes so many times as fast.
@@ -165,13 +159,7 @@ impl Parallel {
                 true => State::Watching,
                 false => State::Off,
             },
-            speed: Speed {
-                older: begin,
-                newer: begin,
-                last: begin,
-                lately: 0.0,
-                is_rising: true,
-            },
+            speed: Speed(VecDeque::from([begin])),
         }
     }
 
@@ -228,14 +216,14 @@ impl Parallel {
             self.state = State::Off;
             return Step::Stay;
         }
-        let is_known = seen.now >= self.speed.begun() + FIRST;
+        let is_steady = self.speed.is_steady();
         let is_slow = speed < FAST && left as f64 > speed * SOON.as_secs_f64();
         let is_limited = self
             .ranges
             .limit
             .is_some_and(|limit| speed * 2.0 > limit as f64);
         let is_ours = is_limited || seen.is_held || !seen.is_ahead;
-        if !is_known || !is_slow || is_ours || self.speed.is_rising || self.most(seen.fills) < 2 {
+        if !is_steady || !is_slow || is_ours || self.most(seen.fills) < 2 {
             return Step::Stay;
         }
         self.state = State::Asking { alone: speed };
@@ -276,17 +264,22 @@ impl Parallel {
 impl Speed {
     /// The speed until now, in bytes a second.
     fn look(&mut self, fresh: Mark) -> f64 {
-        let now = speed_since(self.last, fresh);
-        self.is_rising = now > self.lately * RISING;
-        (self.last, self.lately) = (fresh, now);
-        if fresh.at >= self.newer.at + Duration::from_secs(1) {
-            self.older = std::mem::replace(&mut self.newer, fresh);
+        self.0.push_back(fresh);
+        if self.0.len() > LOOKS {
+            self.0.pop_front();
         }
-        speed_since(self.older, fresh)
+        self.0
+            .front()
+            .map_or(0.0, |first| speed_since(*first, fresh))
     }
 
-    fn begun(&self) -> Instant {
-        self.older.at
+    /// Whether it is known, and does not rise any more.
+    fn is_steady(&self) -> bool {
+        if self.0.len() < LOOKS {
+            return false;
+        }
+        let [first, middle, last] = [0, LOOKS / 2, LOOKS - 1].map(|at| self.0[at]);
+        speed_since(middle, last) <= speed_since(first, middle) * RISING
     }
 }
 

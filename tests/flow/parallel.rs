@@ -29,8 +29,8 @@ const SIZE: u64 = 96 * MIB;
 /// How fast the first request of a blob is, in bytes a second: so slow that ranges are worth it, on
 /// whatever machine.
 const SPEED: u64 = 6 * MIB;
-/// As fast, where it brings all: what is left of a blob after half a second takes more than two.
-const FASTER: u64 = 32 * MIB;
+/// As fast, where it brings all: what is left of a blob after a second takes five.
+const FASTER: u64 = 16 * MIB;
 /// How many are asked for at a time where nothing else is configured.
 const AT_ONCE: usize = 4;
 
