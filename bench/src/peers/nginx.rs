@@ -1,7 +1,9 @@
 //! nginx with `proxy_cache`, tuned as somebody who knows it would for this job.
 //!
-//! `sendfile` with `tcp_nopush` and an `open_file_cache` are what makes its hits fast; `keepalive` to
-//! the origin and a lock for each key (`proxy_cache_lock`) what makes it ask little.
+//! `sendfile` and an `open_file_cache` are what makes its hits fast; `keepalive` to the origin and a
+//! lock for each key (`proxy_cache_lock`) what makes it ask little. `tcp_nopush`, which is often set
+//! beside `sendfile`, is off: with it, the last segment of a part of a file waits 40 ms on a connection
+//! that is kept, and nothing is faster.
 
 use std::path::Path;
 use std::process::Command;
@@ -64,7 +66,7 @@ events {{ worker_connections 4096; }}
 http {{
     access_log off;
     sendfile on;
-    tcp_nopush on;
+    tcp_nopush off;
     tcp_nodelay on;
     keepalive_requests 100000000;
     client_body_temp_path {dir}/body;
