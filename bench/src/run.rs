@@ -55,7 +55,7 @@ pub(crate) fn run(options: &Options, report: &mut Report, results: &Results) -> 
         let scenario = scenario.as_ref();
         let peers: Vec<_> = peers
             .iter()
-            .filter(|peer| scenario.concerns(peer))
+            .filter(|peer| takes_part(scenario, peer, options))
             .collect();
         if let Some(route) = scenario.route() {
             let name = scenario.name().to_owned();
@@ -166,7 +166,7 @@ fn once(
     let before = measure::cpu(system.pid()).foreign;
     let figures = scenario
         .run(&bench)
-        .with_context(|| format!("its log ends with:\n{}", system.log()))?;
+        .map_err(|error| anyhow::anyhow!("{error:#}; its log ends with:\n{}", system.log()))?;
     let foreign = (measure::cpu(system.pid()).foreign - before).max(0.0);
     let cores = std::thread::available_parallelism()?.get() as f64;
     Ok(Sample {
@@ -192,6 +192,14 @@ impl Sample {
                 row.add(system, *value);
             }
         }
+    }
+}
+
+/// Whether the scenario is run for `peer`: in a quick run not for all, but for those that are named.
+fn takes_part(scenario: &dyn Scenario, peer: &Peer, options: &Options) -> bool {
+    match options.quick && options.peers.is_empty() {
+        true => scenario.concerns_quickly(peer),
+        false => scenario.concerns(peer),
     }
 }
 
@@ -226,7 +234,12 @@ fn systems(
         );
     }
     let wanted = |name: &str| options.peers.is_empty() || options.peers.iter().any(|p| p == name);
-    peers.retain(|peer| wanted(peer.name()) && scenarios.iter().any(|one| one.concerns(peer)));
+    peers.retain(|peer| {
+        wanted(peer.name())
+            && scenarios
+                .iter()
+                .any(|one| takes_part(one.as_ref(), peer, options))
+    });
     peers.retain(|peer| match peer.version() {
         Ok(version) => {
             report.add_system(System {

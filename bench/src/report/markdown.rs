@@ -48,7 +48,11 @@ pub(crate) fn render(report: &Report) -> String {
 pub(super) fn about(report: &Report) -> String {
     let machine = &report.machine;
     let hashed = if report.verify { "hash" } else { "do not hash" };
-    let quick = if report.quick { "; a quick run" } else { "" };
+    let quick = if report.quick {
+        "; a quick run: smaller blobs, fewer peers"
+    } else {
+        ""
+    };
     format!(
         "{} cores ({}), {} GiB, {}, {} at {} MB/s synced; commit {}; {}. Medians of {} \
          iterations, p10 to p90 in brackets{quick}; clients {hashed} what they pull; other \

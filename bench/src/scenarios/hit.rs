@@ -32,6 +32,10 @@ impl Scenario for Hit {
         self.tls
     }
 
+    fn is_brief(&self) -> bool {
+        true
+    }
+
     fn question(&self) -> &'static str {
         match self.tls {
             false => "How fast does a stored blob come, to one client and to sixteen?",

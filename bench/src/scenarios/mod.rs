@@ -38,6 +38,17 @@ pub(crate) trait Scenario {
         false
     }
 
+    /// Whether docker-registry takes part in a quick run, too: it is in an aim, or soon done.
+    fn is_brief(&self) -> bool {
+        false
+    }
+
+    /// Whether it is run for `peer` where it has to be quick.
+    fn concerns_quickly(&self, peer: &Peer) -> bool {
+        let always = peer.is_direct() || peer.is_tidegate() || peer.name() == "nginx";
+        self.concerns(peer) && (always || self.is_brief() && peer.name() == "docker-registry")
+    }
+
     /// Whether clients speak TLS with the system.
     fn is_tls(&self) -> bool {
         false

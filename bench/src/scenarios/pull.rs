@@ -52,6 +52,10 @@ impl Scenario for Pull {
         true
     }
 
+    fn is_brief(&self) -> bool {
+        true
+    }
+
     fn question(&self) -> &'static str {
         self.question
     }

@@ -6,7 +6,6 @@ use std::time::Instant;
 use super::Bench;
 use super::Scenario;
 use crate::measure::quantile;
-use crate::report::Aim;
 use crate::report::Line;
 
 /// How long a part is, in bytes.
@@ -29,8 +28,7 @@ impl Scenario for Range {
 
     fn rows(&self) -> Vec<Line> {
         vec![
-            Line::new("64 KiB of a stored blob, one connection", "requests/s")
-                .aim(Aim::AtLeast(0.8, "nginx")),
+            Line::new("64 KiB of a stored blob, one connection", "requests/s"),
             Line::new("- median", "ms"),
             Line::new("- 99th percentile", "ms"),
         ]

@@ -26,7 +26,7 @@ use crate::report::Line;
 /// How many blobs there are, beside the one that is pulled.
 const BLOBS: usize = 100_000;
 /// How often a system is started.
-const STARTS: usize = 5;
+const STARTS: usize = 3;
 /// How long a start may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long the blob is that is pulled, in bytes.
@@ -39,6 +39,10 @@ pub(super) struct Start;
 impl Scenario for Start {
     fn name(&self) -> &'static str {
         "start"
+    }
+
+    fn is_brief(&self) -> bool {
+        true
     }
 
     fn question(&self) -> &'static str {
