@@ -108,6 +108,7 @@ fn section(round: &Round) -> Section {
             extent.tags, extent.repositories, round.title
         ),
         lines,
+        took: 0.0,
     }
 }
 
@@ -125,6 +126,7 @@ fn scale(measured: &Measured) -> Option<Section> {
         name: SCALE.to_owned(),
         question: "Does the time of a cold sync grow with the corpus, and no faster?".to_owned(),
         lines: lines.collect(),
+        took: 0.0,
     })
 }
 

@@ -110,6 +110,7 @@ fn waits(options: &Options, program: &Path, runtime: &Runtime) -> anyhow::Result
     for iteration in 0..options.iterations {
         for turn in [false, true] {
             stop::check()?;
+            rustix::fs::sync();
             measure::await_quiet(None, Duration::from_secs(options.patience));
             let beside = turn != (iteration % 2 == 1);
             let folder = peers::folder(&options.dir)?;
@@ -158,6 +159,7 @@ fn section(waits: &Waits) -> Section {
         name: NAME.to_owned(),
         question: "How much longer do 16 clients wait beside a prefetch at full speed?".to_owned(),
         lines,
+        took: 0.0,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::time::Duration;
+use std::time::Instant;
 
 use anyhow::Context;
 
@@ -65,8 +66,11 @@ pub(crate) fn run(options: &Options, report: &mut Report, results: &Results) -> 
             name: scenario.name().to_owned(),
             question: scenario.question().to_owned(),
             lines: scenario.rows(),
+            took: 0.0,
         };
+        let start = Instant::now();
         let ended = measure_all((scenario, &peers), &origin, options, (&mut section, report));
+        section.took = start.elapsed().as_secs_f64();
         report.sections.push(section);
         results.keep(report)?;
         ended?;
@@ -162,7 +166,7 @@ fn once(
         quick: options.quick,
     };
     measure::await_quiet(system.pid(), Duration::from_secs(options.patience));
-    let start = std::time::Instant::now();
+    let start = Instant::now();
     let before = measure::cpu(system.pid()).foreign;
     let figures = scenario
         .run(&bench)

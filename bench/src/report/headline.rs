@@ -35,5 +35,8 @@ pub(super) fn headline(report: &Report, section: &Section) -> String {
         Better::Higher => "; more is better.",
         Better::Lower => "; less is better.",
     };
+    if section.took > 0.0 {
+        text += &format!(" Measured in {:.0} s.", section.took);
+    }
     text
 }

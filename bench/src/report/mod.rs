@@ -89,6 +89,9 @@ pub(crate) struct Section {
     pub(crate) question: String,
     /// The rows; the first one is the answer.
     pub(crate) lines: Vec<Line>,
+    /// How long it took to measure all of it, in seconds; 0 where it was measured with others.
+    #[serde(default)]
+    pub(crate) took: f64,
 }
 
 /// Something that could not be finished, and counts for nothing.

@@ -95,6 +95,7 @@ pub(super) fn section(tally: &Tally, report: &Report) -> Section {
         question: "Does anything break under pulls, faults, restarts and a full store at once?"
             .to_owned(),
         lines: lines.collect(),
+        took: 0.0,
     }
 }
 
