@@ -26,7 +26,8 @@ impl Results {
     /// # Errors
     /// When it can't be made.
     pub(crate) fn begin(parent: &Path, report: &Report) -> anyhow::Result<Self> {
-        let above = parent
+        // Some of what is kept is written by programs that run in folders of their own.
+        let above = std::path::absolute(parent)?
             .join(plain(&report.machine.commit))
             .join(machine(&report.machine))
             .join(plain(&report.corpus));
