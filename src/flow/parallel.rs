@@ -96,7 +96,7 @@ struct Mark {
 #[derive(Debug)]
 struct Speed(VecDeque<Mark>);
 
-/// A smaller blob is fetched by one request, in bytes.
+/// A blob that is no longer is fetched by one request, in bytes.
 const LARGE: u64 = 64 << 20;
 /// The shortest and the longest part, in bytes; about [`PARTS`] of them in between.
 const SHORTEST: u64 = 16 << 20;
@@ -147,7 +147,7 @@ impl Rest {
 impl Parallel {
     /// For a blob of `size` bytes, whose first request has been answered now.
     pub(super) fn new(ranges: Ranges, size: u64, now: Instant) -> Self {
-        let may = ranges.most > 1 && size >= LARGE && !ranges.rest.is_on(now);
+        let may = ranges.most > 1 && size > LARGE && !ranges.rest.is_on(now);
         let begin = Mark {
             at: now,
             arrived: 0,

@@ -56,7 +56,9 @@ async fn fetch(alpn: &[&str]) -> (Version, usize) {
 #[tokio::test]
 async fn many_bodies_share_an_http2_connection() {
     let (version, connections) = fetch(&["h2", "http/1.1"]).await;
-    assert_eq!((version, connections), (Version::HTTP_2, 1));
+    assert_eq!(version, Version::HTTP_2);
+    // The first is made before it is known how near the registry is, and has another window.
+    assert!(connections <= 2, "{connections}");
 }
 
 #[tokio::test]
