@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use crate::Options;
+use crate::is_wanted;
 use crate::machine::Machine;
 use crate::mirroring;
 use crate::mixed;
@@ -36,7 +37,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 }
 
 fn suites(options: &Options, report: &mut Report, results: &Results) -> anyhow::Result<()> {
-    let wanted = |name: &str| options.only.is_empty() || options.only.iter().any(|it| it == name);
+    let wanted = |name: &str| is_wanted(&options.only, name);
     let mut serve = options.clone();
     let served = scenarios::names();
     serve.only.retain(|name| served.contains(&name.as_str()));
@@ -63,13 +64,12 @@ fn suites(options: &Options, report: &mut Report, results: &Results) -> anyhow::
 }
 
 fn sync_options(options: &Options) -> targets::Options {
-    let wanted = |name: &str| options.only.is_empty() || options.only.iter().any(|it| it == name);
     let quick = options.quick;
     targets::Options {
         iterations: options.iterations(),
         corpus: corpus(options).to_owned(),
         corpus_file: None,
-        scale: match wanted(mirroring::SCALE) {
+        scale: match is_wanted(&options.only, mirroring::SCALE) {
             true => vec![10, 25, 50, 100],
             false => vec![100],
         },

@@ -103,6 +103,11 @@ impl Options {
     }
 }
 
+/// Whether `names` name it; where there are none, all are wanted.
+fn is_wanted(names: &[String], name: &str) -> bool {
+    names.is_empty() || names.iter().any(|it| it == name)
+}
+
 fn main() -> anyhow::Result<()> {
     let table = match Command::parse() {
         Command::All(options) => return all::run(&options),

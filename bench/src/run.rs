@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::Context;
 
 use crate::Options;
+use crate::is_wanted;
 use crate::load::Puller;
 use crate::measure;
 use crate::origin::Origin;
@@ -217,7 +218,7 @@ fn chosen(only: &[String]) -> anyhow::Result<Vec<Box<dyn Scenario>>> {
         );
     }
     let mut all = scenarios::all();
-    all.retain(|one| only.is_empty() || only.iter().any(|name| name == one.name()));
+    all.retain(|one| is_wanted(only, one.name()));
     Ok(all)
 }
 
@@ -237,9 +238,8 @@ fn systems(
             names.join(", ")
         );
     }
-    let wanted = |name: &str| options.peers.is_empty() || options.peers.iter().any(|p| p == name);
     peers.retain(|peer| {
-        wanted(peer.name())
+        is_wanted(&options.peers, peer.name())
             && scenarios
                 .iter()
                 .any(|one| takes_part(one.as_ref(), peer, options))
