@@ -57,8 +57,9 @@ type Https = HttpsConnector<CountedTcp>;
 type Stream = Switched<MaybeHttpsStream<TokioIo<Counted<TcpStream>>>>;
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What one HTTP/1.1 connection may have read ahead of its body's reader, in bytes. A chunk holds
-/// the whole buffer that it was read into, so this counts for each that waits to be written.
+/// What one HTTP/1.1 connection may have read ahead of its body's reader, in bytes; up to twice as
+/// much where the buffer has grown. A chunk holds the whole buffer that it was read into, so this
+/// counts for each that waits to be written.
 const HTTP1_BUFFER: usize = 64 << 10;
 
 /// How many bytes the other side of an HTTP/2 connection may send ahead.

@@ -11,6 +11,7 @@ use fake_registry::Fault;
 use fake_registry::Gate;
 use fake_registry::Reply;
 use fake_registry::When;
+use fake_registry::digest_of;
 use futures_util::future::join_all;
 
 use crate::need;
@@ -169,10 +170,13 @@ async fn a_fill_makes_room_when_the_disk_fills_up_in_mid_blob() {
     let gate = Gate::new();
     rig.up
         .fault(When::get(&digest), Fault::stall_after(4 * MIB, &gate));
-    let reply = rig.get(&format!("blobs/{digest}")).await;
+    let mut reply = rig.get(&format!("blobs/{digest}")).await;
+    // What a client has is on the disk: nothing else is written while it is filled.
+    let begun = reply.read_exactly(4 * MIB as usize).await.unwrap();
     fill(&rig);
     gate.open();
-    assert_eq!(reply.digest().await.unwrap(), digest);
+    let all = [begun, reply.bytes().await.unwrap()].concat();
+    assert_eq!(digest_of(&all), digest);
     rig.settled().await;
     assert!(!rig.inside(&rig.blob(&old)).exists(), "it had to go");
     assert_eq!(rig.pull(&digest).await, "HIT", "{}", rig.proxy.log());
