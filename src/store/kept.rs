@@ -78,6 +78,9 @@ impl Kept {
         digest: &Digest,
     ) -> Result<Option<Blob>, Error> {
         let folder = self.shelf.layout.repository(repository).layer(digest);
+        if let Some(blob) = self.shelf.glance(&folder, digest) {
+            return Ok(Some(blob));
+        }
         let wanted = digest.clone();
         let looked = self.with(move |shelf| match links::opens(&folder, &wanted)? {
             true => shelf.look(&wanted),

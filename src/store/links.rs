@@ -30,13 +30,16 @@ use crate::oci::Tag;
 pub(super) const LINK: &str = "link";
 
 /// The empty file beside a blob's link. A registry that serves the folder ignores it.
-const HELD: &str = "held";
+pub(super) const HELD: &str = "held";
+
+/// The most that is read of a link, in bytes: more than any digest has.
+pub(super) const LONGEST: usize = 160;
 
 /// Whether there is a link to `digest` in `folder`. An empty one is what is left of a power cut,
 /// and another content is somebody's mistake: neither is a permission.
 pub(super) fn is_link(folder: &Path, digest: &Digest) -> Result<bool, Error> {
     let path = folder.join(LINK);
-    let mut text = [0; 160];
+    let mut text = [0; LONGEST];
     let mut read = || -> io::Result<usize> {
         match found(File::open(&path))? {
             Some(mut file) => file.read(&mut text),
@@ -44,7 +47,12 @@ pub(super) fn is_link(folder: &Path, digest: &Digest) -> Result<bool, Error> {
         }
     };
     let length = read().at(&path)?;
-    Ok(text[..length].trim_ascii_end() == digest.as_str().as_bytes())
+    Ok(says(&text[..length], digest))
+}
+
+/// Whether a link of this content is one to `digest`.
+pub(super) fn says(text: &[u8], digest: &Digest) -> bool {
+    text.trim_ascii_end() == digest.as_str().as_bytes()
 }
 
 /// Whether the link in `folder` opens the blob `digest`.

@@ -32,6 +32,7 @@ mod disk;
 mod durable;
 mod error;
 pub mod gc;
+mod glance;
 mod home;
 mod index;
 pub mod inspect;

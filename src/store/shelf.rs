@@ -76,10 +76,18 @@ impl Turns {
     }
 
     pub(super) fn of(&self, digest: &Digest) -> MutexGuard<'_, ()> {
-        let number = usize::from_str_radix(&digest.hex()[..2], 16).unwrap_or_default();
-        self.0[number]
+        self.turn(digest)
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The lock, where nobody holds it.
+    pub(super) fn try_of(&self, digest: &Digest) -> Option<MutexGuard<'_, ()>> {
+        self.turn(digest).try_lock().ok()
+    }
+
+    fn turn(&self, digest: &Digest) -> &Mutex<()> {
+        &self.0[usize::from_str_radix(&digest.hex()[..2], 16).unwrap_or_default()]
     }
 }
 
@@ -157,7 +165,7 @@ impl Shelf {
     fn file(&self, digest: &Digest) -> io::Result<Option<(Arc<File>, Metadata)>> {
         if let Some(file) = self.index.open(digest) {
             let metadata = file.metadata()?;
-            if metadata.nlink() > 0 && is_whole(&metadata, digest) {
+            if is_there(&metadata, digest) {
                 return Ok(Some((file, metadata)));
             }
         }
@@ -309,6 +317,11 @@ pub(super) fn seen(metadata: &Metadata) -> Seen {
             .max()
             .unwrap_or(SystemTime::UNIX_EPOCH),
     }
+}
+
+/// Whether an open file still has a name, and can be a blob.
+pub(super) fn is_there(metadata: &Metadata, digest: &Digest) -> bool {
+    metadata.nlink() > 0 && is_whole(metadata, digest)
 }
 
 /// Whether a file can be a blob: an empty one is what is left of a power cut.

@@ -22,6 +22,7 @@ mod books;
 mod crash;
 mod eviction;
 mod garbage;
+mod glance;
 mod inspection;
 mod isolation;
 mod layout;

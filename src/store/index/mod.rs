@@ -164,6 +164,15 @@ impl Index {
         self.state().entries.get(digest)?.checked
     }
 
+    /// The blob's file as it was when it was last known to be right, where the next use need not be
+    /// written to disk.
+    pub(super) fn checked_and_written(&self, digest: &Digest) -> Option<Stamp> {
+        let state = self.state();
+        let entry = state.entries.get(digest)?;
+        let (stamp, right) = entry.checked?;
+        (right && !entry.is_stale(SystemTime::now())).then_some(stamp)
+    }
+
     /// Remembers whether the blob is right, as long as its file stays as it is.
     pub(super) fn note(&self, digest: &Digest, stamp: Stamp, right: bool) {
         if let Some(entry) = self.state().entries.get_mut(digest) {
@@ -283,9 +292,7 @@ impl State {
         entry.used = now;
         entry.last |= seen.size <= SMALL;
         entry.open = Arc::downgrade(file);
-        let stale = now
-            .duration_since(entry.persisted)
-            .is_ok_and(|age| age > PERSIST);
+        let stale = entry.is_stale(now);
         if stale {
             entry.persisted = now;
         }
@@ -371,6 +378,12 @@ impl Entry {
             open: Weak::new(),
             checked: None,
         }
+    }
+
+    /// Whether a use is to be written to disk.
+    fn is_stale(&self, now: SystemTime) -> bool {
+        let age = now.duration_since(self.persisted);
+        age.is_ok_and(|age| age > PERSIST)
     }
 }
 
