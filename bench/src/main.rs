@@ -15,6 +15,7 @@ mod all;
 mod compare;
 mod corpus;
 mod faults;
+mod folder;
 mod governor;
 mod link;
 mod load;
@@ -101,6 +102,17 @@ impl Options {
     fn iterations(&self) -> usize {
         self.iterations.unwrap_or(if self.quick { 3 } else { 5 })
     }
+
+    /// The same, with the tidegate that is measured named: built now, where it has to be.
+    ///
+    /// # Errors
+    /// When there is none.
+    fn with_tidegate(&self) -> anyhow::Result<Self> {
+        Ok(Self {
+            tidegate: Some(peers::tidegate::wanted(self.tidegate.as_deref())?),
+            ..self.clone()
+        })
+    }
 }
 
 /// Whether `names` name it; where there are none, all are wanted.
@@ -109,6 +121,12 @@ fn is_wanted(names: &[String], name: &str) -> bool {
 }
 
 fn main() -> anyhow::Result<()> {
+    let done = run_command();
+    folder::remove_left();
+    done
+}
+
+fn run_command() -> anyhow::Result<()> {
     let table = match Command::parse() {
         Command::All(options) => return all::run(&options),
         Command::Serve(options) => return serve(&options),
@@ -129,6 +147,7 @@ fn main() -> anyhow::Result<()> {
 /// One suite alone.
 fn serve(options: &Options) -> anyhow::Result<()> {
     stop::listen()?;
+    let options = &options.with_tidegate()?;
     let start = Instant::now();
     let machine = Machine::look(&options.dir)?;
     let mut report = Report::new(machine, "blobs", options.iterations());

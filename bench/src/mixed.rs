@@ -17,6 +17,7 @@ use fake_registry::Upstream;
 use futures_util::future::join_all;
 use tokio::runtime::Runtime;
 
+use crate::folder::Folder;
 use crate::measure;
 use crate::measure::quantile;
 use crate::peers;
@@ -113,7 +114,7 @@ fn waits(options: &Options, program: &Path, runtime: &Runtime) -> anyhow::Result
             rustix::fs::sync();
             measure::await_quiet(None, Duration::from_secs(options.patience));
             let beside = turn != (iteration % 2 == 1);
-            let folder = peers::folder(&options.dir)?;
+            let folder = Folder::new(&options.dir)?;
             let (found, bytes) = runtime.block_on(async {
                 let world = World::start(program, folder.path()).await;
                 Arc::new(world).measure(options, beside).await

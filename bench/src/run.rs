@@ -79,6 +79,19 @@ pub(crate) fn run(options: &Options, report: &mut Report, results: &Results) -> 
     Ok(())
 }
 
+/// Builds the systems that will take part, where they have to be built and can be.
+///
+/// # Errors
+/// When a scenario is named that is none, or there is no tidegate.
+pub(crate) fn build(options: &Options) -> anyhow::Result<()> {
+    let scenarios = chosen(&options.only)?;
+    for peer in taking_part(options, &scenarios)? {
+        // One that can't be is told of in the report.
+        let _ = peer.version();
+    }
+    Ok(())
+}
+
 /// All samples of one scenario.
 fn measure_all(
     (scenario, peers): (&dyn Scenario, &[&Peer]),
@@ -229,21 +242,7 @@ fn systems(
     scenarios: &[Box<dyn Scenario>],
     report: &mut Report,
 ) -> anyhow::Result<Vec<Peer>> {
-    let tidegate = peers::tidegate::wanted(options.tidegate.as_deref())?;
-    let mut peers = Peer::all(Some(tidegate));
-    let names: Vec<_> = peers.iter().map(Peer::name).collect();
-    if let Some(unknown) = options.peers.iter().find(|p| !names.contains(&p.as_str())) {
-        anyhow::bail!(
-            "there is no system '{unknown}'; there are: {}",
-            names.join(", ")
-        );
-    }
-    peers.retain(|peer| {
-        is_wanted(&options.peers, peer.name())
-            && scenarios
-                .iter()
-                .any(|one| takes_part(one.as_ref(), peer, options))
-    });
+    let mut peers = taking_part(options, scenarios)?;
     peers.retain(|peer| match peer.version() {
         Ok(version) => {
             report.add_system(System {
@@ -260,6 +259,26 @@ fn systems(
             });
             false
         }
+    });
+    Ok(peers)
+}
+
+/// The same, whether they are on this machine or not.
+fn taking_part(options: &Options, scenarios: &[Box<dyn Scenario>]) -> anyhow::Result<Vec<Peer>> {
+    let tidegate = peers::tidegate::wanted(options.tidegate.as_deref())?;
+    let mut peers = Peer::all(Some(tidegate));
+    let names: Vec<_> = peers.iter().map(Peer::name).collect();
+    if let Some(unknown) = options.peers.iter().find(|p| !names.contains(&p.as_str())) {
+        anyhow::bail!(
+            "there is no system '{unknown}'; there are: {}",
+            names.join(", ")
+        );
+    }
+    peers.retain(|peer| {
+        is_wanted(&options.peers, peer.name())
+            && scenarios
+                .iter()
+                .any(|one| takes_part(one.as_ref(), peer, options))
     });
     Ok(peers)
 }

@@ -113,9 +113,11 @@ pub(crate) fn find() -> anyhow::Result<Option<PathBuf>> {
     if let Some(cargo) = std::env::var_os("CARGO")
         && let Some(package) = std::env::var_os("CARGO_MANIFEST_DIR")
     {
+        // With bench, for the features of what both are built from to stay what they are: else all of
+        // it would be built once more.
         let status = Command::new(cargo)
-            .args(["build", "--quiet", "--release", "--package", "tidegate"])
-            .args(["--bin", "tidegate"])
+            .args(["build", "--quiet", "--release", "--package", "bench"])
+            .args(["--package", "tidegate", "--bin", "tidegate"])
             .current_dir(package)
             .status()
             .context("cargo does not run")?;

@@ -45,8 +45,12 @@ pub(crate) trait Scenario {
 
     /// Whether it is run for `peer` where it has to be quick.
     fn concerns_quickly(&self, peer: &Peer) -> bool {
-        let always = peer.is_direct() || peer.is_tidegate() || peer.name() == "nginx";
-        self.concerns(peer) && (always || self.is_brief() && peer.name() == "docker-registry")
+        let is_there = match peer.name() {
+            "nginx" => self.route().is_none(),
+            "docker-registry" => self.is_brief(),
+            _ => peer.is_direct() || peer.is_tidegate(),
+        };
+        self.concerns(peer) && is_there
     }
 
     /// Whether clients speak TLS with the system.

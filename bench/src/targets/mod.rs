@@ -132,6 +132,16 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<String> {
     Ok(table::render(&machine, &measured))
 }
 
+/// Builds the tools that will take part, where they have to be built and can be.
+///
+/// # Errors
+/// When one is named that is none.
+pub(crate) fn build(options: &Options) -> anyhow::Result<()> {
+    let own = options.tidegate()?;
+    Contestant::all(own.as_deref(), &options.only)?;
+    Ok(())
+}
+
 impl Options {
     /// The largest of the scales.
     fn most(&self) -> usize {

@@ -9,7 +9,6 @@ use fake_registry::Extent;
 use fake_registry::Part;
 use fake_registry::Pki;
 use fake_registry::Push;
-use tempfile::TempDir;
 
 use super::Count;
 use super::Options;
@@ -17,7 +16,7 @@ use crate::corpus::book::Book;
 use crate::corpus::images::Companion;
 use crate::corpus::images::Images;
 use crate::corpus::images::Picture;
-use crate::peers;
+use crate::folder::Folder;
 
 /// The source with a corpus in it, over TLS; and who signs certificates.
 pub(super) struct World {
@@ -33,7 +32,7 @@ pub(super) struct World {
     pub(super) least_of_move: [usize; 2],
     before: Vec<Picture>,
     after: Vec<Picture>,
-    _folder: TempDir,
+    _folder: Folder,
 }
 
 /// An image that is to be mirrored.
@@ -51,7 +50,7 @@ pub(super) struct Wanted {
 /// An empty target over TLS, and a folder for whoever fills it.
 pub(super) struct Stage {
     pub(super) target: DockerRegistry,
-    pub(super) folder: TempDir,
+    pub(super) folder: Folder,
     /// How many requests the source had answered before.
     before: usize,
 }
@@ -73,7 +72,7 @@ impl World {
         let book = Book::read(options.corpus_file.as_deref())?;
         eprintln!("making {percent} % of the corpus '{}'", options.corpus);
         let images = Images::new(&book, &options.corpus, percent)?;
-        let folder = peers::folder(&options.dir)?;
+        let folder = Folder::new(&options.dir)?;
         let pki = Pki::new();
         let source = DockerRegistry::builder()
             .storage(folder.path())
@@ -133,7 +132,7 @@ impl World {
 
     /// An empty target.
     pub(super) async fn stage(&self, parent: &Path) -> anyhow::Result<Stage> {
-        let folder = peers::folder(parent)?;
+        let folder = Folder::new(parent)?;
         let target = DockerRegistry::builder()
             .storage(folder.path().join("target"))
             .tls(&self.pki, &[])
