@@ -61,6 +61,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(120);
 const LEAST: usize = 16 << 10;
 /// With less than this for a batch, in bytes, a fill does not gather the next one while it writes.
 const SCARCE: usize = 64 << 10;
+/// A batch as long as this, in bytes, is written at once. A shorter one waits for more: whatever its
+/// length, it wakes the thread that writes it, the fill, and all followers.
+const WORTHWHILE: usize = 256 << 10;
+/// But no longer than this, and not at all where it is the first.
+const SOON: Duration = Duration::from_millis(2);
 
 impl Source {
     /// Fetches one segment to its end, resuming where the connection breaks: at the same place,
@@ -191,6 +196,7 @@ impl Source {
             failure: None,
         };
         let mut writing: Option<Writing> = None;
+        let mut has_begun = false;
         loop {
             tokio::select! {
                 goes_on = written(&mut writing) => {
@@ -208,10 +214,14 @@ impl Source {
             if self.share.is_in_the_way() {
                 self.give_way(&mut intake).await;
             }
+            if has_begun {
+                intake.fill_up().await;
+            }
             let batch = intake.batch.take();
             self.share.pay(batch.length()).await;
             intake.room = self.room(segment, batch.length());
             if !batch.chunks.is_empty() {
+                has_begun = true;
                 let (growing, deposit) = (self.growing.clone(), self.deposit.clone());
                 let write = move || batch.write(segment, &growing, &deposit);
                 if intake.room < SCARCE {
@@ -277,6 +287,19 @@ struct Intake {
 impl Intake {
     fn has_room(&self) -> bool {
         self.room > 0 && self.failure.is_none()
+    }
+
+    /// Takes in what comes soon, where something has come already, until it is worth a write.
+    async fn fill_up(&mut self) {
+        if self.batch.chunks.is_empty() {
+            return;
+        }
+        let more = async {
+            while self.has_room() && self.batch.length() < WORTHWHILE {
+                self.gather().await;
+            }
+        };
+        let _ = tokio::time::timeout(SOON, more).await;
     }
 
     /// Takes in the next chunk. Cancel-safe.
