@@ -109,7 +109,7 @@ fn sync_options(options: &Options) -> targets::Options {
         journals: None,
         tidegate: options.tidegate.clone(),
         dir: options.dir.clone(),
-        patience: options.patience,
+        patience: options.patience(),
     }
 }
 
@@ -120,7 +120,7 @@ fn mixed_options(options: &Options) -> mixed::Options {
         seconds: if options.quick { 8 } else { 15 },
         tidegate: options.tidegate.clone(),
         dir: options.dir.clone(),
-        patience: options.patience,
+        patience: options.patience(),
     }
 }
 

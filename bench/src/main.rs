@@ -92,15 +92,20 @@ struct Options {
     /// Where the caches are put: on a real disk, with 10 GiB free.
     #[arg(long, value_name = "DIR", default_value_os_t = std::env::temp_dir())]
     dir: PathBuf,
-    /// Wait up to this long for a quiet machine before each sample.
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
-    patience: u64,
+    /// Wait up to so many seconds for a quiet machine before each sample [default: 60; 5 with --quick].
+    #[arg(long, value_name = "SECONDS")]
+    patience: Option<u64>,
 }
 
 impl Options {
     /// How often each scenario is run for each system.
     fn iterations(&self) -> usize {
         self.iterations.unwrap_or(if self.quick { 3 } else { 5 })
+    }
+
+    /// How long to wait for a quiet machine before each sample, in seconds.
+    fn patience(&self) -> u64 {
+        self.patience.unwrap_or(if self.quick { 5 } else { 60 })
     }
 
     /// The same, with the tidegate that is measured named: built now, where it has to be.

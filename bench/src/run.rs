@@ -32,6 +32,8 @@ const DISTURBED: f64 = 0.05;
 
 /// How often a disturbed sample is taken, at most.
 const TRIES: usize = 4;
+/// The same, in a quick run.
+const QUICK_TRIES: usize = 2;
 
 /// A system that failed so often in a scenario is not tried again in it.
 const FAILURES: usize = 2;
@@ -132,7 +134,11 @@ fn careful(
     origin: &Origin,
     options: &Options,
 ) -> anyhow::Result<Sample> {
-    let tries = if options.patience == 0 { 1 } else { TRIES };
+    let tries = match options.quick {
+        _ if options.patience() == 0 => 1,
+        true => QUICK_TRIES,
+        false => TRIES,
+    };
     let mut best: Option<Sample> = None;
     for _ in 0..tries {
         let sample = once(scenario, peer, origin, options)?;
@@ -179,7 +185,7 @@ fn once(
         },
         quick: options.quick,
     };
-    measure::await_quiet(system.pid(), Duration::from_secs(options.patience));
+    measure::await_quiet(system.pid(), Duration::from_secs(options.patience()));
     let start = Instant::now();
     let before = measure::cpu(system.pid()).foreign;
     let figures = scenario

@@ -71,8 +71,9 @@ impl Scenario for Crowd {
         };
         // 64 GiB would fill a small machine's disk: the pulls go on side by side for a while, which
         // is all that memory depends on, and are broken off.
-        let time = Duration::from_secs(if bench.quick { 1 } else { 10 });
-        let crowd = bench.puller.crowd_for(&blobs, time, 8 * MIB)?;
+        let (seconds, least) = if bench.quick { (1, 2) } else { (10, 8) };
+        let time = Duration::from_secs(seconds);
+        let crowd = bench.puller.crowd_for(&blobs, time, least * MIB)?;
         Ok(vec![bench.peak(), Some(crowd.rate())])
     }
 }

@@ -126,17 +126,31 @@ fn fill(dir: &Path, digest: &str) -> anyhow::Result<()> {
     let data = dir.join("data/docker/registry/v2");
     let links = find(&data.join("repositories"), hex)
         .with_context(|| format!("no repository in {} has {digest}", data.display()))?;
-    for number in 0..BLOBS {
-        let content = format!("blob {number}");
-        let digest = digest_of(Sha256::new_with_prefix(&content));
-        let hex = digest.trim_start_matches("sha256:");
-        let blob = data.join("blobs/sha256").join(&hex[..2]).join(hex);
-        fs::create_dir_all(&blob)?;
-        fs::write(blob.join("data"), &content)?;
-        let link = links.join(hex);
-        fs::create_dir_all(&link)?;
-        fs::write(link.join("link"), &digest)?;
-    }
+    let blobs = data.join("blobs/sha256");
+    let threads = std::thread::available_parallelism()?.get();
+    std::thread::scope(|scope| {
+        let (blobs, links) = (&blobs, &links);
+        let share = |first: usize| (first..BLOBS).step_by(threads);
+        let one = |first| move || share(first).try_for_each(|number| put(blobs, links, number));
+        let all: Vec<_> = (0..threads).map(|first| scope.spawn(one(first))).collect();
+        all.into_iter().try_for_each(|it| match it.join() {
+            Ok(done) => done,
+            Err(panic) => std::panic::resume_unwind(panic),
+        })
+    })
+}
+
+/// One small blob, and its link.
+fn put(blobs: &Path, links: &Path, number: usize) -> anyhow::Result<()> {
+    let content = format!("blob {number}");
+    let digest = digest_of(Sha256::new_with_prefix(&content));
+    let hex = digest.trim_start_matches("sha256:");
+    let blob = blobs.join(&hex[..2]).join(hex);
+    fs::create_dir_all(&blob)?;
+    fs::write(blob.join("data"), &content)?;
+    let link = links.join(hex);
+    fs::create_dir_all(&link)?;
+    fs::write(link.join("link"), &digest)?;
     Ok(())
 }
 
