@@ -22,8 +22,11 @@ use tempfile::TempDir;
 
 /// How long a server may take to listen, and to end.
 const GRACE: Duration = Duration::from_secs(15);
+/// How long it may take to end where nothing of it is needed any more.
+const BRIEF: Duration = Duration::from_secs(1);
 
-/// A running system. A drop ends it and removes its folder.
+/// A running system. A drop ends it, within [`BRIEF`] if it can be, and removes its folder: what
+/// clients have broken off need not be finished, as some do that may.
 #[derive(Debug)]
 pub(crate) struct Running {
     /// Whom to ask.
@@ -91,10 +94,10 @@ impl Running {
         String::from_utf8_lossy(&text[text.len().saturating_sub(2000)..]).into_owned()
     }
 
-    /// Ends it.
+    /// Ends it, as an operator would.
     pub(crate) fn end(&self) {
         if let Some(mut child) = self.child().take() {
-            end(&mut child);
+            end(&mut child, GRACE);
         }
     }
 
@@ -131,19 +134,22 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.end();
+        if let Some(mut child) = self.child().take() {
+            end(&mut child, BRIEF);
+        }
     }
 }
 
-/// Ends a process and its group: by SIGTERM, then by SIGKILL.
-fn end(child: &mut Child) {
+/// Ends a process and its group: by SIGTERM, then, after `grace`, by SIGKILL.
+fn end(child: &mut Child, grace: Duration) {
     let group = Pid::from_child(child);
     let mut signal = Signal::TERM;
     let start = Instant::now();
-    while start.elapsed() < GRACE * 3 {
+    let mut patience = grace;
+    while start.elapsed() < grace + 2 * GRACE {
         let _ = rustix::process::kill_process_group(group, signal);
         let pause = Instant::now();
-        while pause.elapsed() < GRACE {
+        while pause.elapsed() < patience {
             if !matches!(child.try_wait(), Ok(None)) {
                 // Nothing of the group may outlive its leader.
                 let _ = rustix::process::kill_process_group(group, Signal::KILL);
@@ -151,6 +157,6 @@ fn end(child: &mut Child) {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-        signal = Signal::KILL;
+        (signal, patience) = (Signal::KILL, GRACE);
     }
 }
