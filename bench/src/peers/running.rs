@@ -143,10 +143,11 @@ impl Drop for Running {
 /// Ends a process and its group: by SIGTERM, then, after `grace`, by SIGKILL.
 fn end(child: &mut Child, grace: Duration) {
     let group = Pid::from_child(child);
-    let mut signal = Signal::TERM;
-    let start = Instant::now();
-    let mut patience = grace;
-    while start.elapsed() < grace + 2 * GRACE {
+    for (signal, patience) in [
+        (Signal::TERM, grace),
+        (Signal::KILL, GRACE),
+        (Signal::KILL, GRACE),
+    ] {
         let _ = rustix::process::kill_process_group(group, signal);
         let pause = Instant::now();
         while pause.elapsed() < patience {
@@ -157,6 +158,5 @@ fn end(child: &mut Child, grace: Duration) {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-        (signal, patience) = (Signal::KILL, GRACE);
     }
 }
