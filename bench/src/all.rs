@@ -23,7 +23,7 @@ use crate::targets;
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     stop::listen()?;
     check(options)?;
-    let options = &built(options)?;
+    let options = &built(options)?.begin();
     let start = Instant::now();
     let machine = Machine::look(&options.dir)?;
     let mut report = Report::new(machine, corpus(options), options.iterations());

@@ -8,6 +8,7 @@ use std::time::Instant;
 use clap::Parser;
 
 use machine::Machine;
+use patience::Patience;
 use report::Report;
 use results::Results;
 
@@ -24,6 +25,7 @@ mod measure;
 mod mirroring;
 mod mixed;
 mod origin;
+mod patience;
 mod peers;
 mod report;
 mod results;
@@ -92,9 +94,10 @@ struct Options {
     /// Where the caches are put: on a real disk, with 10 GiB free.
     #[arg(long, value_name = "DIR", default_value_os_t = std::env::temp_dir())]
     dir: PathBuf,
-    /// Wait up to so many seconds for a quiet machine before each sample [default: 60; 5 with --quick].
+    /// Wait up to so many seconds for a quiet machine before each sample [default: 60; with --quick
+    /// 5, and no more than a tenth of the run].
     #[arg(long, value_name = "SECONDS")]
-    patience: Option<u64>,
+    patience: Option<Patience>,
 }
 
 impl Options {
@@ -103,9 +106,22 @@ impl Options {
         self.iterations.unwrap_or(if self.quick { 3 } else { 5 })
     }
 
-    /// How long to wait for a quiet machine before each sample, in seconds.
-    fn patience(&self) -> u64 {
-        self.patience.unwrap_or(if self.quick { 5 } else { 60 })
+    /// How long to wait for a quiet machine before each sample, in a run that begins now if it has
+    /// not begun.
+    fn patience(&self) -> Patience {
+        match &self.patience {
+            Some(patience) => patience.clone(),
+            None if self.quick => Patience::quick(),
+            None => Patience::full(),
+        }
+    }
+
+    /// The same for a run that begins now: all its scenarios share its patience.
+    fn begin(&self) -> Self {
+        Self {
+            patience: Some(self.patience()),
+            ..self.clone()
+        }
     }
 
     /// The same, with the tidegate that is measured named: built now, where it has to be.
@@ -152,7 +168,7 @@ fn run_command() -> anyhow::Result<()> {
 /// One suite alone.
 fn serve(options: &Options) -> anyhow::Result<()> {
     stop::listen()?;
-    let options = &options.with_tidegate()?;
+    let options = &options.with_tidegate()?.begin();
     let start = Instant::now();
     let machine = Machine::look(&options.dir)?;
     let mut report = Report::new(machine, "blobs", options.iterations());

@@ -18,8 +18,8 @@ use futures_util::future::join_all;
 use tokio::runtime::Runtime;
 
 use crate::folder::Folder;
-use crate::measure;
 use crate::measure::quantile;
+use crate::patience::Patience;
 use crate::peers;
 use crate::report::Aim;
 use crate::report::Line;
@@ -48,8 +48,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "DIR", default_value_os_t = std::env::temp_dir())]
     pub(crate) dir: PathBuf,
     /// Wait up to this long for a quiet machine before each.
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
-    pub(crate) patience: u64,
+    #[arg(long, value_name = "SECONDS", default_value = "60")]
+    pub(crate) patience: Patience,
 }
 
 /// What a client pulls, in bytes.
@@ -112,7 +112,7 @@ fn waits(options: &Options, program: &Path, runtime: &Runtime) -> anyhow::Result
         for turn in [false, true] {
             stop::check()?;
             rustix::fs::sync();
-            measure::await_quiet(None, Duration::from_secs(options.patience));
+            options.patience.await_quiet(None);
             let beside = turn != (iteration % 2 == 1);
             let folder = Folder::new(&options.dir)?;
             let (found, bytes) = runtime.block_on(async {

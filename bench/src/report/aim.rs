@@ -38,6 +38,17 @@ pub(crate) struct Verdict {
 }
 
 impl Aim {
+    /// The system whose figure it refers to; `None` where that is no certain one.
+    pub(super) fn system(self) -> Option<&'static str> {
+        match self {
+            Self::AtLeast(_, system)
+            | Self::NoMore(_, system)
+            | Self::Within(_, system)
+            | Self::Keeps(_, system) => Some(system),
+            Self::OfBest(_) | Self::Below(_) | Self::AtMost(_) => None,
+        }
+    }
+
     /// What became of it; `None` where a figure is missing.
     pub(crate) fn judge(self, line: &Line) -> Option<Verdict> {
         let own = line.median(OWN)?;

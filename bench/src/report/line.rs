@@ -71,6 +71,11 @@ impl Line {
         self.judge();
     }
 
+    /// Whether that system's figure is in an aim.
+    pub(crate) fn is_beside(&self, system: &str) -> bool {
+        self.aims.iter().any(|aim| aim.system() == Some(system))
+    }
+
     fn judge(&mut self) {
         self.verdicts = self.aims.iter().filter_map(|aim| aim.judge(self)).collect();
     }

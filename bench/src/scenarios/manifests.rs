@@ -21,10 +21,6 @@ impl Scenario for Manifests {
         "manifests"
     }
 
-    fn is_brief(&self) -> bool {
-        true
-    }
-
     fn question(&self) -> &'static str {
         "How many manifests by tag can be asked for in a second?"
     }

@@ -38,16 +38,11 @@ pub(crate) trait Scenario {
         false
     }
 
-    /// Whether docker-registry takes part in a quick run, too: it is in an aim, or soon done.
-    fn is_brief(&self) -> bool {
-        false
-    }
-
     /// Whether it is run for `peer` where it has to be quick.
     fn concerns_quickly(&self, peer: &Peer) -> bool {
         let is_there = match peer.name() {
             "nginx" => self.route().is_none(),
-            "docker-registry" => self.is_brief(),
+            "docker-registry" => self.rows().iter().any(|row| row.is_beside(peer.name())),
             _ => peer.is_direct() || peer.is_tidegate(),
         };
         self.concerns(peer) && is_there

@@ -52,10 +52,6 @@ impl Scenario for Pull {
         true
     }
 
-    fn is_brief(&self) -> bool {
-        true
-    }
-
     fn question(&self) -> &'static str {
         self.question
     }

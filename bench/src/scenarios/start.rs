@@ -41,10 +41,6 @@ impl Scenario for Start {
         "start"
     }
 
-    fn is_brief(&self) -> bool {
-        true
-    }
-
     fn question(&self) -> &'static str {
         "How long does a start on a store of 100,000 blobs take, to the first byte of one of them?"
     }

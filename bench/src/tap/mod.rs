@@ -4,12 +4,12 @@
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::Context;
 
 use crate::machine::Machine;
 use crate::measure;
+use crate::patience::Patience;
 use crate::peers;
 use crate::stop;
 
@@ -34,8 +34,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "DIR", default_value_os_t = std::env::temp_dir())]
     dir: PathBuf,
     /// Wait up to this long for a quiet machine before each sample.
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
-    patience: u64,
+    #[arg(long, value_name = "SECONDS", default_value = "60")]
+    patience: Patience,
 }
 
 /// How curl talks to nginx.
@@ -126,7 +126,7 @@ fn once(
     stop::check()?;
     let running = system.start(&options.dir, origin)?;
     let pid = running.as_ref().and_then(peers::Running::pid);
-    measure::await_quiet(pid, Duration::from_secs(options.patience));
+    options.patience.await_quiet(pid);
     let client = Client::of(system, running.as_ref(), origin, way);
     // Certificates are made and buffers grow once.
     client.pull(1, origin.small(way))?;

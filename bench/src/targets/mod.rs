@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::machine::Machine;
-use crate::measure;
+use crate::patience::Patience;
 use crate::peers;
 use crate::stop;
 
@@ -70,8 +70,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "DIR", default_value_os_t = std::env::temp_dir())]
     pub(crate) dir: PathBuf,
     /// Wait up to this long for a quiet machine before each run.
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
-    pub(crate) patience: u64,
+    #[arg(long, value_name = "SECONDS", default_value = "60")]
+    pub(crate) patience: Patience,
 }
 
 /// What a contestant took to mirror the corpus once.
@@ -117,7 +117,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<String> {
             stop::check()?;
             let contestant = &contestants[(iteration + turn) % contestants.len()];
             rustix::fs::sync();
-            measure::await_quiet(None, Duration::from_secs(options.patience));
+            options.patience.await_quiet(None);
             let outcome = runtime.block_on(once(contestant, &world, options));
             round.add(contestant.name(), outcome)?;
         }

@@ -27,7 +27,6 @@ use super::table;
 use super::world::Stage;
 use super::world::World;
 use crate::machine::Machine;
-use crate::measure;
 use crate::stop;
 
 mod many;
@@ -156,7 +155,7 @@ impl Part {
         for (round, told) in self.rounds.iter().zip(told) {
             stop::check()?;
             rustix::fs::sync();
-            measure::await_quiet(None, Duration::from_secs(options.patience));
+            options.patience.await_quiet(None);
             if *round == Round::Broken {
                 scene = Scene::new(contestant, world, options).await?;
             }
