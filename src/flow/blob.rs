@@ -24,6 +24,7 @@ use crate::ledger::Origin;
 use crate::oci::Digest;
 use crate::registry;
 use crate::store::Blob;
+use crate::store::Lookup;
 use crate::store::Store;
 use answer::from_fill;
 use answer::from_store;
@@ -62,16 +63,18 @@ impl Blobs {
     /// # Errors
     /// When the upstream doesn't have it for this repository, or doesn't give it.
     pub(super) async fn serve(&self, call: &Call, ask: &BlobAsk) -> Result<Served, Error> {
-        if let Some(blob) = self.stored(call, &ask.digest).await {
-            return from_store(blob, ask);
-        }
+        let is_held = match self.look_up(call, &ask.digest).await {
+            Lookup::Open(blob) => return from_store(blob, ask),
+            Lookup::Held => true,
+            Lookup::Absent => false,
+        };
         let attending = self.flights.attend();
-        let permitted = self.permit(call, ask).await?;
-        if let Some(blob) = self.stored(call, &ask.digest).await {
-            return from_store(blob, ask);
-        }
+        let size = match self.permit(call, ask, is_held).await? {
+            Permitted::Stored(blob) => return from_store(blob, ask),
+            Permitted::Sized(size) => size,
+        };
         let mut served = match ask.range {
-            _ if ask.head => self.head(call, ask, permitted).await,
+            _ if ask.head => self.head(call, ask, size).await,
             Some(ByteRange::Within(..) | ByteRange::Suffix(_)) => self.part(call, ask).await,
             _ => self.follow(call, ask).await,
         }?;
@@ -88,25 +91,48 @@ impl Blobs {
         })
     }
 
-    /// What others hold or fetch, or what a target has because a manifest names it, opens only for a
-    /// repository of which the upstream says that it has the blob, too. Returns its size, where the
-    /// upstream was asked.
-    pub(super) async fn permit(&self, call: &Call, ask: &BlobAsk) -> Result<Option<u64>, Error> {
+    /// The same, and whether others have it where this repository may not open it.
+    async fn look_up(&self, call: &Call, digest: &Digest) -> Lookup {
+        let found = self.store.look_up(&call.repository, digest).await;
+        found.unwrap_or_else(|error| {
+            tracing::error!(repository = %call.repository, %digest, "the blob can't be read: {error}");
+            Lookup::Absent
+        })
+    }
+
+    /// The blob, where the store has it and its repository may open it, now or as soon as the
+    /// upstream has said so.
+    ///
+    /// # Errors
+    /// When the upstream says that the repository doesn't have it.
+    pub(super) async fn opened(&self, call: &Call, ask: &BlobAsk) -> Result<Option<Blob>, Error> {
+        let is_held = match self.look_up(call, &ask.digest).await {
+            Lookup::Open(blob) => return Ok(Some(blob)),
+            Lookup::Held => true,
+            Lookup::Absent => false,
+        };
+        Ok(match self.permit(call, ask, is_held).await? {
+            Permitted::Stored(blob) => Some(blob),
+            Permitted::Sized(_) => None,
+        })
+    }
+
+    /// What others hold (`is_held`) or fetch, or what a target has because a manifest names it, opens
+    /// only for a repository of which the upstream says that it has the blob, too.
+    async fn permit(&self, call: &Call, ask: &BlobAsk, is_held: bool) -> Result<Permitted, Error> {
         let of_others = match self.flights.find(&ask.digest, call) {
             Some(flight) => *flight.repository() != call.repository,
-            None => self
-                .store
-                .blob_of_any(&ask.digest)
-                .await
-                .ok()
-                .flatten()
-                .is_some(),
+            None => is_held,
         };
-        if of_others || self.mirrors.holds(call, &ask.digest) {
-            self.prove(call, &ask.digest).await
-        } else {
-            Ok(None)
+        if !of_others && !self.mirrors.holds(call, &ask.digest) {
+            // Should it have come just now, the fill finds it.
+            return Ok(Permitted::Sized(None));
         }
+        let size = self.prove(call, &ask.digest).await?;
+        Ok(match self.stored(call, &ask.digest).await {
+            Some(blob) => Permitted::Stored(blob),
+            None => Permitted::Sized(size),
+        })
     }
 
     /// Sees to it that the repository may open the blob: it is linked, was given to a target through
@@ -314,6 +340,14 @@ impl Blobs {
             leftover,
         }
     }
+}
+
+/// A blob that a repository may have.
+enum Permitted {
+    /// The store has it.
+    Stored(Blob),
+    /// It is still to be fetched; its size, where the upstream was asked.
+    Sized(Option<u64>),
 }
 
 /// A seat on a flight.

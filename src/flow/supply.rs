@@ -174,11 +174,7 @@ impl Blobs {
         mut place: Option<Place>,
     ) -> Result<Tail, Error> {
         let stored = |blob: Blob| Tail::stored(blob.clone(), 0..blob.size);
-        if let Some(blob) = self.stored(call, &ask.digest).await {
-            return Ok(stored(blob));
-        }
-        self.permit(call, ask).await?;
-        if let Some(blob) = self.stored(call, &ask.digest).await {
+        if let Some(blob) = self.opened(call, ask).await? {
             return Ok(stored(blob));
         }
         for _ in 0..BOARDINGS {

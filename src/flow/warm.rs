@@ -183,11 +183,7 @@ impl Blobs {
             was_there: true,
             bytes: blob.size,
         };
-        if let Some(blob) = self.stored(call, &ask.digest).await {
-            return Ok(Some(kept(blob)));
-        }
-        self.permit(call, ask).await?;
-        Ok(self.stored(call, &ask.digest).await.map(kept))
+        Ok(self.opened(call, ask).await?.map(kept))
     }
 
     /// Brings the blob, as one more follower of its fill, who reads nothing of it. Whoever has the

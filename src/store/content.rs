@@ -44,6 +44,17 @@ pub struct TagRecord {
     pub confirmed: SystemTime,
 }
 
+/// What is stored of a blob, as one repository sees it.
+#[derive(Clone, Debug)]
+pub enum Lookup {
+    /// The repository may open it.
+    Open(Blob),
+    /// It is there, for others.
+    Held,
+    /// It is not there.
+    Absent,
+}
+
 impl Blob {
     /// Whether nobody has altered the file since it was opened, as far as its mtime tells. What was
     /// read before is right where this is so afterwards.

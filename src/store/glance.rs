@@ -4,12 +4,14 @@
 
 use std::fs::File;
 use std::io::IoSliceMut;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
 use rustix::fs::Mode;
 use rustix::fs::OFlags;
 use rustix::fs::ResolveFlags;
+use rustix::io::Errno;
 use rustix::io::ReadWriteFlags;
 
 use super::Blob;
@@ -45,6 +47,15 @@ impl Shelf {
             }
         })
     }
+
+    /// Whether it is known that the blob is not stored. Never blocks.
+    pub(super) fn lacks(&self, digest: &Digest) -> bool {
+        let Some(_turn) = self.turns.try_of(digest) else {
+            return false;
+        };
+        let file = || find(&self.layout.blob(digest), OFlags::PATH);
+        !self.index.has(digest) && matches!(file(), Err(Errno::NOENT))
+    }
 }
 
 /// [`links::opens`], where that is known without a look at the disk.
@@ -62,13 +73,12 @@ fn opens(folder: &Path, digest: &Digest) -> bool {
 /// Opens what the kernel finds without a look at the disk (`RESOLVE_CACHED` in `openat2(2)`). Older
 /// kernels, and some file systems, find nothing so.
 fn open(path: &Path, flags: OFlags) -> Option<File> {
+    find(path, flags).ok().map(File::from)
+}
+
+/// The same; [`Errno::NOENT`] where the kernel knows that there is none.
+fn find(path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
     let flags = flags | OFlags::CLOEXEC;
-    let opened = rustix::fs::openat2(
-        rustix::fs::CWD,
-        path,
-        flags,
-        Mode::empty(),
-        ResolveFlags::CACHED,
-    );
-    opened.ok().map(File::from)
+    let how = ResolveFlags::CACHED;
+    rustix::fs::openat2(rustix::fs::CWD, path, flags, Mode::empty(), how)
 }

@@ -9,6 +9,7 @@ use super::Blob;
 use super::Config;
 use super::Error;
 use super::Evictions;
+use super::Lookup;
 use super::StoredManifest;
 use super::TagRecord;
 use super::Usage;
@@ -89,7 +90,30 @@ impl Kept {
         self.settle(digest, looked.await?).await
     }
 
+    pub(super) async fn look_up(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<Lookup, Error> {
+        let folder = self.shelf.layout.repository(repository).layer(digest);
+        if let Some(blob) = self.shelf.glance(&folder, digest) {
+            return Ok(Lookup::Open(blob));
+        }
+        let wanted = digest.clone();
+        let looked =
+            self.with(move |shelf| Ok((links::opens(&folder, &wanted)?, shelf.look(&wanted)?)));
+        let (is_open, looked) = looked.await?;
+        Ok(match self.settle(digest, looked).await? {
+            Some(blob) if is_open => Lookup::Open(blob),
+            Some(_) => Lookup::Held,
+            None => Lookup::Absent,
+        })
+    }
+
     pub(super) async fn blob_of_any(&self, digest: &Digest) -> Result<Option<Blob>, Error> {
+        if self.shelf.lacks(digest) {
+            return Ok(None);
+        }
         let looked = self.look(digest).await?;
         self.settle(digest, looked).await
     }

@@ -51,6 +51,7 @@ mod walk;
 mod writer;
 
 pub use content::Blob;
+pub use content::Lookup;
 pub use content::StoredManifest;
 pub use content::TagRecord;
 pub use error::Error;
@@ -158,6 +159,14 @@ impl Store {
             Kind::Spool(spool) => Ok(spool
                 .blob(digest)
                 .filter(|_| spool.is_opened(repository, digest))),
+        }
+    }
+
+    /// As [`Store::blob`]; where that finds nothing, whether others have the blob, too.
+    pub async fn look_up(&self, repository: &Repository, digest: &Digest) -> Result<Lookup, Error> {
+        match &self.0 {
+            Kind::Kept(kept) => kept.look_up(repository, digest).await,
+            Kind::Spool(spool) => Ok(spool.look_up(repository, digest)),
         }
     }
 

@@ -19,6 +19,7 @@ use moka::sync::Cache;
 use super::Blob;
 use super::Config;
 use super::Error;
+use super::Lookup;
 use super::StoredManifest;
 use super::TagRecord;
 use super::Usage;
@@ -132,6 +133,14 @@ impl Spool {
             stored: *stored,
             stamp: *stamp,
         })
+    }
+
+    pub(super) fn look_up(&self, repository: &Repository, digest: &Digest) -> Lookup {
+        match self.blob(digest) {
+            Some(blob) if self.is_opened(repository, digest) => Lookup::Open(blob),
+            Some(_) => Lookup::Held,
+            None => Lookup::Absent,
+        }
     }
 
     pub(super) fn is_opened(&self, repository: &Repository, digest: &Digest) -> bool {

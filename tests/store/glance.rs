@@ -2,7 +2,7 @@
 //! by another one.
 
 use std::fs;
-use std::future::Future as _;
+use std::future::Future;
 use std::pin::pin;
 use std::sync::mpsc;
 use std::task::Context;
@@ -22,6 +22,17 @@ fn run(test: impl Future<Output = ()>) {
 
 /// What the store gives while that thread is not to be had; `None` where it has to look.
 fn at_once(store: &Store, repository: &Repository, digest: &Digest) -> Option<Option<Blob>> {
+    without_another(store.blob(repository, digest))
+}
+
+/// The same, whoever may open it.
+fn at_once_of_any(store: &Store, digest: &Digest) -> Option<Option<Blob>> {
+    without_another(store.blob_of_any(digest))
+}
+
+fn without_another(
+    asked: impl Future<Output = Result<Option<Blob>, Error>>,
+) -> Option<Option<Blob>> {
     let ((begins, begun), (release, held)) = (mpsc::channel(), mpsc::channel::<()>());
     tokio::task::spawn_blocking(move || {
         begins.send(()).unwrap();
@@ -29,7 +40,7 @@ fn at_once(store: &Store, repository: &Repository, digest: &Digest) -> Option<Op
     });
     begun.recv().unwrap();
     let mut context = Context::from_waker(Waker::noop());
-    let given = match pin!(store.blob(repository, digest)).poll(&mut context) {
+    let given = match pin!(asked).poll(&mut context) {
         Poll::Ready(blob) => Some(blob.unwrap()),
         Poll::Pending => None,
     };
@@ -100,5 +111,42 @@ fn a_file_that_changed_or_vanished_is_looked_at() {
         assert!(at_once(store, &own, &digest).is_none(), "though it is read");
         assert!(store.blob(&own, &digest).await.unwrap().is_none());
         drop(reader);
+    });
+}
+
+#[test]
+fn that_a_blob_is_not_there_is_known_at_once_until_it_comes() {
+    run(async {
+        let (fixture, own, digest) = asked_before(b"content").await;
+        let store = &fixture.store;
+        let other = Digest::of(b"other");
+        assert!(store.blob_of_any(&other).await.unwrap().is_none());
+        assert!(at_once_of_any(store, &other).expect("at once").is_none());
+
+        fixture.put(&own, b"other").await;
+        assert!(at_once_of_any(store, &other).is_none(), "it may be there");
+        assert!(store.blob_of_any(&other).await.unwrap().is_some());
+
+        fs::remove_file(fixture.blob_path(&digest)).unwrap();
+        assert!(at_once_of_any(store, &digest).is_none(), "it was there");
+        assert!(store.blob_of_any(&digest).await.unwrap().is_none());
+        assert!(at_once_of_any(store, &digest).expect("at once").is_none());
+    });
+}
+
+#[test]
+fn what_somebody_else_puts_there_is_found_though_it_was_known_not_to_be_there() {
+    run(async {
+        let (fixture, _, digest) = asked_before(b"content").await;
+        let store = &fixture.store;
+        let other = Digest::of(b"other");
+        let path = fixture.blob_path(&other);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        assert!(store.blob_of_any(&other).await.unwrap().is_none());
+        assert!(at_once_of_any(store, &other).expect("at once").is_none());
+        fs::write(&path, b"other").unwrap();
+        let found = store.blob_of_any(&other).await.unwrap().unwrap();
+        assert_eq!(content(&found), b"other");
+        assert!(store.blob_of_any(&digest).await.unwrap().is_some());
     });
 }

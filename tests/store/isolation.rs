@@ -38,6 +38,28 @@ async fn a_blob_opens_through_its_repositories_only() {
 }
 
 #[tokio::test]
+async fn a_look_tells_what_is_open_from_what_others_have() {
+    let fixture = Fixture::new(None).await;
+    let store = &fixture.store;
+    let (own, other) = (
+        repository("docker.io/private/app"),
+        repository("docker.io/public/app"),
+    );
+    let digest = fixture.put(&own, b"content").await;
+    for _ in 0..2 {
+        let open = store.look_up(&own, &digest).await.unwrap();
+        assert!(matches!(open, Lookup::Open(blob) if content(&blob) == b"content"));
+        let held = store.look_up(&other, &digest).await.unwrap();
+        assert!(matches!(held, Lookup::Held), "{held:?}");
+        let absent = store.look_up(&own, &Digest::of(b"other")).await.unwrap();
+        assert!(matches!(absent, Lookup::Absent), "{absent:?}");
+    }
+    std::fs::write(fixture.blob_path(&digest), "altered").unwrap();
+    let altered = store.look_up(&own, &digest).await.unwrap();
+    assert!(matches!(altered, Lookup::Absent), "{altered:?}");
+}
+
+#[tokio::test]
 async fn a_manifest_opens_through_its_repositories_only_and_opens_nothing_that_it_names() {
     let fixture = Fixture::new(None).await;
     let (own, other) = (

@@ -14,6 +14,7 @@ use tidegate::oci::media;
 use tidegate::store::Blob;
 use tidegate::store::Config;
 use tidegate::store::Error;
+use tidegate::store::Lookup;
 use tidegate::store::Store;
 use tidegate::store::Writer;
 

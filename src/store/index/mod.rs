@@ -159,6 +159,11 @@ impl Index {
         state.used(digest, seen, file);
     }
 
+    /// Whether the blob is there, as far as is known.
+    pub(super) fn has(&self, digest: &Digest) -> bool {
+        self.state().entries.contains_key(digest)
+    }
+
     /// The blob's file as it was last looked into, and whether it was right.
     pub(super) fn checked(&self, digest: &Digest) -> Option<(Stamp, bool)> {
         self.state().entries.get(digest)?.checked
